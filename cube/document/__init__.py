@@ -1,0 +1,1 @@
+"""Pure: text that people write, read with the place of every value."""

@@ -1,0 +1,55 @@
+"""Everything that can go wrong, as one family that speaks to a person.
+
+    CubeError                exit 1: tried, and failed
+    ├── InputError           exit 2: bad usage or bad input; nothing was touched
+    ├── UnreachableError     exit 3: part of the fleet did not answer; what happened there is unknown
+    │   └── AuthenticityError        the host key is not the pinned one, or none is pinned
+    ├── LockedError          exit 4: somebody else holds the lock
+    └── InternalError        exit 1: a promise of Cube's own was broken; please report it
+
+A message says what failed, where (a node, or file:line:column), why, and what to do next.
+"""
+
+
+class CubeError(Exception):
+    """A failure that a person can act on; `exit_code` is what the process ends with."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", cure: str = "") -> None:
+        super().__init__(what, where, why, cure)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.cure = cure
+
+    def __str__(self) -> str:
+        """`where: what: why` on the first line, the cure on a line of its own."""
+        headline = ": ".join(part for part in (self.where, self.what, self.why) if part)
+        return f"{headline}\n  {self.cure}" if self.cure else headline
+
+
+class InputError(CubeError):
+    """What a person wrote or typed cannot be used; nothing was touched."""
+
+    exit_code = 2
+
+
+class UnreachableError(CubeError):
+    """A node did not answer in time, or refused; nothing is known about what runs there."""
+
+    exit_code = 3
+
+
+class AuthenticityError(UnreachableError):
+    """A host showed a key that is not the pinned one; no credential was sent."""
+
+
+class LockedError(CubeError):
+    """Another Cube works on the same state."""
+
+    exit_code = 4
+
+
+class InternalError(CubeError):
+    """An invariant of Cube's own does not hold: a bug in Cube, not in what the user did."""

@@ -1,0 +1,1 @@
+"""Pure: an inventory's text to a Cluster."""

@@ -1,0 +1,64 @@
+"""Cluster and Node: one environment and its machines, as the inventory declares them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cube.model.resources import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One jump host on the way to a node. `user`, `port`, `identity_file` None: ssh_config or the default decides."""
+
+    address: str
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a node is reached over SSH. What is None is left to ssh_config, then to SSH's own defaults.
+
+    `host_key` is the pinned public key, as `ssh-ed25519 AAAA...`; None: known_hosts decides.
+    `jumps` are passed in order, the first is the nearest to the operator.
+    """
+
+    address: str
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+    host_key: str | None = None
+    jumps: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A machine of the cluster, as declared; what was seen of it is an observation.
+
+    `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks and gets no new ones.
+    """
+
+    name: str
+    access: Access
+    datacenter: str = "dc1"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    role: str = "worker"
+    reserved: Resources = Resources()
+    schedulable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One environment: one inventory. Its name labels everything that Cube makes.
+
+    `nodes` in inventory order; `groups` maps every group's name to the names of its nodes, nested ones included.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def node(self, name: str) -> Node | None:
+        """The node of that name, or None."""
+        return next((node for node in self.nodes if node.name == name), None)

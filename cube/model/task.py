@@ -1,0 +1,112 @@
+"""Task: one instance of a group, the states it goes through, and the events that tell its story."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cube.errors import InternalError
+from cube.model.job import TaskSpec
+
+
+class State(StrEnum):
+    """Where a task is in its life. The names are those of Boring's book."""
+
+    PENDING = "Pending"
+    SCHEDULED = "Scheduled"
+    RUNNING = "Running"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing follows but, for a failed task, a restart."""
+        return self in (State.COMPLETED, State.FAILED)
+
+
+TRANSITIONS: Mapping[State | None, frozenset[State]] = {
+    None: frozenset({State.PENDING, State.SCHEDULED}),
+    State.PENDING: frozenset({State.PENDING, State.SCHEDULED, State.COMPLETED}),
+    State.SCHEDULED: frozenset({State.SCHEDULED, State.RUNNING, State.COMPLETED, State.FAILED}),
+    State.RUNNING: frozenset({State.RUNNING, State.SCHEDULED, State.COMPLETED, State.FAILED}),
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset({State.SCHEDULED, State.COMPLETED}),
+}
+"""From which state a task may go to which. The store checks every write against it."""
+
+
+def check_transition(source: State | None, target: State) -> None:
+    """Raises InternalError where the table does not allow the step."""
+    if target not in TRANSITIONS[source]:
+        raise InternalError(f"a task cannot go from {source or 'nothing'} to {target}")
+
+
+class Health(StrEnum):
+    """What the last check said; a task without a check stays UNCHECKED."""
+
+    UNCHECKED = "unchecked"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place that a job wants filled: `job/group[index]`."""
+
+    job: str
+    group: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.group}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One attempt to fill a slot, bound to one node from Scheduled on, and to one container there.
+
+    `ports` maps a port's name to the port on the node. Times are seconds since the epoch.
+    `reason` is that of the last event. `order` counts tasks in the order in which they were first wanted.
+    """
+
+    id: str
+    slot: Slot
+    version: int
+    spec: TaskSpec
+    state: State
+    order: int
+    created_at: float
+    changed_at: float
+    node: str | None = None
+    container: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    health: Health = Health.UNCHECKED
+    check_failures: int = 0
+    restarts: int = 0
+    exit_code: int | None = None
+    reason: str = ""
+
+    @property
+    def container_name(self) -> str:
+        """What the task's container is called: the same for ever, so that it cannot be created twice."""
+        return f"cube-{self.slot.job}-{self.slot.group}-{self.slot.index}-{self.id[:8]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent:
+    """One thing that happened to a task: from which state to which, when, why and by whom.
+
+    `number` grows by one with every event of the store. `detail` holds a placement's scores and refusals.
+    """
+
+    number: int
+    at: float
+    task: str
+    slot: Slot
+    version: int
+    source: State | None
+    target: State
+    node: str | None
+    reason: str
+    actor: str
+    detail: Mapping[str, str] = field(default_factory=dict)

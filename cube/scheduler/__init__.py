@@ -1,0 +1,1 @@
+"""Pure: which node takes a task, and why."""

@@ -1,0 +1,1 @@
+"""A fleet of fake workers under a virtual clock: for tests, and for what-if."""

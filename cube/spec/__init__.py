@@ -1,0 +1,1 @@
+"""Pure: a job file's text to a Job."""

@@ -1,0 +1,1 @@
+"""What is remembered: jobs, tasks and every event, in SQLite."""
