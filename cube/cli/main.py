@@ -1,0 +1,33 @@
+"""The `cube` command: the list of its commands, the only `except`, and the exit codes."""
+
+import sys
+
+import typer
+
+from cube.cli import lab
+from cube.errors import CubeError
+
+app = typer.Typer(
+    name="cube",
+    help="An orchestrator without agents: your machines, SSH, Docker, and one command.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(lab.app, name="lab")
+
+
+def main() -> None:
+    """Run one command; every failure becomes one message and one exit code."""
+    try:
+        app()
+    except CubeError as error:
+        typer.echo(f"cube: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("cube: interrupted; what was done is recorded", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
