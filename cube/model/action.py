@@ -41,7 +41,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Make the task's container exist and run on its node. An existing one of that task is started, never doubled."""
+    """Make the task's container exist and run on its node; an existing one is started, never doubled."""
 
     task: Task
     reason: str

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def to_data(value: Any) -> Any:
-    """The value as dicts, lists, strings and numbers; every field is named, so nothing depends on a default."""
+    """The value as dicts, lists, strings and numbers. Every field is named: nothing depends on a default."""
     if is_dataclass(value):
         return {field.name: to_data(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):

@@ -114,7 +114,10 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """At most `attempts` restarts within `window` seconds, each after `delay` seconds; then the task stays Failed."""
+    """At most `attempts` restarts within `window` seconds, each after `delay` seconds.
+
+    Then the task stays Failed.
+    """
 
     attempts: int = 2
     window: float = 1800.0

@@ -46,5 +46,8 @@ def identity_of(labels: Mapping[str, str]) -> Identity | None:
 
 
 def spec_of(labels: Mapping[str, str]) -> TaskSpec:
-    """The spec that the container was made from. Raises KeyError, TypeError or ValueError on labels that are not Cube's."""
+    """The spec that the container was made from.
+
+    Raises KeyError, TypeError or ValueError where the labels are not Cube's.
+    """
     return from_data(TaskSpec, json.loads(labels["cube.spec"]))

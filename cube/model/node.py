@@ -8,7 +8,7 @@ from cube.model.resources import Resources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One jump host on the way to a node. `user`, `port`, `identity_file` None: ssh_config or the default decides."""
+    """One jump host on the way to a node. What is None is left to ssh_config, then to the default."""
 
     address: str
     port: int | None = None
@@ -36,7 +36,8 @@ class Access:
 class Node:
     """A machine of the cluster, as declared; what was seen of it is an observation.
 
-    `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks and gets no new ones.
+    `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks
+    and gets no new ones.
     """
 
     name: str
@@ -52,7 +53,8 @@ class Node:
 class Cluster:
     """One environment: one inventory. Its name labels everything that Cube makes.
 
-    `nodes` in inventory order; `groups` maps every group's name to the names of its nodes, nested ones included.
+    `nodes` in inventory order; `groups` maps every group's name to the names of its nodes,
+    nested ones included.
     """
 
     name: str

@@ -1,0 +1,63 @@
+"""What the scheduler looks at: a request for a place, and the nodes that could give one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from cube.model.job import Constraint, Group, Job, Port
+from cube.model.node import Node
+from cube.model.resources import Resources
+from cube.model.task import Slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One slot that wants a node. `order` is its place in the queue of all requests ever made."""
+
+    slot: Slot
+    resources: Resources
+    ports: tuple[Port, ...] = ()
+    datacenters: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    order: int = 0
+
+    @classmethod
+    def of(cls, job: Job, group: Group, *, index: int, order: int) -> "Request":
+        """What the group's slot of that index asks of a node."""
+        return cls(
+            slot=Slot(job=job.name, group=group.name, index=index),
+            resources=group.spec.resources,
+            ports=group.spec.ports,
+            datacenters=job.datacenters,
+            constraints=group.constraints,
+            order=order,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeState:
+    """A node that answered: what it has for tasks, what is promised already, and to whom.
+
+    `promised` counts every recorded task that may hold room there, whether it runs or not.
+    `ports` are taken on the node, by anybody. `tasks` counts tasks per (job, group).
+    """
+
+    node: Node
+    capacity: Resources
+    promised: Resources = Resources()
+    ports: frozenset[int] = frozenset()
+    tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def free(self) -> Resources:
+        """What is left to promise; negative where capacity shrank under what was promised."""
+        return self.capacity - self.promised
+
+    def with_task(self, request: Request, ports: Mapping[str, int]) -> "NodeState":
+        """The node once it has promised the request's room and those host ports."""
+        group = (request.slot.job, request.slot.group)
+        return replace(
+            self,
+            promised=self.promised + request.resources,
+            ports=self.ports | frozenset(ports.values()),
+            tasks={**self.tasks, group: self.tasks.get(group, 0) + 1},
+        )
