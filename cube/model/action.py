@@ -103,12 +103,19 @@ Effect = Start | Stop
 class Plan:
     """The actions of one wave, none of which waits for another.
 
+    `due` is when the passing of time alone will change the plan: a restart, the next health check.
     `later` says what will follow once these are done; `warnings` what a person should know.
     """
 
     actions: tuple[Action, ...] = ()
+    due: float | None = None
     later: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Place | Start | Stop, ...]:
+        """The actions that touch a node."""
+        return tuple(action for action in self.actions if isinstance(action, Place | Start | Stop))
 
 
 class Verdict(StrEnum):
@@ -121,7 +128,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one effect. `container` is the id of a started one; `why` and `cure` say what went wrong."""
+    """What came of one effect. `container` is the id of a started one."""
 
     verdict: Verdict
     container: str | None = None

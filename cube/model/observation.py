@@ -63,6 +63,11 @@ class ContainerState(StrEnum):
     EXITED = "exited"
     DEAD = "dead"
 
+    @property
+    def is_alive(self) -> bool:
+        """It holds a process, or is about to again."""
+        return self in (ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:

@@ -1,0 +1,124 @@
+"""The one function that decides: what is wanted, recorded and seen, to a plan of one wave."""
+
+from collections.abc import Iterator, Mapping
+
+from cube.model.action import Action, Note, Plan, Stop
+from cube.model.observation import Unknown
+from cube.model.task import Slot, Task
+from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
+from cube.reconciler.placement import place_unfilled
+from cube.reconciler.rollout import replace_outdated
+from cube.reconciler.tasks import (
+    CHECK_AGAIN,
+    can_restart,
+    check_health,
+    is_starting,
+    recover,
+    restart,
+    restart_due,
+    stop,
+)
+from cube.reconciler.world import Want, World, wants_of
+from cube.scheduler.algorithms import Scheduler
+
+ORPHAN_GRACE = 10.0
+"""Seconds to stop in, for a container whose task nobody remembers."""
+
+
+def reconcile(world: World, scheduler: Scheduler) -> Plan:
+    """The actions of the next wave, none of which waits for another, each with its reason.
+
+    Pure and deterministic: the same world gives the same plan. Nothing is done about a node that is unknown.
+    """
+    wants = wants_of(world.jobs)
+    tasks = sort_tasks(world, wants)
+    replaced, waiting = replace_outdated(world, wants, tasks)
+    actions: tuple[Action, ...] = (
+        *remove_orphans(world, wants, tasks),
+        *end_extra(world, wants, tasks),
+        *replaced,
+        *(recover(task, world, wants[task.slot]) for task in tasks.buckets[Bucket.MISSING]),
+        *restart_failed(world, wants, tasks),
+        *(note for task in tasks.buckets[Bucket.KEPT] if (note := check_health(task, world))),
+        *place_unfilled(world, tasks.unfilled, tasks.buckets[Bucket.PENDING], scheduler),
+    )
+    return Plan(
+        actions=actions, due=next_due(world, wants, tasks), later=waiting, warnings=tuple(warnings(world))
+    )
+
+
+def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
+    """Containers of this store that no recorded task accounts for: a late effect, or a leftover."""
+    kept = {task.id for task in tasks.buckets[Bucket.FINISHED] if task.slot in wants}
+    kept |= {task.id for bucket in Bucket if bucket is not Bucket.FINISHED for task in tasks.buckets[bucket]}
+    nodes = {task.id: task.node for task in world.tasks}
+    return tuple(
+        Stop(
+            node=name,
+            container=found.id,
+            container_name=found.name,
+            grace=ORPHAN_GRACE,
+            reason="no task accounts for it",
+        )
+        for name in world.observed
+        if (seen := world.seen(name)) is not None
+        for found in seen.containers
+        if found.identity is not None and world.is_ours(found)
+        if found.identity.task not in kept or nodes[found.identity.task] != name
+    )
+
+
+def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop | Note, ...]:
+    """Tasks that nobody wants: the job was stopped, scaled down or removed, or the slot is filled twice."""
+    jobs = {job.name: job for job in world.jobs}
+
+    def reason(task: Task) -> str:
+        job = jobs.get(task.slot.job)
+        if job is None:
+            return "its job was removed"
+        if job.stopped:
+            return "its job was stopped"
+        return "its slot is filled by another task" if task.slot in wants else "scaled down"
+
+    return tuple(stop(task, world, reason(task)) for task in tasks.buckets[Bucket.EXTRA])
+
+
+def restart_failed(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Action, ...]:
+    """The failed tasks whose policy allows another attempt now."""
+    return tuple(
+        restart(task, wants[task.slot])
+        for task in tasks.buckets[Bucket.FAILED]
+        if can_restart(task, wants[task.slot]) and restart_due(task, wants[task.slot]) <= world.now
+    )
+
+
+def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> float | None:
+    """When time alone will change the plan: the next restart, or the next check of a starting task."""
+    restarts = [
+        restart_due(task, wants[task.slot])
+        for task in tasks.buckets[Bucket.FAILED]
+        if can_restart(task, wants[task.slot])
+    ]
+    checks = [world.now + CHECK_AGAIN for task in tasks.buckets[Bucket.KEPT] if is_starting(task)]
+    return min((*restarts, *checks), default=None)
+
+
+def warnings(world: World) -> Iterator[str]:
+    """What a person should know and Cube will not mend by itself."""
+    for name, found in world.observed.items():
+        if isinstance(found, Unknown):
+            held = sum(task.node == name and not task.state.is_terminal for task in world.tasks)
+            left = f"; its {held} tasks are left as they are" if held else ""
+            yield f"{name}: unknown: {found.why}{left}"
+        else:
+            strangers = {
+                container.identity.owner
+                for container in found.containers
+                if container.identity is not None and container.identity.cluster == world.cluster
+            } - {world.owner}
+            if strangers:
+                yield f"{name}: holds containers of this cluster that another store made; they are not touched"
+    gone = {task.node for task in world.tasks if task.node and not task.state.is_terminal} - set(
+        world.observed
+    )
+    yield from (f"{name}: not in the inventory; its tasks are left as they are" for name in sorted(gone))
