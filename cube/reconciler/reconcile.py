@@ -1,9 +1,10 @@
 """The one function that decides: what is wanted, recorded and seen, to a plan of one wave."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from cube.model.action import Action, Note, Plan, Stop
-from cube.model.observation import Unknown
+from cube.model.observation import Seen, Unknown
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
 from cube.reconciler.placement import place_unfilled
@@ -105,20 +106,17 @@ def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> float |
 
 def warnings(world: World) -> Iterator[str]:
     """What a person should know and Cube will not mend by itself."""
+    held = Counter(task.node for task in world.tasks if task.node and not task.state.is_terminal)
     for name, found in world.observed.items():
         if isinstance(found, Unknown):
-            held = sum(task.node == name and not task.state.is_terminal for task in world.tasks)
-            left = f"; its {held} tasks are left as they are" if held else ""
+            left = f"; its {held[name]} tasks are left as they are" if held[name] else ""
             yield f"{name}: unknown: {found.why}{left}"
-        else:
-            strangers = {
-                container.identity.owner
-                for container in found.containers
-                if container.identity is not None and container.identity.cluster == world.cluster
-            } - {world.owner}
-            if strangers:
-                yield f"{name}: holds containers of this cluster that another store made; they are not touched"
-    gone = {task.node for task in world.tasks if task.node and not task.state.is_terminal} - set(
-        world.observed
-    )
-    yield from (f"{name}: not in the inventory; its tasks are left as they are" for name in sorted(gone))
+        elif _has_strangers(found, world):
+            yield f"{name}: has containers of this cluster that another store made; they are not touched"
+    for name in sorted(set(held) - set(world.observed)):
+        yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are"
+
+
+def _has_strangers(seen: Seen, world: World) -> bool:
+    identities = [found.identity for found in seen.containers if found.identity is not None]
+    return any(found.cluster == world.cluster and found.owner != world.owner for found in identities)

@@ -14,7 +14,7 @@ class World:
     """Everything that `reconcile` may know. `now` in seconds since the epoch.
 
     `nodes` by name, in inventory order; `jobs` in their latest versions; `tasks` the latest task of
-    each slot and every older one that has not ended; `observed` an answer, or its absence, for each node of the inventory.
+    each slot and every older one that has not ended; `observed` an answer, or its absence, for each node.
     """
 
     cluster: str
