@@ -23,23 +23,27 @@ Document: TypeAlias = "Scalar | Listing | Table"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a text, counted from 1; `str()` is `source:line:column`."""
+    """A place in a text, counted from 1; `str()` is `source:line:column`. Line 0: the source as a whole."""
 
     source: str
-    line: int
-    column: int
+    line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}"
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value as it was written; `is_plain` where it stood without quotes, block or tag."""
+    """One value as it was written; `is_plain` where it stood without quotes, block or tag.
+
+    `tag` is one that the caller of `read` allowed, as `!vault`.
+    """
 
     text: str
     mark: Mark
     is_plain: bool
+    tag: str = ""
 
     @property
     def is_null(self) -> bool:
@@ -63,8 +67,10 @@ class Table:
     mark: Mark
 
 
-def read(text: str, source: str, *, limit: int = MAX_BYTES) -> Document:
+def read(text: str, source: str, *, limit: int = MAX_BYTES, tags: frozenset[str] = frozenset()) -> Document:
     """The one document that `text` holds; `source` is what its places are called by.
+
+    Scalars may carry one of `tags`.
 
     Raises InputError, with file, line and column, for what is not YAML and for what is YAML but dangerous:
     two equal keys, tags, keys that are not scalars, a second document, more than `limit` bytes,
@@ -74,7 +80,7 @@ def read(text: str, source: str, *, limit: int = MAX_BYTES) -> Document:
     _check_text(text, source, limit)
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        return _Reader(yaml.parse(text, Loader=loader), source).document()
+        return _Reader(yaml.parse(text, Loader=loader), source, tags).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, source) from None
 
@@ -93,6 +99,7 @@ def plain(document: Document) -> Plain:
 def typed(document: Document) -> Any:
     """The same with the types of YAML 1.1, as Ansible sees them: None, bool, int, float, date, str.
 
+    A tagged scalar becomes a table of one entry, as Ansible's JSON has it: `{"__ansible_vault": text}`.
     Raises InputError for a scalar that looks like a number or a date and is none.
     """
     return _typed(document, yaml.SafeLoader(""))
@@ -119,6 +126,8 @@ def at(document: Document, path: tuple[str | int, ...], *, key: bool = False) ->
 
 def _typed(document: Document, loader: yaml.SafeLoader) -> Any:
     match document:
+        case Scalar(text=text, tag=str(tag)) if tag:
+            return {f"__ansible_{tag[1:]}": text}
         case Scalar(text=text, is_plain=False):
             return text
         case Scalar(text=text, mark=mark):
@@ -172,7 +181,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, source: str) -> InputError:
 
 _TAGS = {
     "!vault": "Ansible's vault cannot be opened by Cube; keep secrets out of the file",
-    "!unsafe": "Cube renders no template where none is needed; write the value without the tag",
+    "!unsafe": "it is a word of Ansible's inventories only",
 }
 _HARMLESS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map")} | {"!"}
 
@@ -189,9 +198,10 @@ class _Anchor:
 class _Reader:
     """Builds a document from the parser's events; never deeper than MAX_DEPTH."""
 
-    def __init__(self, events: Iterator[Any], source: str) -> None:
+    def __init__(self, events: Iterator[Any], source: str, tags: frozenset[str]) -> None:
         self.events = events
         self.source = source
+        self.tags = tags
         self.anchors: dict[str, _Anchor | None] = {}
         self.size = 0
         self.aliased = 0
@@ -231,7 +241,8 @@ class _Reader:
 
     def build(self, event: Any, mark: Mark, depth: int) -> Document:
         if isinstance(event, yaml.ScalarEvent):
-            return Scalar(event.value, mark, is_plain=event.implicit[0] and event.tag is None)
+            tag = event.tag if event.tag in self.tags else ""
+            return Scalar(event.value, mark, is_plain=event.implicit[0] and event.tag is None, tag=tag)
         if isinstance(event, yaml.SequenceStartEvent):
             return Listing(tuple(self.items(depth)), mark)
         return Table(tuple(self.entries(depth)), mark)
@@ -282,7 +293,8 @@ class _Reader:
 
     def check(self, event: Any, mark: Mark, depth: int) -> None:
         _check_depth(depth, mark)
-        if event.tag and event.tag not in _HARMLESS:
+        is_allowed = isinstance(event, yaml.ScalarEvent) and event.tag in self.tags
+        if event.tag and event.tag not in _HARMLESS and not is_allowed:
             why = _TAGS.get(event.tag, "Cube reads plain values only")
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise InputError(f"the tag {tag} is not allowed", where=str(mark), why=why)
