@@ -1,0 +1,131 @@
+"""A document against a pydantic schema: the checked value, or every problem with its place and its cure."""
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from cube.document.reader import Document, Listing, Mark, Scalar, Table, at, plain
+from cube.errors import InputError
+
+MAX_LISTED = 20
+
+Path = tuple[str | int, ...]
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class Problem(NamedTuple):
+    """What is wrong with the value at `path`; with `key`, with its key."""
+
+    path: Path
+    what: str
+    key: bool = False
+
+
+def check(schema: type[Checked], document: Document) -> Checked:
+    """The document as a value of the schema, whose validators are given text, lists and tables.
+
+    Raises InputError that lists every problem as `file:line:column: what is wrong`.
+    """
+    if empty := list(_empty(document, ())):
+        raise refusal(document, empty)
+    try:
+        return schema.model_validate(plain(document))
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+    raise refusal(document, [_problem(schema, detail) for detail in details])
+
+
+def refusal(document: Document, problems: Iterable[Problem]) -> InputError:
+    """All problems as one error, in the order in which they stand in the file."""
+    found = sorted(
+        {(at(document, path, key=key), what) for path, what, key in problems}, key=lambda pair: _order(*pair)
+    )
+    if len(found) == 1:
+        return InputError(found[0][1], where=str(found[0][0]))
+    lines = [f"{mark}: {what}" for mark, what in found[:MAX_LISTED]]
+    if len(found) > MAX_LISTED:
+        lines.append(f"and {len(found) - MAX_LISTED} more")
+    return InputError("\n".join(lines))
+
+
+def shown(text: str) -> str:
+    """What somebody wrote, as part of a message: quoted, short, and nothing in it that looks like something else."""
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _order(mark: Mark, what: str) -> tuple[int, int, str]:
+    return mark.line, mark.column, what
+
+
+def _empty(document: Document, path: Path) -> Iterator[Problem]:
+    match document:
+        case Scalar(is_null=True):
+            missing = 'a value is missing; write "" for an empty text, or remove the key'
+            yield Problem(path, missing if path else "there is nothing in this file")
+        case Listing(items=items):
+            for index, item in enumerate(items):
+                yield from _empty(item, (*path, index))
+        case Table(entries=entries):
+            for key, value in entries:
+                yield from _empty(value, (*path, key.text))
+
+
+def _problem(schema: type[BaseModel], detail: Any) -> Problem:
+    path: Path = detail["loc"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return Problem(path, _unknown_key(schema, path), key=True)
+        case "missing":
+            return Problem(path[:-1], f"the key '{path[-1]}' is missing")
+        case "value_error" if path[-1] == "[key]":
+            return Problem(path[:-1], str(detail["ctx"]["error"]), key=True)
+        case "value_error":
+            return Problem(path, str(detail["ctx"]["error"]))
+    return Problem(path, _saying(detail))
+
+
+def _saying(detail: Any) -> str:
+    """What pydantic found, in the words of this program."""
+    match detail["type"]:
+        case "list_type":
+            return "write a list, such as [one, two]"
+        case "dict_type" | "model_type":
+            return "write a table of keys and values"
+        case "too_short":
+            return f"at least {detail['ctx']['min_length']} is needed here, and there is none"
+        case "too_long":
+            return f"at most {detail['ctx']['max_length']} are allowed here"
+    return str(detail["msg"])
+
+
+def _unknown_key(schema: type[BaseModel], path: Path) -> str:
+    known = sorted(_keys(schema, path[:-1]))
+    close = difflib.get_close_matches(str(path[-1]), known, n=1)
+    advice = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
+    return f"unknown key {shown(str(path[-1]))}; {advice}"
+
+
+def _keys(schema: Any, path: Path) -> Iterable[str]:
+    """The keys that the table at `path` may have."""
+    for step in path:
+        schema = _inside(schema, step)
+    return {field.alias or name for name, field in schema.model_fields.items()}
+
+
+def _inside(schema: Any, step: str | int) -> Any:
+    """The type of what is under `step` in a value of type `schema`."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return _bare(schema.model_fields[str(step)].annotation)
+    return _bare(get_args(schema)[-1])
+
+
+def _bare(annotation: Any) -> Any:
+    """The annotation without Annotated and without None."""
+    if get_origin(annotation) is Annotated:
+        return _bare(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _bare(next(arg for arg in get_args(annotation) if arg is not types.NoneType))
+    return annotation

@@ -1,0 +1,244 @@
+"""The words of a job file: text to value, one function per kind, each with one clear refusal.
+
+All raise ValueError with a text for a person; the schema adds where it stood.
+"""
+
+import difflib
+import re
+from collections.abc import Callable
+
+from cube.document.check import shown
+from cube.model import units
+from cube.model.job import Constraint, Operator
+
+_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
+_DATACENTER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
+_USER = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,31}|\d{1,9})(:([A-Za-z_][A-Za-z0-9_.-]{0,31}|\d{1,9}))?")
+_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
+_URL_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,511}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+# distribution/reference: [registry[:port]/]path[:tag][@sha256:digest]
+_IMAGE = re.compile(
+    r"(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::\d{1,5})?)/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[a-f0-9]{64})?"
+)
+
+SIGNALS = (
+    "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", "SIGRTMIN+3",
+)  # fmt: skip
+_REMOTE_CONTROL = {22: "SSH's", 2375: "Docker's", 2376: "Docker's"}
+_RESERVED_JOBS = frozenset({"all", "cube"})
+_RESERVED_LABELS = ("cube.", "com.docker.", "io.docker.", "org.dockerproject.")
+
+HostPort = int | tuple[int, int]
+"""One port, or the range in which Cube chooses one."""
+AUTO: tuple[int, int] = (20000, 29999)
+
+
+def name(text: str) -> str:
+    """A name that can stand in a container's name and in a path."""
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f"{shown(text)} is no name; write 1 to 63 small letters, digits and '-', beginning with a letter"
+        )
+    return text
+
+
+def job_name(text: str) -> str:
+    """A name that is not kept for Cube itself."""
+    if text in _RESERVED_JOBS or text.startswith("cube-"):
+        raise ValueError(f"the name {shown(text)} is kept for Cube; choose another")
+    return name(text)
+
+
+def datacenter(text: str) -> str:
+    """The name of a data centre, as inventories write it."""
+    if not _DATACENTER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no data centre; write letters, digits, '.', '_' and '-'")
+    return text
+
+
+def word(*allowed: str) -> Callable[[str], str]:
+    """One of a few words."""
+
+    def parse(text: str) -> str:
+        if text in allowed:
+            return text
+        close = difflib.get_close_matches(text, allowed, n=1)
+        advice = f"did you mean '{close[0]}'?" if close else f"write {' or '.join(allowed)}"
+        raise ValueError(f"{shown(text)} is not known here; {advice}")
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """`true` or `false`, and none of YAML's older words for them."""
+    if text not in ("true", "false"):
+        raise ValueError(f"write true or false, not {shown(text)}")
+    return text == "true"
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """A whole number within bounds."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise ValueError(f"write a whole number from {low} to {high}, not {shown(text)}")
+        return int(text)
+
+    return parse
+
+
+def cpu(text: str) -> int:
+    """Millicores, 1 to 1024 cores."""
+    return _within(units.cpu(text), 1, 1024_000, f"{shown(text)} of CPU is not between 1m and 1024")
+
+
+def memory(text: str) -> int:
+    """Bytes. The engine refuses less than 6 MiB."""
+    amount = units.size(text)
+    return _within(amount, 6 << 20, 64 << 40, f"{shown(text)} of memory is not between 6MiB and 64TiB")
+
+
+def disk(text: str) -> int:
+    """Bytes, from none."""
+    return _within(units.size(text), 0, 1 << 50, f"{shown(text)} of disk is more than 1024TiB")
+
+
+def duration(low: str, high: str) -> Callable[[str], float]:
+    """Seconds within bounds, which are written as people write them."""
+
+    def parse(text: str) -> float:
+        seconds = units.duration(text)
+        if not units.duration(low) <= seconds <= units.duration(high):
+            raise ValueError(f"{shown(text)} is not between {low} and {high}")
+        return seconds
+
+    return parse
+
+
+def image(text: str) -> str:
+    """An image reference: `[registry/]path[:tag][@sha256:digest]`."""
+    if "://" in text:
+        raise ValueError(f"{shown(text)} is an address; write the image as registry.example/team/web:1.2")
+    if "@" in text and not re.search(r"@sha256:[a-f0-9]{64}$", text):
+        raise ValueError(f"the digest of {shown(text)} is not '@sha256:' and 64 hexadecimal digits")
+    if len(text) > 512 or not _IMAGE.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no image; write name:tag or registry.example/team/name:tag")
+    return text
+
+
+def variable(text: str) -> str:
+    """The name of an environment variable."""
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no name of a variable; write letters, digits and '_'")
+    return text
+
+
+def bounded(limit: int) -> Callable[[str], str]:
+    """Any text up to a length in characters; what it holds is never part of a message, it may be secret."""
+
+    def parse(text: str) -> str:
+        if len(text) > limit:
+            raise ValueError(f"the text has {len(text)} characters; {limit} are allowed")
+        if "\0" in text:
+            raise ValueError("a text cannot hold the character NUL")
+        return text
+
+    return parse
+
+
+def user(text: str) -> str:
+    """`name` or number, with `:group` where wanted."""
+    if not _USER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no user; write a name or a number, or user:group")
+    return text
+
+
+def label(text: str) -> str:
+    """A label's key that is neither Cube's nor Docker's own."""
+    if text.lower().startswith(_RESERVED_LABELS):
+        raise ValueError(f"labels such as {shown(text)} are kept for Cube and Docker; choose another prefix")
+    if not _LABEL.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no label; write letters, digits, '.', '_', '-' and '/'")
+    return text
+
+
+def label_value(text: str) -> str:
+    """One line of text."""
+    if len(text) > 1024 or _CONTROL.search(text):
+        raise ValueError("a label's value is one line of at most 1024 characters")
+    return text
+
+
+def host_port(text: str) -> HostPort:
+    """`8080`, `auto`, or a range such as `20000-20999`."""
+    if text == "auto":
+        return AUTO
+    if found := _RANGE.fullmatch(text):
+        return _port_range(text, int(found[1]), int(found[2]))
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(
+            f"{shown(text)} is no port of a node; write 1 to 65535, 'auto', or a range such as 20000-20999"
+        )
+    if owner := _REMOTE_CONTROL.get(int(text)):
+        raise ValueError(f"port {text} is {owner} own on a node; choose another")
+    return int(text)
+
+
+def _port_range(text: str, low: int, high: int) -> HostPort:
+    if not 1024 <= low <= high <= 65535:
+        raise ValueError(f"the range {text} does not go up from 1024 or more to 65535 or less")
+    if taken := [port for port in _REMOTE_CONTROL if low <= port <= high]:
+        raise ValueError(f"the range {text} holds port {taken[0]}, {_REMOTE_CONTROL[taken[0]]} own on a node")
+    return low, high
+
+
+def url_path(text: str) -> str:
+    """The path of an HTTP check, with its query."""
+    if not _URL_PATH.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no path; write /health: no host, no blanks, up to 512 characters")
+    return text
+
+
+def signal(text: str) -> str:
+    """A signal that ends or tells a process."""
+    return word(*SIGNALS)(text)
+
+
+_ATTRIBUTE = re.compile(r"node\.(name|datacenter|role)|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_CONSTRAINT = re.compile(r"(\S+)\s+(=|!=|in|not-in|not in)\s+(\S.*)")
+
+
+def constraint(text: str) -> Constraint:
+    """`label.disk = ssd`, `node.name != node3`, `node.datacenter in dc1, dc2`, `label.gpu not-in old`."""
+    found = _CONSTRAINT.fullmatch(text)
+    if len(text) > 1024 or not found:
+        raise ValueError(
+            f"{shown(text)} is no constraint; write one such as 'label.disk = ssd' or 'node.name not-in a, b'"
+        )
+    attribute, operator = found[1], Operator(found[2].replace(" ", "-"))
+    if not _ATTRIBUTE.fullmatch(attribute):
+        known = "node.name, node.datacenter, node.role or label.NAME"
+        raise ValueError(f"{shown(attribute)} is no attribute of a node; write {known}")
+    return Constraint(attribute=attribute, operator=operator, values=_values(found[3], operator))
+
+
+def _values(text: str, operator: Operator) -> tuple[str, ...]:
+    if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
+        values: tuple[str, ...] = (text.strip(),)
+    else:
+        values = tuple(value.strip() for value in text.split(","))
+    if not all(re.fullmatch(r"[^\s,=!][^,]{0,255}", value) for value in values):
+        raise ValueError(f"{shown(text)} is not one value, or several with ',' between them after 'in'")
+    return values
+
+
+def _within(amount: int, low: int, high: int, refusal: str) -> int:
+    if not low <= amount <= high:
+        raise ValueError(refusal)
+    return amount
