@@ -1,0 +1,212 @@
+"""What each action and each outcome changes in the record. Pure: tasks in, changes out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from cube.model.action import Decision, Note, Outcome, Place, Refusal, Start, Stop, Verdict, Wait
+from cube.model.task import Health, State, Task, check_transition
+
+SCORES_KEPT = 20
+REFUSALS_KEPT = 50
+"""An event tells the best scores and the first refusals, so that a large fleet does not make large events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A task before and after; `told` False: too small for an event (a count of failed checks).
+
+    Raises InternalError, when made, where the step is not in the table of transitions.
+    """
+
+    before: Task | None
+    after: Task
+    detail: Mapping[str, str] = field(default_factory=dict)
+    told: bool = True
+
+    def __post_init__(self) -> None:
+        source = self.before.state if self.before else None
+        if source != self.after.state:
+            check_transition(source, self.after.state)
+
+    @property
+    def event(self) -> Mapping[str, Any]:
+        """The event's fields that the change decides; its detail tells also what changed beside the state."""
+        return {
+            "task": self.after.id,
+            "slot": self.after.slot,
+            "version": self.after.version,
+            "source": self.before.state if self.before else None,
+            "target": self.after.state,
+            "node": self.after.node,
+            "reason": self.after.reason,
+            "detail": {**self.detail, **_differences(self.before, self.after)},
+        }
+
+
+def wanted(action: Place | Wait, *, identity: str, order: int, now: float) -> Task:
+    """A new task for the action's slot, waiting."""
+    return Task(
+        id=identity,
+        slot=action.slot,
+        version=action.version,
+        spec=action.spec,
+        state=State.PENDING,
+        order=order,
+        created_at=now,
+        changed_at=now,
+        reason=action.reason,
+    )
+
+
+def place(action: Place, pending: Task | None, fresh: Task, *, now: float) -> Change:
+    """The pending task of the slot, or the fresh one, bound to its node."""
+    after = _moved(
+        pending or fresh,
+        State.SCHEDULED,
+        now,
+        version=action.version,
+        spec=action.spec,
+        node=action.node,
+        ports=dict(action.ports),
+        reason=action.reason,
+    )
+    return Change(before=pending, after=after, detail=explanation(action.decision))
+
+
+def wait(action: Wait, pending: Task | None, fresh: Task, *, told: Mapping[str, str] | None) -> Change | None:
+    """The slot's task waits; None where it does already, for the same reason, with the refusals `told`."""
+    after = replace(pending or fresh, version=action.version, spec=action.spec, reason=action.reason)
+    detail = explanation(action.decision)
+    if after == pending and detail == told:
+        return None
+    return Change(before=pending, after=after, detail=detail)
+
+
+def note(action: Note, task: Task, *, now: float) -> Change | None:
+    """What was seen of the task; None where it is known already."""
+    after = _moved(
+        task,
+        action.target,
+        now,
+        reason=action.reason,
+        container=action.container or task.container,
+        exit_code=task.exit_code if action.exit_code is None else action.exit_code,
+        health=action.health or task.health,
+        check_failures=action.check_failures,
+    )
+    if after == task:
+        return None
+    told = (after.state, after.reason, after.health) != (task.state, task.reason, task.health)
+    return Change(before=task, after=after, told=told)
+
+
+def start(action: Start, task: Task, *, now: float) -> Change:
+    """The intent to start: Scheduled again, counted as a restart where the task ran before or failed."""
+    again = task.state in (State.RUNNING, State.FAILED)
+    after = _moved(task, State.SCHEDULED, now, reason=action.reason, restarts=task.restarts + again)
+    return Change(before=task, after=after)
+
+
+def stop(action: Stop, task: Task) -> Change:
+    """The intent to stop: the state stays until the outcome is known."""
+    return Change(
+        before=task,
+        after=replace(task, reason=action.reason),
+        detail={"intent": f"stop, then {action.target}"},
+    )
+
+
+def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) -> Change:
+    """Running, Failed, or still Scheduled because the reply was lost."""
+    match outcome.verdict:
+        case Verdict.OK:
+            after = _moved(
+                task,
+                State.RUNNING,
+                now,
+                reason=f"started: {effect.reason}",
+                container=outcome.container,
+                health=Health.STARTING if task.spec.health else Health.UNCHECKED,
+                check_failures=0,
+                exit_code=None,
+            )
+        case Verdict.FAILED:
+            after = _moved(task, State.FAILED, now, reason=f"cannot start: {outcome.why}")
+        case Verdict.UNKNOWN:
+            after = replace(task, reason=f"the reply to the start was lost: {outcome.why}")
+        case _:
+            assert_never(outcome.verdict)
+    return Change(before=task, after=after, detail=_told(outcome))
+
+
+def stop_outcome(effect: Stop, outcome: Outcome, task: Task, *, now: float) -> Change:
+    """The stop's target, or the state it had, with why it is not stopped or not known to be."""
+    match outcome.verdict:
+        case Verdict.OK:
+            after = _moved(task, effect.target, now, reason=effect.reason, container=None)
+        case Verdict.FAILED:
+            after = replace(task, reason=f"cannot stop: {outcome.why}")
+        case Verdict.UNKNOWN:
+            after = replace(task, reason=f"the reply to the stop was lost: {outcome.why}")
+        case _:
+            assert_never(outcome.verdict)
+    return Change(before=task, after=after, detail=_told(outcome))
+
+
+def orphan_intent(effect: Stop) -> str:
+    """What is said before a container that belongs to no recorded task is removed."""
+    return f"to be removed: container {effect.container_name}: {effect.reason}"
+
+
+def orphan_outcome(effect: Stop, outcome: Outcome) -> str:
+    """What is said after that."""
+    if outcome.verdict is Verdict.OK:
+        return f"removed: container {effect.container_name}: {effect.reason}"
+    return f"not known to be removed ({outcome.verdict}: {outcome.why}): container {effect.container_name}"
+
+
+def explanation(decision: Decision) -> Mapping[str, str]:
+    """A decision as an event's detail: `score NODE` and `refused NODE`, the rest of many as a number."""
+    best = sorted(decision.scores.items(), key=lambda item: (-item[1], item[0]))[:SCORES_KEPT]
+    refusals = sorted(decision.refusals, key=lambda refusal: refusal.node)
+    detail = {f"score {node}": f"{score:.4g}" for node, score in best}
+    detail |= {f"refused {refusal.node}": _refusal(refusal) for refusal in refusals[:REFUSALS_KEPT]}
+    unnamed = {
+        "more scores": len(decision.scores) - SCORES_KEPT,
+        "more refusals": len(refusals) - REFUSALS_KEPT,
+    }
+    return detail | {what: str(count) for what, count in unnamed.items() if count > 0}
+
+
+def _refusal(refusal: Refusal) -> str:
+    return f"{refusal.reason} (never fits)" if refusal.ever else refusal.reason
+
+
+def _moved(task: Task, state: State, now: float, **changes: Any) -> Task:
+    # `changed_at` is when the state began: a restart's delay and a check's grace are counted from it.
+    return replace(task, state=state, changed_at=task.changed_at if state == task.state else now, **changes)
+
+
+def _told(outcome: Outcome) -> Mapping[str, str]:
+    cure = {"cure": outcome.cure} if outcome.cure else {}
+    return {**outcome.detail, **cure}
+
+
+def _differences(before: Task | None, after: Task) -> Mapping[str, str]:
+    unset: Mapping[str, Any] = {
+        "health": Health.UNCHECKED,
+        "container": None,
+        "exit_code": None,
+        "restarts": 0,
+        "ports": {},
+    }
+    known = {name: getattr(before, name) for name in unset} if before else unset
+    now = {name: getattr(after, name) for name in unset}
+    return {name: _words(value) for name, value in now.items() if value != known[name]}
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={port}" for name, port in value.items())
+    return "" if value is None else str(value)

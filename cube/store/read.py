@@ -1,0 +1,116 @@
+"""Every question to the tables, in plain SQL: a command that only reads never loads sqlite-utils."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from cube.model.task import Slot, Task, TaskEvent
+from cube.store import rows
+from cube.store.lease import Lease
+from cube.store.rows import JobVersion, Look, Sweep
+
+T = TypeVar("T")
+
+TASKS = "SELECT tasks.*, specs.body FROM tasks JOIN specs ON specs.digest = tasks.spec"
+LIVE = "state NOT IN ('Completed', 'Failed')"
+NEWEST_OF_ITS_SLOT = """"order" = (
+    SELECT max(other."order") FROM tasks AS other
+    WHERE other.job = tasks.job AND other."group" = tasks."group" AND other."index" = tasks."index")"""
+
+
+def select(
+    connection: sqlite3.Connection, decode: Callable[[sqlite3.Row], T], sql: str, values: Sequence[Any] = ()
+) -> tuple[T, ...]:
+    """Every row of the answer, decoded. Raises sqlite3.DatabaseError for a row that cannot be read."""
+    found = connection.execute(sql, values).fetchall()
+    try:
+        return tuple(decode(row) for row in found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error: Exception) -> sqlite3.DatabaseError:
+    """The error of SQLite's own kind for a row that cannot be read: it is treated as any other damage."""
+    damage = sqlite3.DatabaseError(f"a row cannot be read ({type(error).__name__}: {error})")
+    damage.sqlite_errorname = "SQLITE_CORRUPT"
+    return damage
+
+
+def number(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> int:
+    """The one number that the question answers with, 0 for NULL."""
+    (answer,) = connection.execute(sql, values).fetchone()
+    return int(answer or 0)
+
+
+def job_versions(connection: sqlite3.Connection, name: str) -> tuple[JobVersion, ...]:
+    """Every version of the job, the oldest first."""
+    sql = "SELECT * FROM jobs WHERE name = ? ORDER BY version"
+    return select(connection, rows.job_version, sql, [name])
+
+
+def newest_jobs(connection: sqlite3.Connection, name: str | None = None) -> tuple[JobVersion, ...]:
+    """The newest version of each job, or of that job, by name."""
+    sql = """SELECT * FROM jobs
+        WHERE version = (SELECT max(version) FROM jobs AS other WHERE other.name = jobs.name)
+        AND name = coalesce(?, name) ORDER BY name"""
+    return select(connection, rows.job_version, sql, [name])
+
+
+def next_version(connection: sqlite3.Connection, name: str) -> int:
+    """The number after every version that the job ever had: events remember those that were forgotten."""
+    sql = """SELECT 1 + coalesce(max(version), 0) FROM (
+        SELECT version FROM jobs WHERE name = ?1 UNION ALL SELECT version FROM events WHERE job = ?1)"""
+    return number(connection, sql, [name])
+
+
+def tasks(
+    connection: sqlite3.Connection, where: str = "true", values: Sequence[Any] = ()
+) -> tuple[Task, ...]:
+    """The tasks for which the condition holds, in the order in which they were wanted."""
+    return select(connection, rows.task_of, f'{TASKS} WHERE {where} ORDER BY "order"', values)
+
+
+def task(connection: sqlite3.Connection, identity: str) -> Task | None:
+    """The task with that id."""
+    return next(iter(tasks(connection, "id = ?", [identity])), None)
+
+
+def pending_task(connection: sqlite3.Connection, slot: Slot) -> Task | None:
+    """The task that waits for this slot to be filled."""
+    where = """job = ? AND "group" = ? AND "index" = ? AND state = 'Pending'"""
+    return next(iter(tasks(connection, where, [slot.job, slot.group, slot.index])), None)
+
+
+def last_event(connection: sqlite3.Connection, identity: str) -> TaskEvent | None:
+    """The newest event of that task."""
+    sql = "SELECT * FROM events WHERE task = ? ORDER BY number DESC LIMIT 1"
+    return next(iter(select(connection, rows.event_of, sql, [identity])), None)
+
+
+def events(
+    connection: sqlite3.Connection, conditions: Sequence[tuple[str, Any]], *, limit: int | None
+) -> tuple[TaskEvent, ...]:
+    """The newest `limit` events (None: all) for which every condition with a value holds."""
+    asked = [(condition, value) for condition, value in conditions if value is not None]
+    where = " AND ".join(condition for condition, _ in asked) or "true"
+    # The conditions are the store's own words; what people typed is in the values.
+    newest = f"SELECT * FROM events WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
+    values = [*(value for _, value in asked), -1 if limit is None else limit]
+    return select(connection, rows.event_of, newest, values)[::-1]
+
+
+def looks(connection: sqlite3.Connection) -> tuple[Look, ...]:
+    """The last look at each node, by name."""
+    return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
+
+
+def last_sweep(connection: sqlite3.Connection) -> Sweep | None:
+    """The newest sweep."""
+    sql = "SELECT started, finished, result FROM sweeps ORDER BY number DESC LIMIT 1"
+    return next(iter(select(connection, lambda row: Sweep(**dict(row)), sql)), None)
+
+
+def lease(connection: sqlite3.Connection) -> Lease | None:
+    """What the holder of the lock wrote, if it did not take it back."""
+    sql = "SELECT who, host, pid, started, since, command FROM lease"
+    return next(iter(select(connection, lambda row: Lease(**dict(row)), sql)), None)

@@ -1,0 +1,176 @@
+"""Model values as rows of the tables, and back.
+
+What cannot be read back raises KeyError, TypeError or ValueError: the file is damaged then.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from cube.model.codec import from_data, to_data
+from cube.model.job import Job, TaskSpec
+from cube.model.observation import Cause, Observation, Seen, Stats
+from cube.model.task import Health, Slot, State, Task, TaskEvent
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobVersion:
+    """One version of a job, with when, by whom and why it was made."""
+
+    job: Job
+    at: float
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The last look at a node. `cause` None: it answered, at `at`; else it did last at `seen_at`, if ever.
+
+    `stats` are the newest that are known.
+    """
+
+    node: str
+    at: float
+    seen_at: float | None
+    stats: Stats | None
+    cause: Cause | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """One run over the fleet: from when to when, and in a few words what came of it."""
+
+    started: float
+    finished: float
+    result: str
+
+
+def text_of(value: Any) -> str:
+    """The value as JSON."""
+    return json.dumps(to_data(value), separators=(",", ":"), ensure_ascii=False)
+
+
+@lru_cache(maxsize=1024)
+def spec_of(text: str) -> TaskSpec:
+    """The spec of that text; the tasks of a group share one."""
+    return from_data(TaskSpec, json.loads(text))
+
+
+def job_row(version: JobVersion) -> Row:
+    """A row of `jobs`."""
+    job = version.job
+    return {
+        "name": job.name,
+        "version": job.version,
+        "at": version.at,
+        "actor": version.actor,
+        "reason": version.reason,
+        "body": text_of(job),
+    }
+
+
+def job_version(row: sqlite3.Row) -> JobVersion:
+    """What a row of `jobs` holds."""
+    job = from_data(Job, json.loads(row["body"]))
+    return JobVersion(job=job, at=row["at"], actor=row["actor"], reason=row["reason"])
+
+
+def task_row(task: Task) -> Row:
+    """A row of `tasks`; its spec is one of `specs`."""
+    return {
+        "id": task.id,
+        **_slot_row(task.slot),
+        "version": task.version,
+        "spec": task.spec.digest,
+        "state": task.state.value,
+        "order": task.order,
+        "created_at": task.created_at,
+        "changed_at": task.changed_at,
+        "node": task.node,
+        "container": task.container,
+        "ports": text_of(task.ports),
+        "health": task.health.value,
+        "check_failures": task.check_failures,
+        "restarts": task.restarts,
+        "exit_code": task.exit_code,
+        "reason": task.reason,
+    }
+
+
+def task_of(row: sqlite3.Row) -> Task:
+    """What a row of `tasks` holds, joined with `body` from `specs`."""
+    same = ("id", "version", "order", "created_at", "changed_at", "node", "container", "check_failures")
+    return Task(
+        **{name: row[name] for name in (*same, "restarts", "exit_code", "reason")},
+        slot=_slot_of(row),
+        spec=spec_of(row["body"]),
+        state=State(row["state"]),
+        ports=json.loads(row["ports"]),
+        health=Health(row["health"]),
+    )
+
+
+def event_row(event: TaskEvent) -> Row:
+    """A row of `events`."""
+    return {
+        **{
+            name: getattr(event, name)
+            for name in ("number", "at", "task", "version", "node", "reason", "actor")
+        },
+        **_slot_row(event.slot),
+        "source": event.source.value if event.source else None,
+        "target": event.target.value,
+        "detail": text_of(event.detail),
+    }
+
+
+def event_of(row: sqlite3.Row) -> TaskEvent:
+    """What a row of `events` holds."""
+    return TaskEvent(
+        **{name: row[name] for name in ("number", "at", "task", "version", "node", "reason", "actor")},
+        slot=_slot_of(row),
+        source=State(row["source"]) if row["source"] else None,
+        target=State(row["target"]),
+        detail=json.loads(row["detail"]),
+    )
+
+
+def look_row(observation: Observation, known: Look | None) -> Row:
+    """A row of `looks`: what a node that did not answer had shown before is kept."""
+    seen = isinstance(observation, Seen)
+    stats = observation.stats or (known.stats if known else None)
+    return {
+        "node": observation.node,
+        "at": observation.at,
+        "seen_at": observation.at if seen else known.seen_at if known else None,
+        "stats": text_of(stats) if stats else None,
+        "cause": None if isinstance(observation, Seen) else observation.cause.value,
+        "why": "" if isinstance(observation, Seen) else observation.why,
+    }
+
+
+def look_of(row: sqlite3.Row) -> Look:
+    """What a row of `looks` holds."""
+    return Look(
+        node=row["node"],
+        at=row["at"],
+        seen_at=row["seen_at"],
+        stats=from_data(Stats, json.loads(row["stats"])) if row["stats"] else None,
+        cause=Cause(row["cause"]) if row["cause"] else None,
+        why=row["why"],
+    )
+
+
+def _slot_row(slot: Slot) -> Mapping[str, Any]:
+    return {"job": slot.job, "group": slot.group, "index": slot.index}
+
+
+def _slot_of(row: sqlite3.Row) -> Slot:
+    return Slot(job=row["job"], group=row["group"], index=row["index"])

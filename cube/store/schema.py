@@ -1,0 +1,170 @@
+"""The tables, as an ordered list of migrations: the state's version is how many of them it has seen."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from uuid import uuid4
+
+from cube.errors import InputError
+from cube.store.trouble import damaged
+
+APPLICATION_ID = 0x43756265
+"""What `file` and SQLite show: the letters "Cube"."""
+
+Migration = Callable[[sqlite3.Connection], None]
+
+FIRST_TABLES = (
+    """CREATE TABLE identity (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        owner TEXT NOT NULL,
+        epoch INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE lease (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        who TEXT NOT NULL,
+        host TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        started TEXT NOT NULL,
+        since REAL NOT NULL,
+        command TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE jobs (
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        at REAL NOT NULL,
+        actor TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (name, version)
+    ) STRICT""",
+    "CREATE TABLE specs (digest TEXT PRIMARY KEY, body TEXT NOT NULL) STRICT",
+    """CREATE TABLE tasks (
+        id TEXT PRIMARY KEY,
+        job TEXT NOT NULL,
+        "group" TEXT NOT NULL,
+        "index" INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        spec TEXT NOT NULL REFERENCES specs (digest),
+        state TEXT NOT NULL,
+        "order" INTEGER NOT NULL UNIQUE,
+        created_at REAL NOT NULL,
+        changed_at REAL NOT NULL,
+        node TEXT,
+        container TEXT,
+        ports TEXT NOT NULL,
+        health TEXT NOT NULL,
+        check_failures INTEGER NOT NULL,
+        restarts INTEGER NOT NULL,
+        exit_code INTEGER,
+        reason TEXT NOT NULL,
+        FOREIGN KEY (job, version) REFERENCES jobs (name, version)
+    ) STRICT""",
+    'CREATE INDEX tasks_of_a_slot ON tasks (job, "group", "index", "order")',
+    """CREATE UNIQUE INDEX one_pending_task_per_slot ON tasks (job, "group", "index")
+        WHERE state = 'Pending'""",
+    """CREATE TABLE events (
+        number INTEGER PRIMARY KEY,
+        at REAL NOT NULL,
+        task TEXT NOT NULL,
+        job TEXT NOT NULL,
+        "group" TEXT NOT NULL,
+        "index" INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        source TEXT,
+        target TEXT NOT NULL,
+        node TEXT,
+        reason TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX events_of_a_task ON events (task)",
+    "CREATE INDEX events_of_a_job ON events (job)",
+    """CREATE TRIGGER events_do_not_change BEFORE UPDATE ON events
+        BEGIN SELECT RAISE (ABORT, 'an event is final'); END""",
+    """CREATE TRIGGER events_do_not_vanish BEFORE DELETE ON events
+        BEGIN SELECT RAISE (ABORT, 'an event is final'); END""",
+    """CREATE TABLE looks (
+        node TEXT PRIMARY KEY,
+        at REAL NOT NULL,
+        seen_at REAL,
+        stats TEXT,
+        cause TEXT,
+        why TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE sweeps (
+        number INTEGER PRIMARY KEY,
+        started REAL NOT NULL,
+        finished REAL NOT NULL,
+        result TEXT NOT NULL
+    ) STRICT""",
+)
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    for statement in FIRST_TABLES:
+        connection.execute(statement)
+    connection.execute("INSERT INTO identity VALUES (1, ?, 1)", [str(uuid4())])
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first,)
+"""Released ones are never edited: a change of the schema is one more function at the end."""
+
+
+def migrate(
+    connection: sqlite3.Connection,
+    *,
+    where: str,
+    save: Callable[[int], None],
+    migrations: Sequence[Migration] = MIGRATIONS,
+) -> None:
+    """Bring the state to the newest version, each step in one transaction; a state in use is saved first.
+
+    `save(version)` keeps a copy of the state as it is. Raises InputError for what is not a state of
+    Cube's, or was written by a newer Cube. Two processes may migrate at once: each step happens once.
+    """
+    while (version := version_of(connection, where=where, newest=len(migrations))) < len(migrations):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _step(connection, version, save, migrations)
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.execute("COMMIT")
+
+
+def _step(
+    connection: sqlite3.Connection,
+    version: int,
+    save: Callable[[int], None],
+    migrations: Sequence[Migration],
+) -> None:
+    if _pragma(connection, "user_version") != version:
+        return  # Another process was quicker, between our look and our lock.
+    if version:
+        save(version)
+    migrations[version](connection)
+    connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def version_of(connection: sqlite3.Connection, *, where: str, newest: int = len(MIGRATIONS)) -> int:
+    """How many migrations the state has seen, 0 for an empty file.
+
+    Raises InputError for a database that is not Cube's, or was written by a newer Cube.
+    """
+    version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
+    if version > newest:
+        why = f"its schema is version {version}, this Cube knows {newest}"
+        raise InputError("the state was written by a newer Cube", where=where, why=why, cure="update Cube")
+    if version and application != APPLICATION_ID:
+        raise damaged(where, "it does not carry Cube's mark")
+    if not version and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        cure = "name Cube's own file with --state"
+        raise InputError(
+            "the state file is refused", where=where, why="it is another program's database", cure=cure
+        )
+    return version
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

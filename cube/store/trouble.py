@@ -1,0 +1,47 @@
+"""SQLite's errors as Cube's: who is in the way, what is damaged, and the way back."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cube.errors import CubeError, InputError, InternalError, LockedError
+
+RESTORE = (
+    "put a backup in its place (`cube store backup` makes them), or move it away and run Cube again: "
+    "a new state begins, and what runs on the fleet is left as it is"
+)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Whatever SQLite raises inside leaves as a CubeError that names the file `where`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _explanation(error, where) from error
+
+
+def _explanation(error: sqlite3.Error, where: str) -> CubeError:
+    name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")
+    why = str(error)
+    match name.split("_")[0]:
+        case "BUSY" | "LOCKED":
+            cure = "another process is writing or copying it; try again when that has ended"
+            return LockedError("the state file is busy", where=where, why=why, cure=cure)
+        case "CORRUPT" | "NOTADB":
+            return damaged(where, why)
+        case "FULL" | "IOERR":
+            cure = "nothing of this change was recorded; make room on that disk, then run the command again"
+            return CubeError("the state file cannot be written", where=where, why=why, cure=cure)
+        case "CANTOPEN" | "READONLY" | "PERM" | "AUTH":
+            cure = "see that the file and its directory exist, are yours, and may be written"
+            return InputError("the state file cannot be used", where=where, why=why, cure=cure)
+        case _:
+            return InternalError(
+                "the state file refused a statement", where=where, why=f"{name} {why}".strip()
+            )
+
+
+def damaged(where: str, why: str) -> InputError:
+    """The refusal of a file that was a state once and cannot be trusted any more."""
+    return InputError("the state file is damaged", where=where, why=why, cure=RESTORE)
