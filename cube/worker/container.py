@@ -1,0 +1,121 @@
+"""A container in the engine's own JSON: what is asked for a task, and what a listing says. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cube.model.job import Port, TaskSpec, Volume
+from cube.model.labels import CLUSTER, identity_of, labels_of
+from cube.model.observation import Container, ContainerState
+from cube.model.task import Task
+
+Json = Mapping[str, Any]
+
+DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP")
+"""Of Docker's own set, those that a service has no use for and an intruder has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """In whose name a worker acts: the cluster, the store that owns it, and its takeover's number."""
+
+    cluster: str
+    owner: str
+    epoch: int
+
+
+def container_config(task: Task, claim: Claim) -> dict[str, Any]:
+    """The body of `POST /containers/create` for the task: its spec, within Cube's safe limits."""
+    spec = task.spec
+    return {
+        "Image": spec.image,
+        "Labels": labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch),
+        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        "ExposedPorts": {_port_key(port): {} for port in spec.ports},
+        "StopSignal": spec.stop_signal,
+        "StopTimeout": math.ceil(spec.stop_grace),
+        "HostConfig": _host_config(task, claim),
+        **_overrides(spec),
+    }
+
+
+def _overrides(spec: TaskSpec) -> dict[str, Any]:
+    """What replaces the image's own; a key that is not there leaves it as it is."""
+    chosen = {
+        "Cmd": None if spec.command is None else list(spec.command),
+        "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
+        "User": spec.user,
+    }
+    return {key: value for key, value in chosen.items() if value is not None}
+
+
+def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
+    spec = task.spec
+    return {
+        "NanoCpus": spec.resources.cpu * 1_000_000,
+        "Memory": spec.resources.memory,
+        # Without this the engine adds as much swap again, and the reservation would be half of the truth.
+        "MemorySwap": spec.resources.memory,
+        "PidsLimit": spec.pids_limit,
+        "CapDrop": list(DROPPED_CAPABILITIES),
+        "SecurityOpt": [] if spec.allow_new_privileges else ["no-new-privileges:true"],
+        # Cube restarts what it decides to restart; an engine that does so too makes doubles after a reboot.
+        "RestartPolicy": {"Name": "no"},
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        "Init": True,
+        "PortBindings": _port_bindings(task),
+        "Mounts": [_mount(volume, claim) for volume in spec.volumes],
+    }
+
+
+def _port_key(port: Port) -> str:
+    return f"{port.container}/{port.protocol}"
+
+
+def _port_bindings(task: Task) -> dict[str, list[dict[str, str]]]:
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in task.spec.ports:
+        address = "0.0.0.0" if port.public else "127.0.0.1"  # noqa: S104 - asked for by name in the job
+        bindings.setdefault(_port_key(port), []).append(
+            {"HostIp": address, "HostPort": str(task.ports[port.name])}
+        )
+    return bindings
+
+
+def _mount(volume: Volume, claim: Claim) -> dict[str, Any]:
+    """A host path that does not exist is refused by the engine; it is not made, as `-v` would make it."""
+    mount: dict[str, Any] = {
+        "Source": volume.source,
+        "Target": volume.target,
+        "ReadOnly": volume.read_only,
+    }
+    if "/" in volume.source:
+        return {**mount, "Type": "bind", "BindOptions": {"Propagation": "rprivate"}}
+    return {**mount, "Type": "volume", "VolumeOptions": {"Labels": {CLUSTER: claim.cluster}}}
+
+
+def container_of(item: Json) -> Container:
+    """One entry of `GET /containers/json`. Raises KeyError, TypeError or ValueError on what is not one."""
+    networks = (item.get("NetworkSettings") or {}).get("Networks") or {}
+    addresses = (network.get("IPAddress") or "" for _, network in sorted(networks.items()))
+    return Container(
+        id=item["Id"],
+        name=_own_name(item.get("Names") or []),
+        image=item["Image"],
+        image_id=item["ImageID"],
+        state=ContainerState(item["State"]),
+        created_at=float(item["Created"]),
+        identity=identity_of(item.get("Labels") or {}),
+        host_ports=_host_ports(item.get("Ports") or []),
+        address=next((address for address in addresses if address), ""),
+    )
+
+
+def _own_name(names: list[str]) -> str:
+    """The name without its slash; `/other/alias` is what a link calls it."""
+    return next((name[1:] for name in names if name.count("/") == 1), "")
+
+
+def _host_ports(ports: list[Json]) -> tuple[int, ...]:
+    return tuple(sorted({port["PublicPort"] for port in ports if "PublicPort" in port}))

@@ -1,0 +1,186 @@
+"""Worker: the manager's hand on one machine. It looks, it starts, it stops; it decides nothing."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cube.connection import Channel, ChannelRefused, ConnectionFailed, after
+from cube.connection.ssh import Connection
+from cube.errors import CubeError
+from cube.model.action import Effect, Outcome, Verdict
+from cube.model.node import Node
+from cube.model.observation import Cause, Observation, Seen, Unknown
+from cube.worker import engine, execution, health, probe
+from cube.worker.container import Claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """Seconds that a node has to run the probe, to list its containers, and to answer one act.
+
+    A pull may be silent for `stall`, and no act takes longer than `act_in_all`.
+    """
+
+    probe: float = 5.0
+    listing: float = 10.0
+    act: float = 30.0
+    stall: float = 60.0
+    act_in_all: float = 1800.0
+
+
+class Worker:
+    """One node, over one connection that is opened when first needed. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        node: Node,
+        open_connection: Callable[[], Connection],
+        claim: Claim,
+        *,
+        patience: Patience = Patience(),
+    ) -> None:
+        self.node = node
+        self._open_connection = open_connection
+        self._claim = claim
+        self._patience = patience
+        self._opening = threading.Lock()
+        self._connection: Connection | None = None
+        self._api_version = ""
+
+    def observe(self, now: float) -> Observation:
+        """Look once: stats, engine, containers and their health. Raises nothing for what the node does."""
+        machine: probe.Machine | None = None
+        try:
+            machine = self.read_machine(now)
+            return self._seen(machine, now)
+        except CubeError as error:
+            self._drop_if_lost(error)
+            return _unknown(self.node.name, error, machine, now)
+
+    def perform(self, effect: Effect) -> Outcome:
+        """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried."""
+        from cube.worker import effects, sdk  # noqa: PLC0415 - the docker SDK takes 200 ms
+
+        try:
+            with sdk.open_client(
+                self._open_acting_channel, api_version=self.api_version(), timeout=self._patience.act
+            ) as client:
+                return effects.perform(client, effect, self._claim, stall=self._patience.stall)
+        except CubeError as error:
+            self._drop_if_lost(error)
+            return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
+
+    def logs(
+        self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """The container's lines, each with its stream and beginning with its timestamp (RFC 3339).
+
+        `since` in seconds since the epoch. With `follow` it ends when the container does.
+        Raises EngineError, and UnreachableError where the connection is lost.
+        """
+        channel = self.open_channel(self._patience.listing)
+        if follow:
+            channel.expire_at(math.inf)
+        yield from engine.read_logs(channel, container, follow=follow, tail=tail, since=since)
+
+    def execute(self, container: str, argv: Sequence[str], *, ends: execution.Ends, tty: bool = False) -> int:
+        """Run a command in the container, between the given ends; its exit status.
+
+        Raises EngineError where it cannot be started, UnreachableError where the connection is lost.
+        """
+        return execution.execute(
+            lambda: self.open_channel(self._patience.listing), container, argv, ends=ends, tty=tty
+        )
+
+    def close(self) -> None:
+        """End the connection. The worker may be used again: it opens another."""
+        with self._opening:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def connection(self) -> Connection:
+        """The node's connection, opened now if there is none. Raises ConnectionFailed."""
+        with self._opening:
+            if self._connection is None:
+                self._connection = self._open_connection()
+            return self._connection
+
+    def open_channel(self, seconds: float) -> Channel:
+        """A stream to the engine's socket that ends after that long. Raises ConnectionFailed."""
+        return self.connection().channel(probe.DOCKER_SOCKET, deadline=after(seconds))
+
+    def read_machine(self, now: float) -> probe.Machine:
+        """What the machine says of itself. Raises ConnectionFailed or StrangeAnswerError."""
+        answer = self.connection().run(probe.SCRIPT, deadline=after(self._patience.probe))
+        return probe.parse(answer.stdout, at=now)
+
+    def api_version(self) -> str:
+        """The newest API version that the engine speaks. Raises EngineError or UnreachableError."""
+        if not self._api_version:
+            self._api_version = engine.ping(self.open_channel(self._patience.listing)).api_version
+        return self._api_version
+
+    def _seen(self, machine: probe.Machine, now: float) -> Seen:
+        listing = engine.list_containers(
+            self.open_channel(self._patience.listing), cluster=self._claim.cluster
+        )
+        self._api_version = listing.engine.api_version
+        checks = health.checks_of(listing.containers, listing.specs)
+        return Seen(
+            node=self.node.name,
+            at=now,
+            stats=machine.stats,
+            engine=listing.engine,
+            containers=health.with_health(listing.containers, checks, self._forward),
+        )
+
+    def _forward(self, address: str, port: int, seconds: float) -> Channel:
+        return self.connection().forward(address, port, deadline=after(seconds))
+
+    def _open_acting_channel(self, seconds: float) -> Channel:
+        channel = self.open_channel(seconds)
+        channel.expire_at(after(self._patience.act_in_all))
+        return channel
+
+    def _drop_if_lost(self, error: CubeError) -> None:
+        """A connection that failed is not used again; one that only refused a channel stands."""
+        if isinstance(error, ConnectionFailed) and not isinstance(error, ChannelRefused):
+            self.close()
+
+
+def _unknown(node: str, error: CubeError, machine: probe.Machine | None, now: float) -> Unknown:
+    """Why nothing is known of the node's containers; its stats where they came."""
+    cause, cure = _cause(error, machine), error.cure
+    return Unknown(
+        node=node,
+        at=now,
+        cause=cause,
+        why=": ".join(part for part in (error.what, error.why) if part),
+        cure=_ENGINE_CURES.get(cause, cure),
+        stats=None if machine is None else machine.stats,
+    )
+
+
+def _cause(error: CubeError, machine: probe.Machine | None) -> Cause:
+    if machine is not None and isinstance(error, ChannelRefused):
+        return _why_no_engine(machine)
+    if isinstance(error, ConnectionFailed):
+        return error.cause
+    return Cause.DOCKER_SILENT if isinstance(error, engine.EngineSilentError) else Cause.STRANGE
+
+
+def _why_no_engine(machine: probe.Machine) -> Cause:
+    """The SSH server says no more than that it could not open the socket; the probe has looked why."""
+    if not machine.socket_exists:
+        return Cause.DOCKER_STOPPED if machine.docker_installed else Cause.NO_DOCKER
+    return Cause.DOCKER_STOPPED if machine.socket_writable else Cause.DOCKER_PERMISSION
+
+
+_ENGINE_CURES = {
+    Cause.NO_DOCKER: "Install Docker: cube node setup NODE",
+    Cause.DOCKER_STOPPED: "Start it on the node: systemctl start docker",
+    Cause.DOCKER_PERMISSION: "Add the user to the docker group (usermod -aG docker USER), or log in as root.",
+    Cause.DOCKER_SILENT: "The engine is stuck: look at `journalctl -u docker`, then restart it.",
+}

@@ -1,0 +1,61 @@
+"""Reading a machine: what the probe's answers mean, from answers that machines gave."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cube.model.codec import to_data
+from cube.model.observation import CpuTimes
+from cube.worker import probe
+
+CASES = Path(__file__).parent / "cases" / "probe"
+AT = 1795233548.0
+
+
+def answer(name: str) -> bytes:
+    return (CASES / f"{name}.txt").read_bytes()
+
+
+@pytest.mark.parametrize("case", sorted(CASES.glob("*.json")), ids=lambda case: case.stem)
+def test_an_answer_is_read_whole(case: Path) -> None:
+    assert to_data(probe.parse(answer(case.stem), at=AT)) == json.loads(case.read_text())
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "why"),
+    [
+        ("cut_short", "cut short", "begins with"),
+        ("nologin", "did not run", "not available"),
+        ("no_meminfo", "cannot be read", "/proc/meminfo"),
+        ("no_disk", "cannot be read", "unpack"),
+    ],
+)
+def test_what_is_missing_is_an_error_and_never_a_zero(name: str, what: str, why: str) -> None:
+    """P3: unknown is not absent."""
+    with pytest.raises(probe.StrangeAnswerError) as failure:
+        probe.parse(answer(name), at=AT)
+    assert what in failure.value.what
+    assert why in failure.value.why
+
+
+@given(st.integers(min_value=0))
+def test_an_answer_cut_anywhere_is_an_error(cut: int) -> None:
+    """P3: a shorter answer is no smaller machine."""
+    whole = answer("debian12").rstrip(b"\n")
+    with pytest.raises(probe.StrangeAnswerError):
+        probe.parse(whole[: cut % len(whole)], at=AT)
+
+
+def test_iowait_is_idle_and_guest_time_is_not_counted_twice() -> None:
+    whole = answer("debian12")
+    line = next(line for line in whole.splitlines() if line.startswith(b"/proc/stat:cpu "))
+    guests = whole.replace(line, b"/proc/stat:cpu 100 10 50 800 40 1 2 3 90 9")
+    assert probe.parse(guests, at=AT).stats.cpu == CpuTimes(total=1006, idle=840)
+
+
+def test_the_script_has_no_place_for_a_byte_from_outside() -> None:
+    """P16: no shell. The script is one constant."""
+    assert "{" not in probe.SCRIPT
