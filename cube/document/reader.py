@@ -18,7 +18,6 @@ MAX_ALIASED = 50_000
 """How many nodes all aliases of a document together may stand for."""
 
 Plain: TypeAlias = "str | list[Plain] | dict[str, Plain]"
-Document: TypeAlias = "Scalar | Listing | Table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Scalar:
 class Listing:
     """A sequence."""
 
-    items: tuple[Document, ...]
+    items: "tuple[Document, ...]"
     mark: Mark
 
 
@@ -63,8 +62,11 @@ class Listing:
 class Table:
     """A mapping, in the order in which it was written; its keys differ. Merges (`<<`) are already done."""
 
-    entries: tuple[tuple[Scalar, Document], ...]
+    entries: "tuple[tuple[Scalar, Document], ...]"
     mark: Mark
+
+
+Document: TypeAlias = Scalar | Listing | Table
 
 
 def read(text: str, source: str, *, limit: int = MAX_BYTES, tags: frozenset[str] = frozenset()) -> Document:
@@ -77,7 +79,7 @@ def read(text: str, source: str, *, limit: int = MAX_BYTES, tags: frozenset[str]
     deeper nesting than 20, aliases that explode or contain themselves, control characters.
     """
     text = text.removeprefix("\ufeff")
-    _check_text(text, source, limit)
+    check_text(text, source, limit)
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
         return _Reader(yaml.parse(text, Loader=loader), source, tags).document()
@@ -152,7 +154,8 @@ _FORBIDDEN = re.compile(
 )
 
 
-def _check_text(text: str, source: str, limit: int) -> None:
+def check_text(text: str, source: str, limit: int) -> None:
+    """Raises InputError for more than `limit` bytes, and for characters that no file of Cube's may hold."""
     # A character is at most four bytes; only a text near the limit is worth encoding.
     if len(text) * 4 > limit and len(text.encode(errors="replace")) > limit:
         raise InputError(f"the file is larger than {limit >> 10} KiB", where=source)
