@@ -51,10 +51,7 @@ def list_containers(channel: Channel, *, cluster: str) -> Listing:
     """
     with _conversation(channel) as connection:
         response, items = _get(connection, "/containers/json?all=1")
-        try:
-            containers = tuple(container_of(item) for item in items)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise EngineError("the list of containers cannot be read", why=repr(error)) from error
+        containers = _read(items)
         return Listing(
             engine=engine_of(response),
             containers=tuple(
@@ -63,6 +60,15 @@ def list_containers(channel: Channel, *, cluster: str) -> Listing:
             ),
             specs=dict(_specs(items, containers, cluster)),
         )
+
+
+def _read(items: Any) -> tuple[Container, ...]:
+    try:
+        if not isinstance(items, list):
+            raise TypeError(f"not a list but {type(items).__name__}")  # noqa: TRY301 - an empty object is no empty list
+        return tuple(container_of(item) for item in items)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError("the list of containers cannot be read", why=repr(error)) from error
 
 
 def _specs(

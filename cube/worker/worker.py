@@ -55,7 +55,6 @@ class Worker:
             machine = self.read_machine(now)
             return self._seen(machine, now)
         except CubeError as error:
-            self._drop_if_lost(error)
             return _unknown(self.node.name, error, machine, now)
 
     def perform(self, effect: Effect) -> Outcome:
@@ -68,7 +67,6 @@ class Worker:
             ) as client:
                 return effects.perform(client, effect, self._claim, stall=self._patience.stall)
         except CubeError as error:
-            self._drop_if_lost(error)
             return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
 
     def logs(
@@ -101,8 +99,11 @@ class Worker:
             connection.close()
 
     def connection(self) -> Connection:
-        """The node's connection, opened now if there is none. Raises ConnectionFailed."""
+        """The node's connection, opened now if there is none that lives. Raises ConnectionFailed."""
         with self._opening:
+            if self._connection is not None and not self._connection.is_alive:
+                self._connection.close()
+                self._connection = None
             if self._connection is None:
                 self._connection = self._open_connection()
             return self._connection
@@ -144,31 +145,29 @@ class Worker:
         channel.expire_at(after(self._patience.act_in_all))
         return channel
 
-    def _drop_if_lost(self, error: CubeError) -> None:
-        """A connection that failed is not used again; one that only refused a channel stands."""
-        if isinstance(error, ConnectionFailed) and not isinstance(error, ChannelRefused):
-            self.close()
-
 
 def _unknown(node: str, error: CubeError, machine: probe.Machine | None, now: float) -> Unknown:
     """Why nothing is known of the node's containers; its stats where they came."""
-    cause, cure = _cause(error, machine), error.cure
+    cause, cure = cause_of(error, machine)
     return Unknown(
         node=node,
         at=now,
         cause=cause,
         why=": ".join(part for part in (error.what, error.why) if part),
-        cure=_ENGINE_CURES.get(cause, cure),
+        cure=cure,
         stats=None if machine is None else machine.stats,
     )
 
 
-def _cause(error: CubeError, machine: probe.Machine | None) -> Cause:
+def cause_of(error: CubeError, machine: probe.Machine | None) -> tuple[Cause, str]:
+    """Why a node did not answer, and what to do; `machine` is what it had said of itself before."""
     if machine is not None and isinstance(error, ChannelRefused):
-        return _why_no_engine(machine)
-    if isinstance(error, ConnectionFailed):
-        return error.cause
-    return Cause.DOCKER_SILENT if isinstance(error, engine.EngineSilentError) else Cause.STRANGE
+        cause = _why_no_engine(machine)
+    elif isinstance(error, ConnectionFailed):
+        cause = error.cause
+    else:
+        cause = Cause.DOCKER_SILENT if isinstance(error, engine.EngineSilentError) else Cause.STRANGE
+    return cause, _ENGINE_CURES.get(cause, error.cure)
 
 
 def _why_no_engine(machine: probe.Machine) -> Cause:

@@ -1,0 +1,294 @@
+"""The engine: what is asked of it for a task, and what is made of its answers, whole and cut."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cube.connection import Channel
+from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
+from cube.model.labels import labels_of, spec_of
+from cube.model.observation import ContainerState
+from cube.model.resources import Resources
+from cube.model.task import Health, Slot, State, Task
+from cube.worker import health
+from cube.worker.container import Claim, container_config, container_of
+from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers
+
+CLAIM = Claim(cluster="lab", owner="store-1", epoch=3)
+
+SPEC = TaskSpec(
+    image="web:1",
+    command=("serve", "--verbose"),
+    env={"B": "2", "A": "1 = one"},
+    user="1000",
+    resources=Resources(cpu=250, memory=64 * 1024**2),
+    ports=(
+        Port(name="http", container=80),
+        Port(name="admin", container=80, public=True),
+        Port(name="dns", container=53, protocol="udp", host=5353),
+    ),
+    volumes=(Volume(source="data", target="/data"), Volume(source="/srv", target="/srv", read_only=True)),
+    health=HealthCheck(kind=CheckKind.HTTP, port="http", path="/health"),
+    stop_signal="SIGINT",
+    stop_grace=2.5,
+)
+
+TASK = Task(
+    id="0123456789abcdef",
+    slot=Slot(job="shop", group="web", index=2),
+    version=7,
+    spec=SPEC,
+    state=State.SCHEDULED,
+    order=1,
+    created_at=1.0,
+    changed_at=1.0,
+    node="n1",
+    ports={"http": 20001, "admin": 20002, "dns": 5353},
+)
+
+
+def test_a_container_gets_what_the_spec_asks_for() -> None:
+    config = container_config(TASK, CLAIM)
+    assert config["Image"] == "web:1"
+    assert config["Cmd"] == ["serve", "--verbose"]
+    assert config["Env"] == ["A=1 = one", "B=2"]
+    assert config["User"] == "1000"
+    assert config["StopSignal"] == "SIGINT"
+    assert config["StopTimeout"] == 3
+    assert config["HostConfig"]["NanoCpus"] == 250_000_000
+    assert config["HostConfig"]["Memory"] == config["HostConfig"]["MemorySwap"] == 64 * 1024**2
+
+
+def test_what_the_spec_leaves_open_is_the_images_own() -> None:
+    config = container_config(replace(TASK, spec=TaskSpec(image="web:1"), ports={}), CLAIM)
+    assert not {"Cmd", "Entrypoint", "User"} & set(config)
+
+
+def test_a_container_is_confined_unless_the_job_says_otherwise() -> None:
+    limits = container_config(TASK, CLAIM)["HostConfig"]
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert limits["PidsLimit"] == 512
+    assert limits["CapDrop"] == ["AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP"]
+    assert limits["RestartPolicy"] == {"Name": "no"}
+    assert limits["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}
+    assert limits["Init"] is True
+    allowed = replace(TASK, spec=replace(SPEC, allow_new_privileges=True))
+    assert container_config(allowed, CLAIM)["HostConfig"]["SecurityOpt"] == []
+
+
+def test_a_port_is_bound_to_the_loopback_unless_it_is_public() -> None:
+    config = container_config(TASK, CLAIM)
+    assert config["ExposedPorts"] == {"80/tcp": {}, "53/udp": {}}
+    assert config["HostConfig"]["PortBindings"] == {
+        "80/tcp": [
+            {"HostIp": "127.0.0.1", "HostPort": "20001"},
+            {"HostIp": "0.0.0.0", "HostPort": "20002"},
+        ],
+        "53/udp": [{"HostIp": "127.0.0.1", "HostPort": "5353"}],
+    }
+
+
+def test_a_volume_is_mounted_by_name_and_a_path_as_it_is() -> None:
+    volume, path = container_config(TASK, CLAIM)["HostConfig"]["Mounts"]
+    assert (volume["Type"], volume["Source"], volume["Target"], volume["ReadOnly"]) == (
+        "volume",
+        "data",
+        "/data",
+        False,
+    )
+    assert volume["VolumeOptions"] == {"Labels": {"cube.cluster": "lab"}}
+    assert (path["Type"], path["Source"], path["ReadOnly"]) == ("bind", "/srv", True)
+
+
+def test_the_labels_are_enough_to_rebuild_the_task() -> None:
+    """P9: losing the store loses nothing."""
+    labels = container_config(TASK, CLAIM)["Labels"]
+    assert labels == labels_of(TASK, cluster="lab", owner="store-1", epoch=3)
+    assert spec_of(labels) == SPEC
+
+
+def listed(**changes: Any) -> dict[str, Any]:
+    return {
+        "Id": "c1",
+        "Names": ["/other/alias", "/cube-shop-web-2-01234567"],
+        "Image": "web:1",
+        "ImageID": "sha256:1",
+        "Created": 1700000000,
+        "State": "running",
+        "Status": "Up 2 minutes",
+        "Labels": labels_of(TASK, cluster="lab", owner="store-1", epoch=3),
+        "Ports": [
+            {"PrivatePort": 80, "PublicPort": 20001, "Type": "tcp", "IP": "127.0.0.1"},
+            {"PrivatePort": 80, "PublicPort": 20001, "Type": "tcp", "IP": "::"},
+            {"PrivatePort": 443, "Type": "tcp"},
+        ],
+        "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "172.17.0.2"}}},
+        **changes,
+    }
+
+
+def test_a_listed_container_is_read() -> None:
+    container = container_of(listed())
+    assert container.name == "cube-shop-web-2-01234567"
+    assert container.state is ContainerState.RUNNING
+    assert container.host_ports == (20001,)
+    assert container.address == "172.17.0.2"
+    assert container.identity is not None
+    assert (container.identity.task, container.identity.epoch) == (TASK.id, 3)
+
+
+@pytest.mark.parametrize("labels", [None, {}, {"cube.cluster": "lab"}, {"cube.epoch": "x"}])
+def test_a_container_without_our_whole_labels_is_not_ours(labels: dict[str, str] | None) -> None:
+    """P5: hands off."""
+    assert container_of(listed(Labels=labels, Ports=None, NetworkSettings=None)).identity is None
+
+
+@contextmanager
+def answering(*answers: bytes) -> Iterator[Channel]:
+    """A channel to an engine that gives these answers, one after each request, and hangs up."""
+    ours, theirs = socket.socketpair()
+    ours.settimeout(2)
+
+    def serve() -> None:
+        with theirs:
+            for answer in answers:
+                theirs.recv(65536)
+                theirs.sendall(answer)
+
+    serving = threading.Thread(target=serve)
+    serving.start()
+    try:
+        yield cast("Channel", ours)
+    finally:
+        ours.close()
+        serving.join()
+
+
+def response(body: bytes, *, status: str = "200 OK", length: int | None = None) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nServer: Docker/20.10.24 (linux)\r\nApi-Version: 1.41\r\n"
+    return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
+
+
+def test_a_listing_is_read_with_how_our_dead_ended() -> None:
+    items = json.dumps([listed(), listed(Id="c2", State="exited"), listed(Id="x", State="exited", Labels={})])
+    ending = json.dumps({"State": {"ExitCode": 137, "OOMKilled": True}})
+    with answering(response(items.encode()), response(ending.encode())) as channel:
+        listing = list_containers(channel, cluster="lab")
+    assert (listing.engine.version, listing.engine.api_version) == ("20.10.24", "1.41")
+    assert [(c.id, c.exit_code, c.oom_killed) for c in listing.containers] == [
+        ("c1", None, None),
+        ("c2", 137, True),
+        ("x", None, None),
+    ]
+    assert listing.specs == {"c1": SPEC}
+
+
+def test_one_that_was_removed_meanwhile_keeps_its_place() -> None:
+    items = json.dumps([listed(Id="c2", State="exited")])
+    gone = response(b'{"message": "No such container: c2"}', status="404 Not Found")
+    with answering(response(items.encode()), gone) as channel:
+        listing = list_containers(channel, cluster="lab")
+    assert [(c.id, c.exit_code) for c in listing.containers] == [("c2", None)]
+
+
+WHOLE = json.dumps([listed(Id=f"c{n}") for n in range(3)]).encode()
+
+
+@given(st.integers(min_value=0, max_value=len(WHOLE) - 1))
+def test_a_listing_cut_anywhere_is_an_error_and_never_a_shorter_list(cut: int) -> None:
+    """P3: unknown is not absent (fault F7)."""
+    with (
+        answering(response(WHOLE[:cut], length=len(WHOLE))) as channel,
+        pytest.raises((EngineError, EngineSilentError)),
+    ):
+        list_containers(channel, cluster="lab")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        response(b"{}"),
+        response(b"null"),
+        response(b'[{"Id": "c1"}]'),
+        response(b"[1]"),
+        response(b'{"message": "daemon is shutting down"}', status="503 Service Unavailable"),
+        response(json.dumps([listed(State="levitating")]).encode()),
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+)
+def test_a_strange_answer_is_an_error(answer: bytes) -> None:
+    """P3: unknown is not absent."""
+    with answering(answer) as channel, pytest.raises((EngineError, EngineSilentError)):
+        list_containers(channel, cluster="lab")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(min_size=1, max_size=40))))
+def test_frames_give_back_what_each_stream_wrote(written: list[tuple[str, bytes]]) -> None:
+    stream = b"".join(
+        bytes([2 if name == "stderr" else 1, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
+        for name, data in written
+    )
+    position = 0
+
+    def read(count: int) -> bytes:
+        nonlocal position
+        position += count
+        return stream[position - count : position]
+
+    assert list(frames(read)) == written
+
+
+@given(st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(max_size=40))))
+def test_lines_are_whole_however_they_were_cut(pieces: list[tuple[str, bytes]]) -> None:
+    for name in ("stdout", "stderr"):
+        text = b"".join(data for stream, data in pieces if stream == name)
+        expected = text.split(b"\n")
+        if not expected[-1]:
+            expected.pop()
+        assert [line for stream, line in lines(iter(pieces)) if stream == name] == expected
+
+
+def check(kind: CheckKind = CheckKind.HTTP) -> health.Check:
+    how = HealthCheck(kind=kind, port="http", path="/health", timeout=1.0)
+    return health.Check(container="c1", address="172.17.0.2", port=80, how=how)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", Health.HEALTHY),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", Health.HEALTHY),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\n\r\n", Health.HEALTHY),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", Health.UNHEALTHY),
+        (b"HTTP/1.1 503 Busy\r\n\r\n", Health.UNHEALTHY),
+        (b"garbage\r\n\r\n", Health.UNHEALTHY),
+        (b"", Health.UNHEALTHY),
+    ],
+)
+def test_http_is_healthy_when_it_answers_2xx_or_3xx(answer: bytes, expected: Health) -> None:
+    with answering(answer) as channel:
+        assert health.ask(check(), lambda *_: channel) is expected
+
+
+def test_a_task_that_accepts_and_never_answers_is_unhealthy_in_time() -> None:
+    """P1: bounded."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        quick = replace(check(), how=replace(check().how, timeout=0.05))
+        assert health.ask(quick, lambda *_: cast("Channel", ours)) is Health.UNHEALTHY
+
+
+def test_only_running_containers_with_an_address_are_asked() -> None:
+    here, nowhere = container_of(listed()), container_of(listed(Id="c2", NetworkSettings=None))
+    asked = health.checks_of((here, nowhere), {"c1": SPEC, "c2": SPEC, "gone": SPEC})
+    assert [(one.container, one.address, one.port) for one in asked] == [("c1", "172.17.0.2", 80)]
