@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -24,10 +24,10 @@ class Problem(NamedTuple):
     key: bool = False
 
 
-def check(schema: type[Checked], document: Document) -> Checked:
+def check(schema: type[Checked], document: Document, *, strange: Mapping[str, str] | None = None) -> Checked:
     """The document as a value of the schema, whose validators are given text, lists and tables.
 
-    Raises InputError that lists every problem as `file:line:column: what is wrong`.
+    `strange` says what to tell people who write a key that they know from elsewhere. Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
     if empty := list(_empty(document, ())):
         raise refusal(document, empty)
@@ -35,7 +35,7 @@ def check(schema: type[Checked], document: Document) -> Checked:
         return schema.model_validate(plain(document))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    raise refusal(document, [_problem(schema, detail) for detail in details])
+    raise refusal(document, [_problem(schema, detail, strange or {}) for detail in details])
 
 
 def refusal(document: Document, problems: Iterable[Problem]) -> InputError:
@@ -52,7 +52,7 @@ def refusal(document: Document, problems: Iterable[Problem]) -> InputError:
 
 
 def shown(text: str) -> str:
-    """What somebody wrote, as part of a message: quoted, short, and nothing in it that looks like something else."""
+    """What somebody wrote, as part of a message: quoted, short, no character in disguise."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")
 
 
@@ -73,11 +73,12 @@ def _empty(document: Document, path: Path) -> Iterator[Problem]:
                 yield from _empty(value, (*path, key.text))
 
 
-def _problem(schema: type[BaseModel], detail: Any) -> Problem:
+def _problem(schema: type[BaseModel], detail: Any, strange: Mapping[str, str]) -> Problem:
     path: Path = detail["loc"]
     match detail["type"]:
         case "extra_forbidden":
-            return Problem(path, _unknown_key(schema, path), key=True)
+            advice = strange.get(str(path[-1])) or _advice(schema, path)
+            return Problem(path, f"unknown key {shown(str(path[-1]))}; {advice}", key=True)
         case "missing":
             return Problem(path[:-1], f"the key '{path[-1]}' is missing")
         case "value_error" if path[-1] == "[key]":
@@ -101,11 +102,10 @@ def _saying(detail: Any) -> str:
     return str(detail["msg"])
 
 
-def _unknown_key(schema: type[BaseModel], path: Path) -> str:
+def _advice(schema: type[BaseModel], path: Path) -> str:
     known = sorted(_keys(schema, path[:-1]))
     close = difflib.get_close_matches(str(path[-1]), known, n=1)
-    advice = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
-    return f"unknown key {shown(str(path[-1]))}; {advice}"
+    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known)}"
 
 
 def _keys(schema: Any, path: Path) -> Iterable[str]:

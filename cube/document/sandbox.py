@@ -77,7 +77,7 @@ class Purse:
                 raise SecurityError("a number grows out of bounds")
             if isinstance(item, list | tuple):
                 pending.extend(item)
-            elif isinstance(item, Mapping) and type(item) is not Context:
+            elif isinstance(item, dict):
                 pending.extend((*item.keys(), *item.values()))
         return value
 
@@ -219,7 +219,7 @@ def _makes_something(node: nodes.Expr) -> bool:
     return isinstance(node, _PAYING)
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

@@ -34,9 +34,9 @@ def source(text: str) -> str:
         return text
     path = _absolute(text)
     if denied := next((path_ for path_ in DENIED_SOURCES if _overlap(path, path_)), None):
-        raise ValueError(f"{shown(text)} cannot be mounted: {denied} gives hold over the whole node")
+        raise ValueError(f"{shown(text)} cannot be mounted: with {denied}, a task could take over the node")
     if path.endswith(".sock"):
-        raise ValueError(f"{shown(text)} cannot be mounted: a socket gives hold over the service behind it")
+        raise ValueError(f"{shown(text)} cannot be mounted: with a socket, a task could command what listens")
     return path
 
 

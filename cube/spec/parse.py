@@ -19,7 +19,7 @@ from cube.model.job import (
 )
 from cube.model.resources import Resources
 from cube.spec.rules import broken
-from cube.spec.schema import GroupSchema, HealthSchema, JobSchema, PortSchema
+from cube.spec.schema import STRANGE, GroupSchema, HealthSchema, JobSchema, PortSchema
 
 
 def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
@@ -29,7 +29,7 @@ def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
     Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
     document = render(read(text, source), variables)
-    written = check(JobSchema, document)
+    written = check(JobSchema, document, strange=STRANGE)
     if problems := list(broken(written)):
         raise refusal(document, problems)
     return Job(

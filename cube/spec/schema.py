@@ -214,3 +214,21 @@ class JobSchema(Written):
     groups: Annotated[dict[Name, GroupSchema], Field(min_length=1, max_length=100)] = _needed(
         "The groups of tasks, by name.", example="{web: {image: cube-demo:1}}"
     )
+
+
+_NEVER = "a task that could ask for it could take over the node"
+STRANGE = {
+    **dict.fromkeys(("privileged", "cap_add", "devices", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
+    **dict.fromkeys(("network", "network_mode", "pid", "ipc", "userns_mode"), _NEVER),
+    "environment": "write 'env'",
+    "replicas": "write 'count'",
+    "instances": "write 'count'",
+    "args": "write 'command'",
+    "cpus": "write 'cpu'",
+    "mem_limit": "write 'memory'",
+    "healthcheck": "write 'health'",
+    "tasks": "write 'groups'",
+    "services": "write 'groups'",
+    "name": "write 'job'",
+}
+"""What to tell those who write the keys of Compose, Kubernetes or Nomad."""
