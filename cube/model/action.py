@@ -100,16 +100,29 @@ Effect = Start | Stop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """Tasks of an older version that still serve: they may not go yet, and why."""
+
+    job: str
+    group: str
+    count: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.job}/{self.group}: {self.count} of an older version left: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The actions of one wave, none of which waits for another.
 
     `due` is when the passing of time alone will change the plan: a restart, the next health check.
-    `later` says what will follow once these are done; `warnings` what a person should know.
+    `held` says what will follow once these are done, if it can; `warnings` what a person should know.
     """
 
     actions: tuple[Action, ...] = ()
     due: float | None = None
-    later: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

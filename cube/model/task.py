@@ -29,7 +29,7 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = {
     State.SCHEDULED: frozenset({State.SCHEDULED, State.RUNNING, State.COMPLETED, State.FAILED}),
     State.RUNNING: frozenset({State.RUNNING, State.SCHEDULED, State.COMPLETED, State.FAILED}),
     State.COMPLETED: frozenset(),
-    State.FAILED: frozenset({State.SCHEDULED, State.COMPLETED}),
+    State.FAILED: frozenset({State.SCHEDULED, State.RUNNING, State.COMPLETED}),
 }
 """From which state a task may go to which. The store checks every write against it."""
 

@@ -8,7 +8,7 @@ from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.world import Want, World
 from cube.scheduler.algorithms import Scheduler, place
-from cube.scheduler.filters import choose_ports
+from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.state import NodeState, Request
 
 
@@ -19,9 +19,10 @@ def place_unfilled(
     states = node_states(world)
     absent = _absent(world)
     waiting = {task.slot: task for task in pending}
+    earlier = {task.slot: task.order for task in world.tasks}
     newest = max((task.order for task in world.tasks), default=0)
     actions: list[Place | Wait] = []
-    for position, want in enumerate(_in_line(unfilled, waiting)):
+    for position, want in enumerate(_in_line(unfilled, earlier)):
         task = waiting.get(want.slot)
         order = task.order if task else newest + 1 + position
         request = Request.of(want.job, want.group, index=want.slot.index, order=order)
@@ -59,6 +60,13 @@ def node_states(world: World) -> dict[str, NodeState]:
     return states
 
 
+def has_successor(task: Task, want: Want, states: Mapping[str, NodeState]) -> bool:
+    """The slot's new task would fit somewhere, once this one has given up its room."""
+    request = Request.of(want.job, want.group, index=task.slot.index, order=task.order)
+    left = [state.without(task) if name == task.node else state for name, state in states.items()]
+    return any(not refusals_of(request, state) for state in left)
+
+
 def _holds_room(task: Task) -> bool:
     return task.state not in (State.PENDING, State.COMPLETED)
 
@@ -71,14 +79,12 @@ def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:
     return counts
 
 
-def _in_line(unfilled: Sequence[Want], waiting: Mapping[Slot, Task]) -> list[Want]:
-    """Stable: among slots that nobody has waited for, the order of jobs, groups and indices holds."""
+def _in_line(unfilled: Sequence[Want], earlier: Mapping[Slot, int]) -> list[Want]:
+    """By priority, then by the age of the slot's last task: one that is being replaced keeps its turn.
 
-    def rank(want: Want) -> tuple[int, float]:
-        task = waiting.get(want.slot)
-        return -want.job.priority, task.order if task else float("inf")
-
-    return sorted(unfilled, key=rank)
+    Stable: among slots that never had a task, the order of jobs, groups and indices holds.
+    """
+    return sorted(unfilled, key=lambda want: (-want.job.priority, earlier.get(want.slot, float("inf"))))
 
 
 def _absent(world: World) -> tuple[Refusal, ...]:

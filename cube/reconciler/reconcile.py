@@ -33,7 +33,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     """
     wants = wants_of(world.jobs)
     tasks = sort_tasks(world, wants)
-    replaced, waiting = replace_outdated(world, wants, tasks)
+    replaced, held = replace_outdated(world, wants, tasks)
     actions: tuple[Action, ...] = (
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
@@ -44,7 +44,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *place_unfilled(world, tasks.unfilled, tasks.buckets[Bucket.PENDING], scheduler),
     )
     return Plan(
-        actions=actions, due=next_due(world, wants, tasks), later=waiting, warnings=tuple(warnings(world))
+        actions=actions, due=next_due(world, wants, tasks), held=held, warnings=tuple(warnings(world))
     )
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from cube.model.action import Note, Stop
+from cube.model.action import Held, Note, Stop
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted
-from cube.reconciler.tasks import is_ready, stop
+from cube.reconciler.placement import has_successor, node_states
+from cube.reconciler.tasks import serves, stop
 from cube.reconciler.world import Want, World
 
 GroupKey = tuple[str, str]
@@ -13,27 +14,28 @@ GroupKey = tuple[str, str]
 
 def replace_outdated(
     world: World, wants: Mapping[Slot, Want], tasks: Sorted
-) -> tuple[tuple[Stop | Note, ...], tuple[str, ...]]:
-    """Stops for as many outdated tasks as may go, and a line per group on those that wait.
+) -> tuple[tuple[Stop | Note, ...], tuple[Held, ...]]:
+    """Stops for as many outdated tasks as may go, and for each group what holds the others.
 
     One that does not serve goes at once. Of those that serve, as many go as `max_parallel` leaves after
-    the slots of the group that are out of service already. A slot on an unknown node does not count:
-    one bad node holds up no other.
+    the slots of the group that are out of service already, and only where a task of the new version will
+    fit. A slot on an unknown node does not count: one bad node holds up no other.
     """
+    states = node_states(world)
     stops: list[Stop | Note] = []
-    waiting: list[str] = []
+    held: list[Held] = []
     for key, outdated in _by_group(tasks.buckets[Bucket.OUTDATED]).items():
         want = wants[outdated[0].slot]
-        idle = [task for task in outdated if not is_ready(task)]
-        serving = [task for task in outdated if is_ready(task)]
-        room = max(want.group.max_parallel - _out_of_service(key, tasks) - len(idle), 0)
-        reason = f"replaced by version {want.job.version}"
-        stops += [stop(task, world, reason) for task in (*idle, *serving[:room])]
-        if rest := len(serving[room:]):
-            waiting.append(
-                f"{rest} more of {key[0]}/{key[1]} to replace, {want.group.max_parallel} at a time"
-            )
-    return tuple(stops), tuple(waiting)
+        limit = want.group.max_parallel
+        idle = [task for task in outdated if not serves(task, world)]
+        serving = [task for task in outdated if serves(task, world)]
+        fitting = [task for task in serving if has_successor(task, want, states)]
+        going = fitting[: max(limit - _out_of_service(key, world, tasks) - len(idle), 0)]
+        stops += [stop(task, world, f"replaced by version {want.job.version}") for task in (*idle, *going)]
+        if left := len(serving) - len(going):
+            reason = f"{limit} at a time" if fitting else f"version {want.job.version} fits nowhere"
+            held.append(Held(job=key[0], group=key[1], count=left, reason=reason))
+    return tuple(stops), tuple(held)
 
 
 def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
@@ -43,8 +45,10 @@ def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
     return groups
 
 
-def _out_of_service(key: GroupKey, tasks: Sorted) -> int:
-    unfilled = [want.slot for want in tasks.unfilled]
+def _out_of_service(key: GroupKey, world: World, tasks: Sorted) -> int:
+    """The group's slots between two tasks, or whose task does not serve; not those that never had a place."""
+    gone = {task.slot for task in tasks.buckets[Bucket.FINISHED]}
+    between = [want.slot for want in tasks.unfilled if want.slot in gone]
     current = (*tasks.buckets[Bucket.KEPT], *tasks.buckets[Bucket.MISSING], *tasks.buckets[Bucket.FAILED])
-    down = [task.slot for task in current if not is_ready(task) or task in tasks.buckets[Bucket.MISSING]]
-    return sum((slot.job, slot.group) == key for slot in (*unfilled, *down))
+    down = [task.slot for task in current if not serves(task, world)]
+    return sum((slot.job, slot.group) == key for slot in (*between, *down))

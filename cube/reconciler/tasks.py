@@ -95,9 +95,11 @@ def is_starting(task: Task) -> bool:
     return task.state is State.RUNNING and task.health is Health.STARTING
 
 
-def is_ready(task: Task) -> bool:
-    """Running, and healthy where that is asked."""
-    return task.state is State.RUNNING and task.health in (Health.UNCHECKED, Health.HEALTHY)
+def serves(task: Task, world: World) -> bool:
+    """Its container is alive, and it is healthy where that is asked."""
+    container = world.container(task)
+    is_well = task.state is State.RUNNING and task.health in (Health.UNCHECKED, Health.HEALTHY)
+    return is_well and container is not None and container.state.is_alive
 
 
 def _health_note(task: Task, health: Health, failures: int) -> Note:

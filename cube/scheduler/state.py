@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from cube.model.job import Constraint, Group, Job, Port
 from cube.model.node import Node
 from cube.model.resources import Resources
-from cube.model.task import Slot
+from cube.model.task import Slot, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,16 @@ class NodeState:
     def free(self) -> Resources:
         """What is left to promise; negative where capacity shrank under what was promised."""
         return self.capacity - self.promised
+
+    def without(self, task: Task) -> "NodeState":
+        """The node once that task, which is promised room here, has gone."""
+        group = (task.slot.job, task.slot.group)
+        return replace(
+            self,
+            promised=self.promised - task.spec.resources,
+            ports=self.ports - frozenset(task.ports.values()),
+            tasks={**self.tasks, group: self.tasks.get(group, 1) - 1},
+        )
 
     def with_task(self, request: Request, ports: Mapping[str, int]) -> "NodeState":
         """The node once it has promised the request's room and those host ports."""

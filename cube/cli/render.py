@@ -1,0 +1,94 @@
+"""Model to text or JSON: the only place that knows columns, colours and widths."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from cube.cli.options import Output
+
+WIDE = 1000
+"""Columns where nobody watches: a line is for grep, and is never folded."""
+
+STYLES = {
+    "Running": "green", "healthy": "green", "ok": "green", "ready": "green",
+    "Failed": "bold red", "unhealthy": "bold red", "failed": "bold red", "unknown": "bold red",
+    "Pending": "yellow", "Scheduled": "yellow", "starting": "yellow", "cordoned": "yellow",
+    "Completed": "dim",
+}  # fmt: skip
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Output) -> None:
+    """Print the rows: the named columns as a table, or everything in them as JSON."""
+    if output is Output.JSON:
+        as_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        drawn.add_column(column.upper(), overflow="fold")
+    for row in rows:
+        cells = (shown(row.get(column)) for column in columns)
+        drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
+    Console(width=None if is_live() else WIDE, highlight=False).print(drawn)
+
+
+def as_json(value: Any) -> None:
+    """Print the value as indented JSON."""
+    typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def line(text: str, style: str | None = None) -> None:
+    """Print one line at once, in a colour where colours are wanted."""
+    typer.secho(shown(text), fg=style)
+    sys.stdout.flush()
+
+
+def shown(value: Any) -> str:
+    """A cell: a dash for None, and no control character that would move the cursor."""
+    text = "-" if value is None else str(value)
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Say it on standard error, where no pipe takes it for an answer."""
+    for text in lines:
+        typer.secho(f"warning: {shown(text)}", fg="yellow", err=True)
+
+
+def age(then: float | None, now: float | None = None) -> str:
+    """How long ago, in the largest unit that says enough: 12s, 5m, 3h, 2d."""
+    if then is None:
+        return "never"
+    seconds = max((time.time() if now is None else now) - then, 0)
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+def size(amount: float) -> str:
+    """Bytes for a person: 512MiB, 7.7GiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f}{unit}"
+        amount /= 1024
+    return f"{amount:.1f}GiB" if abs(amount) < 1024 else f"{amount / 1024:.1f}TiB"
+
+
+def percent(share: float | None) -> str:
+    """A share 0..1, or a dash where it is not known."""
+    return "-" if share is None else f"{share:.0%}"
+
+
+def is_live() -> bool:
+    """Somebody watches a terminal."""
+    return sys.stdout.isatty()

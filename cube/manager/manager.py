@@ -1,0 +1,237 @@
+"""The loop. Every command changes at most one desired fact, then settles."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cube.errors import CubeError, InputError
+from cube.manager.report import Done, Report, Step
+from cube.manager.seams import Clock, Fleet
+from cube.model.action import Action, Note, Plan, Start, Stop, Verdict, Wait
+from cube.model.job import Job
+from cube.model.node import Cluster
+from cube.model.observation import Observation, Seen
+from cube.model.task import State
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import Scheduler
+from cube.store.rows import Sweep
+from cube.store.store import Store
+
+TRIES = 3
+"""How often one run asks for the same effect before it gives up on it."""
+
+PAUSE = 0.5
+"""Seconds before an effect that failed, or was not answered, is asked for again; doubled each time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How one call settles: until when at most (seconds since the epoch), for whom, and who is told."""
+
+    until: float
+    actor: str
+    tell: Callable[[Step], None] = lambda _step: None
+
+
+class Manager:
+    """One cluster, its store and its fleet. It decides nothing: `reconcile` does."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, fleet: Fleet, *, scheduler: Scheduler, clock: Clock
+    ) -> None:
+        self.cluster = cluster
+        self.store = store
+        self._fleet = fleet
+        self._scheduler = scheduler
+        self._clock = clock
+
+    def deploy(self, job: Job, run: Run) -> Report:
+        """Want this job, and settle. Its tasks that failed for good get a new try."""
+        self._want(replace(job, stopped=False), run, "deployed")
+        self._retry(job.name, run)
+        return self.settle(run, job=job.name)
+
+    def stop(self, name: str, run: Run) -> Report:
+        """Want none of the job's tasks, and settle. Raises InputError for a job that is not known."""
+        self._want(replace(self.job(name), stopped=True), run, "stopped")
+        return self.settle(run, job=name)
+
+    def remove(self, name: str, run: Run) -> Report:
+        """Stop the job, then forget it; one whose tasks could not all be stopped is kept."""
+        report = self.stop(name, run)
+        if report.exit_code == 0:
+            self.store.forget_job(name)
+        return report
+
+    def scale(self, name: str, counts: Mapping[str, int], run: Run) -> Report:
+        """Want that many tasks of each named group, and settle. Raises InputError for an unknown name."""
+        self._want(scaled(self.job(name), counts), run, "scaled")
+        return self.settle(run, job=name)
+
+    def reconcile(self, run: Run) -> Report:
+        """Change nothing that is wanted, and settle."""
+        started = self._clock.now()
+        report = self.settle(run)
+        sweep = Sweep(started=started, finished=self._clock.now(), result=report.summary)
+        self.store.put_sweep(sweep)
+        return report
+
+    def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
+        """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing."""
+        observed = self.look()
+        jobs = self.store.jobs()
+        if job is not None:
+            known = next((found for found in jobs if found.name == job.name), None)
+            wanted = replace(job, version=known.version + 1 if known else 1)
+            jobs = (*(found for found in jobs if found.name != job.name), wanted)
+        return self._plan(observed, jobs), observed
+
+    def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
+        """Ask the nodes, all of them by default, and remember their stats."""
+        now = self._clock.now()
+        asked = [node.name for node in self.cluster.nodes] if names is None else list(names)
+        observed = self._fleet.observe(asked, now)
+        self.store.put_observations(observed.values())
+        return observed
+
+    def job(self, name: str) -> Job:
+        """The latest version. Raises InputError for a job that is not known."""
+        job = self.store.job(name)
+        if job is None:
+            known = ", ".join(sorted(found.name for found in self.store.jobs())) or "none"
+            raise InputError(
+                f"there is no job {name!r}", where=self.cluster.name, cure=f"Known jobs: {known}."
+            )
+        return job
+
+    def settle(self, run: Run, *, job: str | None = None) -> Report:
+        """Turns of the loop until nothing is left to do, nothing can be done, or the time is over."""
+        observed = dict(self.look())
+        self._refuse_strangers(observed)
+        done: list[Done] = []
+        while True:
+            plan = self._plan(observed, self.store.jobs())
+            todo = _worth_trying(plan, done)
+            news = any(not isinstance(action, Wait) for action in todo.actions)
+            is_late = self._clock.now() >= run.until
+            if is_late or not (news or plan.due):
+                self.store.record_plan(_only_records(todo), now=self._clock.now(), actor=run.actor)
+                break
+            if not news:
+                observed |= self._wait(todo, run)
+                continue
+            wave = self._act(todo, run)
+            done += wave
+            self._pause_after(wave, done)
+            observed |= self.look({step.effect.node for step in wave})
+        return Report(
+            job=job,
+            plan=plan,
+            done=tuple(done),
+            tasks=self.store.current_tasks(),
+            observed=observed,
+            is_late=is_late,
+        )
+
+    def _plan(self, observed: Mapping[str, Observation], jobs: tuple[Job, ...]) -> Plan:
+        world = World(
+            cluster=self.cluster.name,
+            owner=self.store.owner,
+            now=self._clock.now(),
+            nodes={node.name: node for node in self.cluster.nodes},
+            jobs=jobs,
+            tasks=self.store.current_tasks(),
+            observed=observed,
+        )
+        return reconcile(world, self._scheduler)
+
+    def _act(self, plan: Plan, run: Run) -> list[Done]:
+        """Record the intents, carry the effects out, record each outcome as it comes."""
+        run.tell(plan)
+        effects = self.store.record_plan(plan, now=self._clock.now(), actor=run.actor)
+        done = []
+        for effect, outcome in self._fleet.perform(effects):
+            self.store.record_outcome(effect, outcome, now=self._clock.now(), actor=run.actor)
+            done.append(Done(effect=effect, outcome=outcome))
+            run.tell(done[-1])
+        return done
+
+    def _want(self, job: Job, run: Run, reason: str) -> None:
+        self.store.put_job(job, now=self._clock.now(), actor=run.actor, reason=reason)
+
+    def _retry(self, name: str, run: Run) -> None:
+        """Close the record of failed tasks, so that their slots are filled anew."""
+        failed = [
+            task
+            for task in self.store.current_tasks()
+            if task.slot.job == name and task.state is State.FAILED
+        ]
+        notes = [Note(task=task, target=State.COMPLETED, reason="deployed again") for task in failed]
+        self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
+
+    def _wait(self, plan: Plan, run: Run) -> Mapping[str, Observation]:
+        assert plan.due is not None
+        self._clock.sleep(max(min(plan.due, run.until) - self._clock.now(), 0))
+        return self.look()
+
+    def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
+        if all(step.outcome.verdict is Verdict.OK for step in wave):
+            return
+        tries = max(_misses(done).values(), default=1)
+        self._clock.sleep(PAUSE * 2 ** (tries - 1))
+
+    def _refuse_strangers(self, observed: Mapping[str, Observation]) -> None:
+        """Two stores that drive one fleet would undo each other's work: the second is refused."""
+        for name, seen in observed.items():
+            for container in seen.containers if isinstance(seen, Seen) else ():
+                identity = container.identity
+                if identity and identity.cluster == self.cluster.name and identity.owner != self.store.owner:
+                    raise CubeError(
+                        f"cluster {self.cluster.name} is driven from another store",
+                        where=name,
+                        why=f"container {container.name} carries its mark, {identity.owner}",
+                        cure="Use the state file of that store (--state), or take the fleet over: cube recover.",
+                    )
+
+
+def scaled(job: Job, counts: Mapping[str, int]) -> Job:
+    """The job with those counts. Raises InputError for a group that it does not have."""
+    for name in counts:
+        if job.group(name) is None:
+            known = ", ".join(group.name for group in job.groups)
+            raise InputError(f"job {job.name} has no group {name!r}", cure=f"Its groups: {known}.")
+    groups = tuple(replace(group, count=counts.get(group.name, group.count)) for group in job.groups)
+    return replace(job, groups=groups)
+
+
+def _worth_trying(plan: Plan, done: list[Done]) -> Plan:
+    """The plan without the effects that this run has asked for in vain too often."""
+    misses = _misses(done)
+    keep = tuple(action for action in plan.actions if misses[_target(action)] < TRIES)
+    return replace(plan, actions=keep)
+
+
+def _misses(done: list[Done]) -> Counter[str]:
+    """How often each target's effect was in vain; a start that failed is the restart policy's business."""
+    return Counter(
+        _target(step.effect)
+        for step in done
+        if step.outcome.verdict is Verdict.UNKNOWN
+        or (step.outcome.verdict is Verdict.FAILED and isinstance(step.effect, Stop))
+    )
+
+
+def _target(action: Action) -> str:
+    """What an effect is counted by; a Place makes a task that nothing has been tried on."""
+    match action:
+        case Start():
+            return f"start {action.task.id}"
+        case Stop():
+            return f"stop {action.container}"
+        case _:
+            return ""
+
+
+def _only_records(plan: Plan) -> Plan:
+    return replace(plan, actions=tuple(found for found in plan.actions if isinstance(found, Note | Wait)))

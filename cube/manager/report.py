@@ -1,0 +1,105 @@
+"""What a settled, or unsettled, fleet looks like to the person who asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cube.model.action import Effect, Held, Outcome, Place, Plan, Start, Stop, Verdict, Wait
+from cube.model.observation import Observation, Unknown
+from cube.model.task import Health, State, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One effect and what came of it."""
+
+    effect: Effect
+    outcome: Outcome
+
+
+Step = Plan | Done
+"""What the loop tells while it runs: a plan before it acts on it, and each effect as it ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How it stands when the loop ends.
+
+    `job` is the one that was asked about; None: all. `plan` is the last one; what it still holds could
+    not be done. `tasks` are the current ones.
+    """
+
+    job: str | None
+    plan: Plan
+    done: tuple[Done, ...]
+    tasks: tuple[Task, ...]
+    observed: Mapping[str, Observation]
+    is_late: bool
+
+    @property
+    def unknown(self) -> tuple[Unknown, ...]:
+        """The nodes that did not answer."""
+        return tuple(found for found in self.observed.values() if isinstance(found, Unknown))
+
+    @property
+    def waiting(self) -> tuple[Wait, ...]:
+        """Slots that fit nowhere."""
+        waits = (action for action in self.plan.actions if isinstance(action, Wait))
+        return tuple(wait for wait in waits if self.job in (None, wait.slot.job))
+
+    @property
+    def failed(self) -> tuple[Task, ...]:
+        """Tasks that ended badly or are not healthy."""
+        return tuple(
+            task
+            for task in self.tasks
+            if self.job in (None, task.slot.job)
+            and (task.state is State.FAILED or task.health is Health.UNHEALTHY)
+            and task.state is not State.COMPLETED
+        )
+
+    @property
+    def held(self) -> tuple[Held, ...]:
+        """Older versions that still serve, because the new one has no place or does not come up."""
+        return tuple(held for held in self.plan.held if self.job in (None, held.job))
+
+    @property
+    def undone(self) -> tuple[Place | Start | Stop, ...]:
+        """Changes that the last plan still asked for."""
+        return tuple(change for change in self.plan.changes if self.job in (None, _job(change)))
+
+    @property
+    def changed(self) -> int:
+        """How many effects were carried out."""
+        return sum(done.outcome.verdict is Verdict.OK for done in self.done)
+
+    @property
+    def exit_code(self) -> int:
+        """0 settled; 1 something failed, fits nowhere or took too long; 3 a node is unknown."""
+        if self.failed or self.waiting or self.undone or self.held:
+            return 3 if self._is_only_unknown else 1
+        if self.is_late:
+            return 1
+        return 3 if self.unknown else 0
+
+    @property
+    def summary(self) -> str:
+        """The run in a few words: how much was changed, and what is not as it should be."""
+        troubles = (
+            (len(self.failed), "failed"),
+            (len(self.waiting), "fit nowhere"),
+            (len(self.undone), "not done"),
+            (len(self.held), "groups held at an older version"),
+            (len(self.unknown), "nodes unknown"),
+        )
+        words = [f"{self.changed} changes", *(f"{count} {what}" for count, what in troubles if count)]
+        return ", ".join([*words, "out of time"] if self.is_late else words)
+
+    @property
+    def _is_only_unknown(self) -> bool:
+        return not self.failed and not self.undone and len(self.unknown) == len(self.observed)
+
+
+def _job(change: Place | Start | Stop) -> str | None:
+    if isinstance(change, Place):
+        return change.slot.job
+    return change.task.slot.job if change.task else None

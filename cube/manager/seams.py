@@ -1,0 +1,43 @@
+"""What the loop needs of the world outside; the simulator has its own of each."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
+
+from cube.model.action import Effect, Outcome
+from cube.model.observation import Observation
+
+
+class Clock(Protocol):
+    """Time as the loop sees it."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Come back after that long."""
+        ...
+
+
+class Worker(Protocol):
+    """The manager's hand on one node. No call raises for what a node does; each ends by a deadline."""
+
+    def observe(self, now: float) -> Observation:
+        """Look at the node once."""
+        ...
+
+    def perform(self, effect: Effect) -> Outcome:
+        """Carry out one effect; safe to repeat."""
+        ...
+
+
+class Fleet(Protocol):
+    """All workers of a cluster at once."""
+
+    def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
+        """Look at each of those nodes; every name gets an answer, in the order asked."""
+        ...
+
+    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
+        """Carry the effects out, nodes in parallel; each with its outcome as it comes."""
+        ...

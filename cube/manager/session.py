@@ -1,0 +1,59 @@
+"""A manager put together for one command: its state file, its lock, its workers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cube.manager.clock import WallClock
+from cube.manager.crew import Crew
+from cube.manager.fleet import open_workers
+from cube.manager.manager import Manager
+from cube.model.node import Cluster
+from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from cube.store.lock import hold
+from cube.store.store import Store, open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys."""
+
+    cluster: Cluster
+    state: Path | Literal[":memory:"]
+    keys: Path
+    scheduler: str = DEFAULT_ALGORITHM
+
+
+@contextmanager
+def at_work(office: Office, *, command: str, wait: float) -> Iterator[Manager]:
+    """A manager that may change the fleet: alone with the state until it has ended.
+
+    Raises LockedError where another one works on it for longer than `wait` seconds.
+    """
+    with recorded(office) as store, hold(store, command=command, wait=wait) as epoch:
+        yield from _with_workers(office, store, epoch)
+
+
+@contextmanager
+def looking_on(office: Office) -> Iterator[Manager]:
+    """A manager that only looks; any number of them may, whoever is at work."""
+    with recorded(office) as store:
+        yield from _with_workers(office, store, store.epoch)
+
+
+@contextmanager
+def recorded(office: Office) -> Iterator[Store]:
+    """What is remembered, without asking any node."""
+    store = open_store(office.state)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _with_workers(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
+    with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
+        scheduler = ALGORITHMS[office.scheduler]
+        yield Manager(office.cluster, store, Crew(workers), scheduler=scheduler, clock=WallClock())
