@@ -7,11 +7,11 @@ from pathlib import Path
 
 from cube.connection import Answer, after
 from cube.connection.dialer import Dialer
-from cube.connection.known_hosts import HostKey, parse_key, pin
+from cube.connection.known_hosts import HostKey, load, parse_key, pin, pins
 from cube.connection.route import Target, load_config, route
-from cube.errors import AuthenticityError, CubeError, InputError
+from cube.errors import AuthenticityError, CubeError
 from cube.manager.fleet import CONNECT, KNOWN_HOSTS, opener, trust_in
-from cube.model.node import Cluster, Node
+from cube.model.node import Node
 from cube.worker.container import Claim
 from cube.worker.doctor import Finding, Grade, examine
 from cube.worker.setup import install_docker
@@ -22,12 +22,12 @@ THREADS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Introduction:
-    """The key that a node shows on first contact. `pinned`: the inventory names it already."""
+    """The key that a node shows on first contact, and where. `is_trusted`: it is pinned already."""
 
     node: Node
     target: Target
     key: HostKey
-    pinned: bool
+    is_trusted: bool
 
     @property
     def fingerprint(self) -> str:
@@ -42,16 +42,6 @@ class Reply:
     node: str
     answer: Answer | None
     error: CubeError | None = None
-
-
-def find(cluster: Cluster, name: str) -> Node:
-    """The node of that name. Raises InputError where there is none."""
-    node = cluster.node(name)
-    if node is None:
-        raise InputError(
-            f"no node {name} in cluster {cluster.name}", cure="See `cube inventory` for its nodes."
-        )
-    return node
 
 
 def meet(node: Node, *, state_dir: Path) -> Introduction:
@@ -69,11 +59,13 @@ def meet(node: Node, *, state_dir: Path) -> Introduction:
             why=f"the node shows {key.fingerprint}",
             cure="If the node was reinstalled on purpose, change the key in the inventory. If not, stop.",
         )
+    target = route(node.access, load_config(trust.ssh_config))[-1]
+    known = pins(load(trust.known_hosts), target.host, target.port)
     return Introduction(
         node=node,
-        target=route(node.access, load_config(trust.ssh_config))[-1],
+        target=target,
         key=key,
-        pinned=node.access.host_key is not None,
+        is_trusted=node.access.host_key is not None or known.admits(key),
     )
 
 

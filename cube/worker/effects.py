@@ -5,7 +5,6 @@ by the engine and the first one's container is found instead. Where the answer i
 nothing is tried again before the node has been looked at.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,15 +23,15 @@ Json = Mapping[str, Any]
 LAST_LINES = 10
 
 
-def perform(client: APIClient, effect: Effect, claim: Claim, *, stall: float) -> Outcome:
-    """The outcome of one effect. A pull may be silent for `stall` seconds.
+def perform(client: APIClient, effect: Effect, claim: Claim) -> Outcome:
+    """The outcome of one effect.
 
     Raises ConnectionFailed where the connection itself is lost: the outcome is UNKNOWN then too.
     """
     try:
         if isinstance(effect, Stop):
             return _stop(client, effect, claim)
-        return _start(client, effect, claim, stall=stall)
+        return _start(client, effect, claim)
     except _EffectRefusedError as error:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
     except APIError as error:
@@ -49,29 +48,24 @@ class _EffectRefusedError(CubeError):
     """The effect is refused, by us or by the engine, for a reason that a person should read."""
 
 
-def _start(client: APIClient, effect: Start, claim: Claim, *, stall: float) -> Outcome:
+def _start(client: APIClient, effect: Start, claim: Claim) -> Outcome:
     """Make the task's container exist and run."""
-    container = _create(client, effect, claim, stall=stall)
+    container = _create(client, effect, claim)
     try:
         client.start(container)
     except APIError as error:
-        return Outcome(
-            verdict=Verdict.FAILED,
-            container=container,
-            why=_start_failure(effect, error),
-            cure=_start_cure(error),
-        )
+        return _failed_start(effect, container, _explanation(error))
     return _after_start(client, container)
 
 
-def _create(client: APIClient, effect: Start, claim: Claim, *, stall: float) -> str:
+def _create(client: APIClient, effect: Start, claim: Claim) -> str:
     """The id of the task's container, new or found by its name."""
     task = effect.task
     config = container_config(task, claim)
     try:
         return _post_create(client, config, task.container_name)
     except ImageNotFound:
-        _pull(client, effect, stall=stall)
+        _pull(client, effect)
         return _post_create(client, config, task.container_name)
     except APIError as error:
         if error.status_code != 409:
@@ -106,10 +100,9 @@ def _adopt(client: APIClient, effect: Start, claim: Claim) -> str:
     return container
 
 
-def _pull(client: APIClient, effect: Start, *, stall: float) -> None:
-    """Fetch the task's image, for as long as something arrives every `stall` seconds."""
+def _pull(client: APIClient, effect: Start) -> None:
+    """Fetch the task's image. The client bounds how long nothing may arrive."""
     image, node = effect.task.spec.image, effect.node
-    patience, client.timeout = client.timeout, math.ceil(stall)
     try:
         for progress in client.pull(image, stream=True, decode=True):
             if "error" in progress:
@@ -118,8 +111,6 @@ def _pull(client: APIClient, effect: Start, *, stall: float) -> None:
         raise _missing_image(image, node, _explanation(error)) from error
     except (requests.RequestException, OSError) as error:
         raise _missing_image(image, node, f"the pull stalled: {error}") from error
-    finally:
-        client.timeout = patience
 
 
 def _missing_image(image: str, node: str, why: str) -> _EffectRefusedError:
@@ -129,18 +120,15 @@ def _missing_image(image: str, node: str, why: str) -> _EffectRefusedError:
     )
 
 
-def _start_failure(effect: Start, error: APIError) -> str:
-    explanation = _explanation(error)
+def _failed_start(effect: Start, container: str, explanation: str) -> Outcome:
+    """The container is made and stays; what the engine says after its own long prefix is the reason."""
+    reason = explanation.rpartition("): ")[2]
     if not _is_port_taken(explanation):
-        return f"the engine could not start the container: {explanation}"
-    ports = ", ".join(f"{name} {port}" for name, port in sorted(effect.task.ports.items()))
-    return f"a port is already taken on {effect.node} (wanted: {ports}): {explanation}"
-
-
-def _start_cure(error: APIError) -> str:
-    if _is_port_taken(_explanation(error)):
-        return "See who listens there with `ss -ltnp`, or let Cube choose the port: leave out `host`."
-    return ""
+        why, cure = f"the engine could not start the container: {explanation}", ""
+    else:
+        why = f"a port is already taken on {effect.node}: {reason}"
+        cure = "See who listens there with `ss -ltnp`, or let Cube choose the port: leave out `host`."
+    return Outcome(verdict=Verdict.FAILED, container=container, why=why, cure=cure)
 
 
 def _is_port_taken(explanation: str) -> bool:

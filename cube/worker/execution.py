@@ -1,7 +1,6 @@
 """Running a command inside a container: the engine's exec, over a channel that becomes its stream."""
 
 import json
-import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -69,13 +68,15 @@ def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: Op
             stack.enter_context(raw_terminal(ends.stdin))
             stack.enter_context(following_size(partial(_resize, open_channel, path)))
         if ends.stdin is not None:
-            stack.enter_context(
-                sending(ends.stdin, channel.sendall, partial(channel.shutdown, socket.SHUT_WR))
-            )
+            stack.enter_context(sending(ends.stdin, channel.sendall, partial(_end_input, channel)))
         for stream, data in _output(channel, rest, tty=tty):
             end = ends.stderr if stream == "stderr" else ends.stdout
             end.write(data)
             end.flush()
+
+
+def _end_input(channel: Channel) -> None:
+    channel._under.shutdown_write()  # noqa: SLF001 - until Channel has a call for it
 
 
 def _output(channel: Channel, rest: bytes, *, tty: bool) -> Iterator[tuple[str, bytes]]:

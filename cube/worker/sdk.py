@@ -13,8 +13,10 @@ import requests.adapters
 import urllib3
 import urllib3.connection
 from docker import APIClient
+from docker.errors import DockerException
 
 from cube.connection import Channel
+from cube.worker.engine import EngineError
 
 OpenChannel = Callable[[float], Channel]
 """A channel to the engine's socket, opened within so many seconds."""
@@ -35,12 +37,17 @@ class _ChannelConnection(urllib3.connection.HTTPConnection):
 
 
 class _ChannelAdapter(requests.adapters.HTTPAdapter):
-    """requests' transport: one pool, whatever the address says. It retries nothing."""
+    """requests' transport: one pool for whatever address. It retries nothing, and never waits for ever."""
 
-    def __init__(self, open_channel: OpenChannel) -> None:
+    def __init__(self, open_channel: OpenChannel, *, stall: float) -> None:
         super().__init__(max_retries=0)
+        self._stall = stall
         self._pool = urllib3.HTTPConnectionPool("docker", maxsize=1, open_channel=open_channel)
         self._pool.ConnectionCls = _ChannelConnection
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        # The SDK sets no timeout for a pull.
+        return super().send(request, **{**options, "timeout": options.get("timeout") or self._stall})
 
     def get_connection_with_tls_context(self, *_: Any, **__: Any) -> urllib3.HTTPConnectionPool:
         return self._pool
@@ -49,10 +56,18 @@ class _ChannelAdapter(requests.adapters.HTTPAdapter):
         self._pool.close()
 
 
-def open_client(open_channel: OpenChannel, *, api_version: str, timeout: float) -> APIClient:
-    """An engine client whose every connection is a new channel. `timeout` in seconds, for each answer."""
-    client = APIClient(base_url="http://docker", version=api_version, timeout=math.ceil(timeout))
+def open_client(open_channel: OpenChannel, *, api_version: str, timeout: float, stall: float) -> APIClient:
+    """An engine client whose every connection is a new channel.
+
+    In seconds: `timeout` for each answer, `stall` for each pause within a pull.
+
+    Raises EngineError for an engine that is too old for the SDK.
+    """
+    try:
+        client = APIClient(base_url="http://docker:80", version=api_version, timeout=math.ceil(timeout))
+    except DockerException as error:
+        raise EngineError("this engine cannot be driven", why=str(error)) from error
     client.trust_env = False  # no proxy of ours has a say in what a channel carries
     client.headers["Connection"] = "close"  # a channel costs 1 ms; one kept too long loses a request
-    client.mount("http://", _ChannelAdapter(open_channel))
+    client.mount("http://", _ChannelAdapter(open_channel, stall=stall))
     return client

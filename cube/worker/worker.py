@@ -63,9 +63,12 @@ class Worker:
 
         try:
             with sdk.open_client(
-                self._open_acting_channel, api_version=self.api_version(), timeout=self._patience.act
+                self._open_acting_channel,
+                api_version=self.api_version(),
+                timeout=self._patience.act,
+                stall=self._patience.stall,
             ) as client:
-                return effects.perform(client, effect, self._claim, stall=self._patience.stall)
+                return effects.perform(client, effect, self._claim)
         except CubeError as error:
             return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
 
