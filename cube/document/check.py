@@ -27,7 +27,8 @@ class Problem(NamedTuple):
 def check(schema: type[Checked], document: Document, *, strange: Mapping[str, str] | None = None) -> Checked:
     """The document as a value of the schema, whose validators are given text, lists and tables.
 
-    `strange` says what to tell people who write a key that they know from elsewhere. Raises InputError that lists every problem as `file:line:column: what is wrong`.
+    `strange` says what to tell people who write a key that they know from elsewhere.
+    Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
     if empty := list(_empty(document, ())):
         raise refusal(document, empty)

@@ -62,7 +62,7 @@ def _spec(written: GroupSchema) -> TaskSpec:
         env=written.env,
         user=written.user,
         resources=Resources(cpu=written.cpu, memory=written.memory, disk=written.disk),
-        ports=tuple(_port(name, port) for name, port in written.ports.items()),
+        ports=tuple(_port(name, port) for name, port in sorted(written.ports.items())),
         volumes=tuple(
             Volume(source=volume.source, target=volume.target, read_only=volume.read_only)
             for volume in written.volumes

@@ -1,0 +1,50 @@
+"""The reference of job files, made from the schema: a table per level, for docs/jobs.md."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cube.spec.schema import (
+    GroupSchema,
+    HealthSchema,
+    JobSchema,
+    PortSchema,
+    RestartSchema,
+    StopSchema,
+    UpdateSchema,
+    VolumeSchema,
+)
+
+_LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("The job", JobSchema),
+    ("A group", GroupSchema),
+    ("A port", PortSchema),
+    ("A volume", VolumeSchema),
+    ("The health check", HealthSchema),
+    ("Restarts", RestartSchema),
+    ("Updates", UpdateSchema),
+    ("Stopping", StopSchema),
+)
+
+
+def reference() -> str:
+    """Markdown: for every key its example, its default as one would write it, its meaning."""
+    return "\n".join(line for title, schema in _LEVELS for line in _table(title, schema))
+
+
+def _table(title: str, schema: type[BaseModel]) -> Iterator[str]:
+    yield f"### {title}\n\n{schema.__doc__}\n"
+    yield "| key | example | default | meaning |\n| --- | --- | --- | --- |"
+    for key, field in schema.model_fields.items():
+        example = (field.examples or [""])[0]
+        yield f"| `{key}` | `{example}` | {_default(field)} | {field.description} |"
+    yield ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**needed**"
+    if isinstance(field.default, str):
+        return f"`{field.default}`"
+    return "see below" if field.default_factory in dict(_LEVELS).values() else "none"
