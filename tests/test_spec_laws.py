@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from cube.spec.parse import parse
 from cube.spec.schema import GroupSchema, JobSchema
 
 VARIABLES = {"var": {"color": "blue", "count": 3, "hosts": ["a", "b"]}, "env": {"HOME": "/home/ann"}}
+GROUP = "job: web\ngroups:\n  web:\n    image: web\n"
 QUICK = settings(max_examples=150, deadline=timedelta(seconds=2))
 
 names = st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True).filter(lambda name: name != "null")
@@ -112,6 +114,27 @@ def test_p17_a_good_job_with_one_mistake_is_a_job_or_is_refused(
     refused_or_job(text[:start] + noise + text[start + chance.randrange(4) :])
 
 
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        GROUP + "".join(f"    k{number}: 1\n" for number in range(18_000)),
+        GROUP + "    env:\n" + "".join(f"      V{number}: x\n" for number in range(15_000)),
+        "job: web\ngroups:\n" + "".join(f"  g{number}: {{}}\n" for number in range(20_000)),
+        GROUP + "    command: [" + "~, " * 80_000 + "]\n",
+        GROUP + '    constraints: ["node.name ' + " " * 250_000 + '"]\n',
+        GROUP + "    user: " + "a-" * 120_000 + "\n",
+        GROUP.replace("image: web", "image: " + "a-" * 120_000),
+        GROUP + "    labels: {" + "a" * 1000 + ": x}\n",
+        GROUP + "x" * 1_000_000,
+    ],
+    ids=["keys", "variables", "groups", "empty", "blanks", "user", "image", "label", "size"],
+)
+@pytest.mark.timeout(10)
+def test_p1_a_hostile_file_is_refused_soon(hostile: str) -> None:
+    with pytest.raises(InputError):
+        parse(hostile, "job.yml", VARIABLES)
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -130,9 +153,9 @@ def test_p17_any_value_under_any_key_is_accepted_or_refused(inner: str, outer: s
 
 
 PIECES = (
-    "{{", "}}", "{%", "%}", "for x in", "endfor", "if", "else", "endif", "set x =", "(", ")", "[", "]", ",", "|",
-    ".", "~", "+", "*", "/", "'a'", "9", "hosts", "color", "count", "env", "x", "loop", "range", "join", "map",
-    "list", "items()", "not", "is", "defined", "__class__", "macro f()", "endmacro", "include",
+    "{{", "}}", "{%", "%}", "for x in", "endfor", "if", "else", "endif", "set x =", "(", ")", "[", "]", ",",
+    "|", ".", "~", "+", "*", "/", "'a'", "9", "hosts", "color", "count", "env", "x", "loop", "range", "join",
+    "map", "list", "items()", "not", "is", "defined", "__class__", "macro f()", "endmacro", "include",
 )  # fmt: skip
 
 

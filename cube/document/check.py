@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,8 @@ from cube.document.reader import Document, Listing, Mark, Scalar, Table, at, pla
 from cube.errors import InputError
 
 MAX_LISTED = 20
+_MAX_WEIGHED = 200
+"""How many problems are worth the search for their place and cure: a hostile file has a hundred thousand."""
 
 Path = tuple[str | int, ...]
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -36,20 +38,19 @@ def check(schema: type[Checked], document: Document, *, strange: Mapping[str, st
         return schema.model_validate(plain(document))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    raise refusal(document, [_problem(schema, detail, strange or {}) for detail in details])
+    problems = [_problem(schema, detail, strange or {}) for detail in details[:_MAX_WEIGHED]]
+    raise refusal(document, problems, more=len(details) - len(problems))
 
 
-def refusal(document: Document, problems: Iterable[Problem]) -> InputError:
-    """All problems as one error, in the order in which they stand in the file."""
-    found = sorted(
-        {(at(document, path, key=key), what) for path, what, key in problems}, key=lambda pair: _order(*pair)
-    )
+def refusal(document: Document, problems: Sequence[Problem], *, more: int = 0) -> InputError:
+    """All problems as one error, in the order in which they stand in the file; `more` are only counted."""
+    weighed = {(at(document, path, key=key), what) for path, what, key in problems[:_MAX_WEIGHED]}
+    found = sorted(weighed, key=lambda pair: _order(*pair))
+    more += max(len(problems) - _MAX_WEIGHED, 0) + max(len(found) - MAX_LISTED, 0)
     if len(found) == 1:
         return InputError(found[0][1], where=str(found[0][0]))
     lines = [f"{mark}: {what}" for mark, what in found[:MAX_LISTED]]
-    if len(found) > MAX_LISTED:
-        lines.append(f"and {len(found) - MAX_LISTED} more")
-    return InputError("\n".join(lines))
+    return InputError("\n".join([*lines, f"and {more} more"] if more else lines))
 
 
 def shown(text: str) -> str:

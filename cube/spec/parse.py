@@ -21,6 +21,8 @@ from cube.model.resources import Resources
 from cube.spec.rules import broken
 from cube.spec.schema import STRANGE, GroupSchema, HealthSchema, JobSchema, PortSchema
 
+MAX_BYTES = 1 << 18
+
 
 def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
     """The job that `text` describes; `source` is what its places are called by.
@@ -28,7 +30,7 @@ def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
     `variables` are what templates may name: tables such as `var`, `env` and `cluster`.
     Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
-    document = render(read(text, source), variables)
+    document = render(read(text, source, limit=MAX_BYTES), variables)
     written = check(JobSchema, document, strange=STRANGE)
     if problems := list(broken(written)):
         raise refusal(document, problems)
