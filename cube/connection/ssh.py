@@ -1,0 +1,232 @@
+"""One live connection to one node: commands, channels and files, each call with its deadline."""
+
+import random
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Self
+
+from cube.connection import script as scripts
+from cube.connection.channel import Channel
+from cube.connection.deadline import Watchdog, after, remaining
+from cube.connection.failure import ChannelRefused, ConnectionFailed
+from cube.connection.handshake import end
+from cube.connection.library import paramiko
+from cube.connection.session import OUTPUT_CAP, Answer, collect
+from cube.connection.streamlocal import open_streamlocal
+from cube.errors import CubeError, InternalError
+from cube.model.observation import Cause
+
+MAX_SESSIONS = 8
+"""Commands at once on one connection: sshd's MaxSessions is 10, and an operator may be there as well."""
+
+MAX_STDIN = OUTPUT_CAP
+"""Bytes that a command may be sent. More could fill the window of a command that writes before it reads."""
+
+_SESSION_PATIENCE = 2.0
+"""Seconds in which sshd must have freed the session of a command that has ended."""
+
+_DIAL_STDIO = "exec docker system dial-stdio"
+_WHY_REFUSED = '[ -S "$1" ] || exit 10; [ -r "$1" ] && [ -w "$1" ] || exit 11'
+
+
+class Connection:
+    """An authenticated SSH connection. Any number of threads may use it; `close` frees its thread and socket.
+
+    Every call takes a deadline on `time.monotonic()`. One that passes ends the whole connection, because a
+    peer that does not answer cannot be told from one that is gone: the call raises ConnectionFailed(TIMEOUT),
+    calls of other threads ConnectionFailed(LOST), and what they had begun is unknown.
+    """
+
+    def __init__(self, *, name: str, transport: Any, watchdog: Watchdog) -> None:
+        self.name = name
+        self._transport = transport
+        self._watchdog = watchdog
+        self._sessions = threading.BoundedSemaphore(MAX_SESSIONS)
+        self._by_stdio = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the connection has ended. True promises nothing."""
+        alive: bool = self._transport.is_active()
+        return alive
+
+    @property
+    def has_strict_kex(self) -> bool:
+        """Whether the handshake is safe from prefix truncation (Terrapin): the node's sshd is 9.6 or newer."""
+        return bool(self._transport.agreed_on_strict_kex)
+
+    def run(self, script: str, *, stdin: bytes = b"", deadline: float) -> Answer:
+        """Runs a fixed script of Cube's by sh, whatever the login shell is; what varies goes through stdin.
+
+        Raises ConnectionFailed: LOST or TIMEOUT, where whether it ran is unknown; STRANGE where no sh was reached.
+        """
+        if len(stdin) > MAX_STDIN:
+            raise InternalError(
+                "stdin too long for a command", why=f"{len(stdin)} bytes", cure="put() a file"
+            )
+        mark = secrets.token_hex(8)
+        with self._bound("command", deadline), self._session(deadline) as channel:
+            channel.exec_command(scripts.login_command(script, mark))
+            with suppress(OSError):  # it may end without reading; how it ended says more than this would
+                channel.sendall(stdin)
+                channel.shutdown_write()
+            answer = collect(channel, self.name)
+        return self._unmarked(answer, mark)
+
+    def run_argv(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Answer:
+        """Runs a program with its arguments, none of which any shell parses. 127: there is no such program."""
+        return self.run(scripts.RUN_WORDS, stdin=scripts.words(argv) + stdin, deadline=deadline)
+
+    def channel(self, socket_path: str, *, deadline: float) -> Channel:
+        """A stream to a unix socket on the node, under that deadline for life (see Channel.expire_at).
+
+        Where sshd forbids it, and the socket is Docker's, through `docker system dial-stdio` from then on.
+        Raises ChannelRefused: DOCKER_STOPPED where there is no socket, DOCKER_PERMISSION where it may not be opened.
+        """
+        if not self._by_stdio:
+            try:
+                with self._bound("channel", deadline):
+                    return self._channel(open_streamlocal(self._transport, socket_path), deadline)
+            except ChannelRefused as refusal:
+                self._explain(refusal, socket_path, deadline)
+                self._by_stdio = True
+        return self._dial_stdio(deadline)
+
+    def forward(self, host: str, port: int, *, deadline: float) -> Channel:
+        """A stream to a TCP port as the node reaches it, under that deadline for life. Raises ChannelRefused."""
+        return self._channel(self.tunnel(host, port, deadline=deadline), deadline)
+
+    def tunnel(self, host: str, port: int, *, deadline: float) -> Any:
+        """The bare paramiko channel of `forward`, for the next SSH hop."""
+        with self._bound(f"channel to {host} port {port}", deadline):
+            return self._transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=1e9)
+
+    def put(self, data: bytes, path: str, *, mode: int, deadline: float) -> None:
+        """Writes a file whole or not at all, with that mode from its first byte on.
+
+        Raises CubeError where the node refuses (no such directory, no permission, no room).
+        """
+        with self._bound("transfer", deadline), self._session(deadline) as channel:
+            channel.invoke_subsystem("sftp")
+            _put(paramiko.SFTPClient(channel), data, path, mode=mode, where=self.name)
+
+    def close(self) -> None:
+        """Ends the connection; what is under way in other threads raises ConnectionFailed(LOST)."""
+        end(self._transport)
+
+    @contextmanager
+    def _bound(self, what: str, deadline: float) -> Iterator[None]:
+        """The block's paramiko calls end by the deadline, and their errors are ours."""
+        with self._watchdog.bound(self._transport.sock.abort, deadline, where=self.name, what=what):
+            try:
+                yield
+            except paramiko.ChannelException as error:
+                raise ChannelRefused(
+                    Cause.REFUSED, where=self.name, what=f"{what} refused", why=error.text
+                ) from error
+            except (paramiko.SSHException, EOFError, OSError) as error:
+                raise ConnectionFailed(Cause.LOST, where=self.name, why=str(error)) from error
+
+    @contextmanager
+    def _session(self, deadline: float) -> Iterator[Any]:
+        """A session channel, closed at the end; at most MAX_SESSIONS at once."""
+        self._take_turn(deadline)
+        try:
+            channel = self._open_session(deadline)
+            try:
+                yield channel
+            finally:
+                channel.close()
+        finally:
+            self._sessions.release()
+
+    def _take_turn(self, deadline: float) -> None:
+        if not self._sessions.acquire(timeout=remaining(deadline)):
+            raise ConnectionFailed(
+                Cause.TIMEOUT, where=self.name, why=f"{MAX_SESSIONS} commands are under way"
+            )
+
+    def _open_session(self, deadline: float) -> Any:
+        """sshd frees a session a moment after its command has ended, so a refusal is worth a little patience."""
+        patience = min(deadline, after(_SESSION_PATIENCE))
+        while True:
+            try:
+                return self._transport.open_session(timeout=1e9)
+            except paramiko.ChannelException as error:
+                if not remaining(patience):
+                    raise ChannelRefused(
+                        Cause.REFUSED,
+                        where=self.name,
+                        what="session refused",
+                        why=error.text,
+                        cure="raise MaxSessions in the node's sshd_config",
+                    ) from error
+            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - jitter, no secret
+
+    def _channel(self, under: Any, deadline: float, on_close: Callable[[], None] | None = None) -> Channel:
+        def bounded(what: str, end: float) -> AbstractContextManager[None]:
+            return self._bound(what, end)
+
+        return Channel(under, name=self.name, deadline=deadline, bounded=bounded, on_close=on_close)
+
+    def _dial_stdio(self, deadline: float) -> Channel:
+        """The engine's API through a command's two streams. It holds a session until it is closed."""
+        with self._bound("channel", deadline):
+            self._take_turn(deadline)
+            try:
+                under = self._open_session(deadline)
+                under.exec_command(_DIAL_STDIO)
+            except BaseException:
+                self._sessions.release()
+                raise
+        return self._channel(under, deadline, self._sessions.release)
+
+    def _explain(self, refusal: ChannelRefused, socket_path: str, deadline: float) -> None:
+        """sshd gives one reason for all refusals, so look at the socket: raises unless it is there and ours to open."""
+        why = self.run_argv(["/bin/sh", "-c", _WHY_REFUSED, "sh", socket_path], deadline=deadline).exit_status
+        if why == 10:
+            raise ChannelRefused(
+                Cause.DOCKER_STOPPED, where=self.name, why=f"there is no socket {socket_path}"
+            ) from refusal
+        if why == 11:
+            raise ChannelRefused(
+                Cause.DOCKER_PERMISSION, where=self.name, why=f"the user may not open {socket_path}"
+            ) from refusal
+
+    def _unmarked(self, answer: Answer, mark: str) -> Answer:
+        stdout = scripts.after_mark(answer.stdout, mark)
+        if stdout is None:
+            said = (answer.stdout or answer.stderr)[:200].decode("utf-8", "backslashreplace").strip()
+            raise ConnectionFailed(
+                Cause.STRANGE,
+                where=self.name,
+                what="the node does not run commands",
+                why=f"it answers {said!r}",
+            )
+        return replace(answer, stdout=stdout, stderr=scripts.after_mark(answer.stderr, mark) or b"")
+
+
+def _put(sftp: Any, data: bytes, path: str, *, mode: int, where: str) -> None:
+    temporary = f"{path}.{secrets.token_hex(4)}"
+    try:
+        with sftp.open(temporary, "wx") as file:
+            file.chmod(mode)
+            file.set_pipelined()
+            file.write(data)
+        sftp.posix_rename(temporary, path)
+    except OSError as error:
+        if error.errno is None and "dropped" in str(error):
+            raise
+        with suppress(OSError):
+            sftp.remove(temporary)
+        raise CubeError(f"cannot write {path}", where=where, why=error.strerror or str(error)) from error
