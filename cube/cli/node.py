@@ -1,5 +1,6 @@
 """`cube node` and `cube worker`: getting to know machines, and looking after them."""
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,10 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from cube.cli import options, render
-from cube.cli.load import load_cluster
 from cube.cli.options import Output
 from cube.errors import CubeError, InputError
-from cube.model import units
 from cube.model.node import Node
 
 app = typer.Typer(help="Check, set up and trust machines, and run commands on them.", no_args_is_help=True)
@@ -82,11 +81,13 @@ def execute(
 
     cube node exec 'web:&dc1' -- uptime        Exit status: the highest of theirs; 3 if one was not reached.
     """
+    from cube.cli.office import seconds
     from cube.manager import nodes
 
     chosen = _select(inventory, pattern)
+    limit = seconds(timeout, "--timeout")
     replies = []
-    for reply in nodes.run_on(chosen, command, state_dir=STATE_DIR, seconds=units.duration(timeout)):
+    for reply in nodes.run_on(chosen, command, state_dir=STATE_DIR, seconds=limit):
         replies.append(reply)
         if output is Output.TABLE:
             _show(reply)
@@ -112,9 +113,10 @@ def start(
 
 
 def _select(inventory: Path | None, pattern: str) -> tuple[Node, ...]:
+    from cube.cli.load import find_inventory, load_cluster
     from cube.inventory.pattern import select
 
-    return select(load_cluster(inventory), pattern)
+    return select(load_cluster(find_inventory(inventory, os.environ, Path.cwd())), pattern)
 
 
 def _examine(node: Node, output: Output) -> bool:

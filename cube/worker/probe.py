@@ -22,8 +22,8 @@ LC_ALL=C; export LC_ALL
 echo '{BEGIN}'
 grep -sHv -e '^intr' -e '^softirq' /proc/stat /proc/meminfo /proc/loadavg /proc/uptime \\
   /proc/sys/kernel/random/boot_id /etc/machine-id /proc/pressure/cpu /proc/pressure/memory /proc/pressure/io
-echo "clock:$(date +%s.%N)"
-echo "disk:$(stat -f -c '%S %b %a' /var/lib/docker 2>/dev/null || stat -f -c '%S %b %a' /)"
+date +clock:%s.%N
+stat -f -c 'disk:%S %b %a' /var/lib/docker 2>/dev/null || stat -f -c 'disk:%S %b %a' /
 if [ -S {DOCKER_SOCKET} ]; then echo socket:exists; fi
 if [ -w {DOCKER_SOCKET} ]; then echo socket:writable; fi
 if command -v dockerd >/dev/null || command -v docker >/dev/null; then echo docker:installed; fi

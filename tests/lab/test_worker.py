@@ -1,0 +1,440 @@
+"""The worker against a real node: what it sees, what it does, and what it makes of a failing machine."""
+
+import io
+import os
+import time  # noqa: TID251 - real nodes take real time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+import docker
+import pytest
+
+from cube.connection import after
+from cube.connection.dialer import Dialer
+from cube.lab import faults, lab
+from cube.lab.engine import engine
+from cube.lab.fleet import LabNode, LabSpec
+from cube.manager.fleet import opener, trust_in
+from cube.manager.nodes import run_on
+from cube.model.action import Outcome, Start, Stop, Verdict
+from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
+from cube.model.node import Access, Node
+from cube.model.observation import Cause, Container, ContainerState, Seen, Unknown
+from cube.model.resources import Resources
+from cube.model.task import Health, Slot, State, Task
+from cube.worker import sdk
+from cube.worker.container import Claim
+from cube.worker.doctor import Grade, examine
+from cube.worker.execution import Ends
+from cube.worker.worker import Patience, Worker
+
+pytestmark = pytest.mark.lab
+
+CLAIM = Claim(cluster="worker-tests", owner="store-1", epoch=2)
+SLEEP = ("sleep", "1000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """A lab node, its host's engine, and a way to make workers for it."""
+
+    client: docker.DockerClient
+    lab_node: LabNode
+    make_worker: Callable[..., Worker]
+
+    def run(self, *argv: str) -> bytes:
+        """Run a program as root on the node, past Cube."""
+        status, output = self.client.containers.get(self.lab_node.container).exec_run(list(argv))
+        assert status == 0, output
+        assert isinstance(output, bytes)
+        return output
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("lab")
+    spec = LabSpec(name=f"worker-{os.getpid()}", nodes=1, inventory=folder / "lab.yml")
+    with engine() as client, Dialer(trust_in(folder)) as dialer:
+        try:
+            up = lab.up(client, spec, cache=Path.home() / ".cache" / "cube", say=print)
+            lab_node = up.nodes[0]
+            access = Access(
+                address=lab_node.address,
+                port=lab_node.port,
+                user="root",
+                identity_file=str(up.key),
+                host_key=lab_node.host_key,
+            )
+            node = Node(name=lab_node.name, access=access)
+
+            def make_worker(claim: Claim = CLAIM, **patience: float) -> Worker:
+                return Worker(node, opener(dialer, node), claim, patience=Patience(**patience))
+
+            yield Machine(client=client, lab_node=lab_node, make_worker=make_worker)
+        finally:
+            lab.down(client, spec.name)
+
+
+@pytest.fixture
+def worker(machine: Machine) -> Iterator[Worker]:
+    worker = machine.make_worker()
+    yield worker
+    machine.run("sh", "-c", "docker ps -aq | xargs -r docker rm -fv >/dev/null")
+    worker.close()
+
+
+def task_of(worker: Worker, *command: str, ports: dict[str, int] | None = None, **spec: Any) -> Task:
+    return Task(
+        id=token_hex(16),
+        slot=Slot(job="shop", group="web", index=0),
+        version=1,
+        spec=TaskSpec(**{"image": "cube-busybox:1", "command": command or SLEEP, **spec}),
+        state=State.SCHEDULED,
+        order=1,
+        created_at=1.0,
+        changed_at=1.0,
+        node=worker.node.name,
+        ports=ports or {},
+    )
+
+
+def start(worker: Worker, task: Task) -> Outcome:
+    return worker.perform(Start(task=task, reason="a test"))
+
+
+def stop(worker: Worker, container: str | None, *, grace: float = 0) -> Outcome:
+    assert container is not None
+    return worker.perform(
+        Stop(node=worker.node.name, container=container, container_name="c", grace=grace, reason="a test")
+    )
+
+
+def seen(worker: Worker) -> Seen:
+    observation = worker.observe(time.time())
+    assert isinstance(observation, Seen), observation
+    return observation
+
+
+def only(worker: Worker) -> Container:
+    (container,) = seen(worker).containers
+    return container
+
+
+def engine_of(worker: Worker) -> Any:
+    """The node's engine, past the worker's own rules."""
+    return sdk.open_client(worker.open_channel, api_version=worker.api_version(), timeout=10, stall=10)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_node_is_seen_with_its_figures_and_every_container_on_it(machine: Machine, worker: Worker) -> None:
+    machine.run("docker", "run", "-d", "--name", "foreign", "cube-busybox:1", *SLEEP)
+    task = task_of(worker)
+    start(worker, task)
+    observation = seen(worker)
+    assert abs(observation.stats.clock - time.time()) < 5
+    assert observation.stats.memory_total > observation.stats.memory_available > 0
+    assert observation.stats.disk_total > observation.stats.disk_free > 0
+    assert observation.engine.api_version
+    ours, foreign = sorted(observation.containers, key=lambda each: each.identity is None)
+    assert ours.identity is not None
+    assert (ours.identity.task, ours.identity.epoch, ours.name) == (task.id, 2, task.container_name)
+    assert (foreign.name, foreign.identity) == ("foreign", None)
+
+
+def test_a_start_that_is_repeated_finds_the_container_again(worker: Worker) -> None:
+    """P4, P10: never two containers of one task."""
+    task = task_of(worker)
+    first, second = start(worker, task), start(worker, task)
+    assert (first.verdict, second.verdict) == (Verdict.OK, Verdict.OK)
+    assert first.container == second.container == only(worker).id
+
+
+def test_a_container_that_a_lost_reply_left_behind_is_adopted(worker: Worker) -> None:
+    """P3, P4: fault F25, the create happened and nobody heard."""
+    task = task_of(worker)
+    made = start(worker, task)
+    with engine_of(worker) as client:
+        client.stop(made.container, timeout=0)
+    again = start(worker, task)
+    assert (again.verdict, again.container) == (Verdict.OK, made.container)
+    assert only(worker).state is ContainerState.RUNNING
+
+
+def test_a_name_that_is_not_ours_is_left_alone(machine: Machine, worker: Worker) -> None:
+    """P5: fault F27."""
+    task = task_of(worker)
+    machine.run("docker", "run", "-d", "--name", task.container_name, "cube-busybox:1", *SLEEP)
+    outcome = start(worker, task)
+    assert outcome.verdict is Verdict.FAILED
+    assert task.container_name in outcome.why
+    assert only(worker).state is ContainerState.RUNNING
+    assert only(worker).identity is None
+
+
+def test_a_container_of_another_cluster_is_never_stopped(machine: Machine, worker: Worker) -> None:
+    """P5: fault F37, whatever the plan says."""
+    made = start(worker, task_of(worker))
+    other = machine.make_worker(replace(CLAIM, cluster="another"))
+    outcome = stop(other, made.container)
+    other.close()
+    assert outcome.verdict is Verdict.FAILED
+    assert "another" in outcome.why
+    assert only(worker).state is ContainerState.RUNNING
+
+
+def test_a_manager_that_was_relieved_stops_nothing(machine: Machine, worker: Worker) -> None:
+    made = start(worker, task_of(worker))
+    relieved = machine.make_worker(replace(CLAIM, epoch=1))
+    outcome = stop(relieved, made.container)
+    relieved.close()
+    assert outcome.verdict is Verdict.FAILED
+    assert "taken over" in outcome.why
+    assert only(worker).state is ContainerState.RUNNING
+
+
+def test_a_stop_removes_the_container_and_may_be_repeated(worker: Worker) -> None:
+    """P10, P20."""
+    made = start(worker, task_of(worker))
+    assert stop(worker, made.container).verdict is Verdict.OK
+    assert stop(worker, made.container).verdict is Verdict.OK
+    assert seen(worker).containers == ()
+
+
+def test_a_container_that_ignores_its_signal_is_killed_after_its_grace(worker: Worker) -> None:
+    """P1, P20: fault F33."""
+    made = start(worker, task_of(worker, "sh", "-c", "trap '' TERM; while :; do sleep 1; done"))
+    assert stop(worker, made.container, grace=1).verdict is Verdict.OK
+    assert seen(worker).containers == ()
+
+
+def test_a_container_that_dies_at_once_says_how_and_with_which_last_words(worker: Worker) -> None:
+    outcome = start(worker, task_of(worker, "sh", "-c", "echo last words; exit 3"))
+    if outcome.verdict is Verdict.FAILED:
+        assert outcome.detail["exit_code"] == "3"
+        assert "last words" in outcome.detail["log"]
+    until(lambda: only(worker).exit_code == 3)
+    assert only(worker).oom_killed is False
+
+
+def test_a_program_that_does_not_exist_is_told_by_name(worker: Worker) -> None:
+    outcome = start(worker, task_of(worker, "/no/such/program"))
+    assert outcome.verdict is Verdict.FAILED
+    assert "/no/such/program" in outcome.why + outcome.detail.get("log", "")
+
+
+def test_a_batch_task_that_is_done_already_was_started_well(worker: Worker) -> None:
+    assert start(worker, task_of(worker, "true")).verdict is Verdict.OK
+
+
+def test_a_missing_image_is_one_clear_word(worker: Worker) -> None:
+    outcome = start(worker, task_of(worker, image="no-such-image:9"))
+    assert outcome.verdict is Verdict.FAILED
+    assert f"image no-such-image:9 is not on node {worker.node.name} and cannot be pulled" in outcome.why
+    assert "docker load" in outcome.cure
+
+
+def test_a_port_that_somebody_holds_is_named(machine: Machine, worker: Worker) -> None:
+    """P12, P13: fault F28."""
+    web = (Port(name="http", container=80),)
+    start(worker, _web(worker, web))
+    outcome = start(worker, _web(worker, web))
+    assert outcome.verdict is Verdict.FAILED
+    assert "port is already" in outcome.why
+    assert "20080" in outcome.why
+
+
+def _web(worker: Worker, ports: tuple[Port, ...]) -> Task:
+    task = task_of(worker, ports={port.name: 20080 for port in ports})
+    return replace(task, spec=replace(task.spec, ports=ports))
+
+
+def test_a_host_path_that_does_not_exist_is_not_made(machine: Machine, worker: Worker) -> None:
+    outcome = start(worker, task_of(worker, volumes=(Volume(source="/no/such/path", target="/data"),)))
+    assert outcome.verdict is Verdict.FAILED
+    assert "/no/such/path" in outcome.why
+
+
+def test_a_task_is_confined(worker: Worker) -> None:
+    made = start(worker, task_of(worker, resources=Resources(cpu=500, memory=64 * 1024**2)))
+    output = io.BytesIO()
+    script = "grep -E 'NoNewPrivs|CapBnd' /proc/self/status"
+    assert made.container is not None
+    ends = Ends(stdin=None, stdout=output, stderr=io.BytesIO())
+    assert worker.execute(made.container, ["sh", "-c", script], ends=ends) == 0
+    facts = dict(line.split(":\t") for line in output.getvalue().decode().splitlines())
+    assert facts["NoNewPrivs"] == "1"
+    net_raw = 1 << 13
+    assert not int(facts["CapBnd"], 16) & net_raw
+
+
+def test_a_check_follows_the_tasks_health(machine: Machine, worker: Worker) -> None:
+    task = task_of(
+        worker, image="cube-demo:1", health=HealthCheck(kind=CheckKind.HTTP, port="http", path="/health")
+    )
+    task = replace(
+        task,
+        spec=replace(task.spec, command=None, ports=(Port(name="http", container=8080),)),
+        ports={"http": 20080},
+    )
+    assert start(worker, task).verdict is Verdict.OK
+    until(lambda: only(worker).health is Health.HEALTHY)
+    made = only(worker)
+    ends = Ends(stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO())
+    worker.execute(made.id, ["wget", "-qO-", "http://127.0.0.1:8080/unhealthy"], ends=ends)
+    assert only(worker).health is Health.UNHEALTHY
+
+
+@pytest.mark.parametrize("kind", list(CheckKind))
+def test_a_task_where_nobody_listens_is_unhealthy(worker: Worker, kind: CheckKind) -> None:
+    task = task_of(worker, health=HealthCheck(kind=kind, port="http"))
+    task = replace(
+        task, spec=replace(task.spec, ports=(Port(name="http", container=80),)), ports={"http": 20080}
+    )
+    start(worker, task)
+    assert only(worker).health is Health.UNHEALTHY
+
+
+def test_memory_that_ran_out_is_told(worker: Worker) -> None:
+    """Fault F32."""
+    start(worker, task_of(worker, "tail", "/dev/zero", resources=Resources(memory=16 * 1024**2)))
+    until(lambda: only(worker).state is ContainerState.EXITED)
+    assert (only(worker).exit_code, only(worker).oom_killed) == (137, True)
+
+
+def test_logs_tell_the_streams_apart_and_follow_to_the_end(worker: Worker) -> None:
+    made = start(worker, task_of(worker, "sh", "-c", "echo out; echo err >&2; sleep 1; echo late"))
+    assert made.container is not None
+    lines = [(stream, line.split(b" ", 1)[1]) for stream, line in worker.logs(made.container, follow=True)]
+    assert sorted(lines) == [("stderr", b"err"), ("stdout", b"late"), ("stdout", b"out")]
+    assert len(list(worker.logs(made.container, tail=1))) == 1
+
+
+def test_a_command_in_a_container_keeps_its_streams_and_status(worker: Worker) -> None:
+    made = start(worker, task_of(worker))
+    assert made.container is not None
+    read, write = os.pipe()
+    os.write(write, b"to be copied")
+    os.close(write)
+    with os.fdopen(read, "rb") as stdin:
+        stdout, stderr = io.BytesIO(), io.BytesIO()
+        ends = Ends(stdin=stdin, stdout=stdout, stderr=stderr)
+        status = worker.execute(made.container, ["sh", "-c", "cat; echo bad >&2; exit 7"], ends=ends)
+    assert (status, stdout.getvalue(), stderr.getvalue()) == (7, b"to be copied", b"bad\n")
+
+
+def test_four_starts_at_once_get_four_containers(worker: Worker) -> None:
+    tasks = [task_of(worker) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda task: start(worker, task), tasks))
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.OK] * 4
+    assert {c.id for c in seen(worker).containers} == {outcome.container for outcome in outcomes}
+
+
+def test_a_hung_engine_is_told_from_a_dead_node(machine: Machine, worker: Worker) -> None:
+    """P1, P3: fault F21. The machine's own figures are still shown."""
+    hurried = machine.make_worker(listing=0.5, act=0.5)
+    seen(hurried)
+    machine.run("pkill", "-STOP", "-x", "dockerd")
+    try:
+        observation = hurried.observe(1.0)
+        outcome = start(hurried, task_of(hurried))
+    finally:
+        machine.run("pkill", "-CONT", "-x", "dockerd")
+        hurried.close()
+    assert isinstance(observation, Unknown)
+    assert observation.cause is Cause.DOCKER_SILENT
+    assert observation.stats is not None
+    assert outcome.verdict is Verdict.UNKNOWN
+
+
+def test_a_stopped_engine_is_told_with_its_cure(machine: Machine, worker: Worker) -> None:
+    """P3: fault F24. A node without an engine is no empty node."""
+    seen(worker)
+    faults.stop_engine(machine.client, machine.lab_node)
+    try:
+        observation = worker.observe(1.0)
+        grades = {finding.about: finding.grade for finding in examine(worker)}
+    finally:
+        faults.start_engine(machine.client, machine.lab_node)
+    assert isinstance(observation, Unknown)
+    assert observation.cause is Cause.DOCKER_STOPPED
+    assert "start docker" in observation.cure
+    assert observation.stats is not None
+    assert grades["engine"] is Grade.BAD
+    seen(worker)
+
+
+def test_a_frozen_node_is_unknown_by_its_deadline_and_seen_when_it_thaws(
+    machine: Machine, worker: Worker
+) -> None:
+    """P1, P3."""
+    hurried = machine.make_worker(probe=0.5)
+    seen(hurried)
+    faults.pause(machine.client, machine.lab_node)
+    try:
+        observation = hurried.observe(1.0)
+    finally:
+        faults.unpause(machine.client, machine.lab_node)
+    assert isinstance(observation, Unknown)
+    assert observation.cause is Cause.TIMEOUT
+    until(lambda: isinstance(hurried.observe(1.0), Seen))
+    hurried.close()
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_good_node(worker: Worker) -> None:
+    findings = list(examine(worker))
+    assert {finding.grade for finding in findings} == {Grade.GOOD}, findings
+    assert [finding.about for finding in findings] == [
+        "connect", "host key", "authenticate", "round trip", "clock", "disk",
+        "sudo", "sshd limits", "socket permission", "engine", "storage driver",
+    ]  # fmt: skip
+
+
+def test_the_doctor_names_the_step_that_failed(machine: Machine, worker: Worker, tmp_path: Path) -> None:
+    other_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJPInqIAIOu4NQ9+2yqMWTOO4qX+TkyRqYtGYWRKcXoX"
+    node = replace(worker.node, access=replace(worker.node.access, host_key=other_key))
+    with Dialer(trust_in(tmp_path)) as dialer:
+        findings = list(examine(Worker(node, opener(dialer, node), CLAIM)))
+    assert [(finding.about, finding.grade) for finding in findings] == [
+        ("connect", Grade.GOOD),
+        ("host key", Grade.BAD),
+    ]
+    assert "cube node trust" in findings[-1].cure
+
+
+def test_a_command_on_nodes_keeps_each_status_and_no_shell_reads_it(worker: Worker, tmp_path: Path) -> None:
+    """P2, P16."""
+    away = replace(worker.node, name="away", access=replace(worker.node.access, port=1))
+    replies = {
+        reply.node: reply
+        for reply in run_on([worker.node, away], ["echo", "$(id)", "a  b;"], state_dir=tmp_path, seconds=10)
+    }
+    answer = replies[worker.node.name].answer
+    assert answer is not None
+    assert (answer.exit_status, answer.stdout) == (0, b"$(id) a  b;\n")
+    assert replies["away"].answer is None
+
+
+def test_reading_is_quick(worker: Worker) -> None:
+    """Not a benchmark: ten times the target, so that only a new round trip or a sleep fails it."""
+    seen(worker)
+    began = time.monotonic()
+    for _ in range(5):
+        seen(worker)
+    assert (time.monotonic() - began) / 5 < 0.15
+
+
+def test_a_closed_worker_opens_another_connection(worker: Worker) -> None:
+    seen(worker)
+    worker.close()
+    assert worker.connection().run(":", deadline=after(5)).exit_status == 0
