@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cube.cli import lab
+from cube.cli import deploy, lab, status, task
 from cube.errors import CubeError
 
 app = typer.Typer(
@@ -14,6 +14,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(deploy.deploy)
+app.command()(deploy.plan)
+app.command()(status.status)
+app.command()(status.ps)
+app.command()(status.nodes)
+app.command()(status.events)
+app.command()(task.logs)
+app.command(name="exec")(task.execute)
+app.command()(deploy.scale)
+app.command()(deploy.stop)
+app.command()(deploy.remove)
+app.command()(deploy.reconcile)
 app.add_typer(lab.app, name="lab")
 
 

@@ -23,11 +23,14 @@ State = Annotated[
     typer.Option("--state", help="The state file; `:memory:` forgets. Default: .cube/CLUSTER.db"),
 ]
 Format = Annotated[Output, typer.Option("--output", "-o", help="How to print: a table, or JSON.")]
-Timeout = Annotated[str, typer.Option("--timeout", help="Give up waiting after this long, such as 90s or 5m.")]
+Timeout = Annotated[
+    str, typer.Option("--timeout", help="Give up waiting after this long, such as 90s or 5m.")
+]
 LockWait = Annotated[
     str, typer.Option("--lock-wait", help="How long to wait for another Cube that holds the lock.")
 ]
 Algorithm = Annotated[str, typer.Option("--scheduler", help="Who chooses nodes: spread or roundrobin.")]
 Variables = Annotated[
-    list[str] | None, typer.Option("--var", metavar="NAME=VALUE", help="A variable for the job file; repeatable.")
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="A variable for the job file; repeatable."),
 ]

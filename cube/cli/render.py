@@ -39,6 +39,14 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Out
     Console(width=None if is_live() else WIDE, highlight=False).print(drawn)
 
 
+def row(values: Mapping[str, Any], columns: Sequence[str], output: Output) -> None:
+    """Print one more row of a table that goes on."""
+    if output is Output.JSON:
+        as_json(values)
+    else:
+        line("  ".join(shown(values.get(column)) for column in columns))
+
+
 def as_json(value: Any) -> None:
     """Print the value as indented JSON."""
     typer.echo(json.dumps(value, indent=2, default=str))

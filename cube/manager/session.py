@@ -1,6 +1,6 @@
 """A manager put together for one command: its state file, its lock, its workers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from cube.model.node import Cluster
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 from cube.store.lock import hold
 from cube.store.store import Store, open_store
+from cube.worker.worker import Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,15 +33,29 @@ def at_work(office: Office, *, command: str, wait: float) -> Iterator[Manager]:
 
     Raises LockedError where another one works on it for longer than `wait` seconds.
     """
-    with recorded(office) as store, hold(store, command=command, wait=wait) as epoch:
-        yield from _with_workers(office, store, epoch)
+    with (
+        recorded(office) as store,
+        hold(store, command=command, wait=wait) as epoch,
+        _manager(office, store, epoch) as manager,
+    ):
+        yield manager
 
 
 @contextmanager
 def looking_on(office: Office) -> Iterator[Manager]:
     """A manager that only looks; any number of them may, whoever is at work."""
-    with recorded(office) as store:
-        yield from _with_workers(office, store, store.epoch)
+    with recorded(office) as store, _manager(office, store, store.epoch) as manager:
+        yield manager
+
+
+@contextmanager
+def at_hand(office: Office) -> Iterator[tuple[Store, Mapping[str, Worker]]]:
+    """The store and the workers themselves, for a hand on single tasks."""
+    with (
+        recorded(office) as store,
+        open_workers(office.cluster, owner=store.owner, epoch=store.epoch, state_dir=office.keys) as workers,
+    ):
+        yield store, workers
 
 
 @contextmanager
@@ -53,7 +68,8 @@ def recorded(office: Office) -> Iterator[Store]:
         store.close()
 
 
-def _with_workers(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
+@contextmanager
+def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
     with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
         scheduler = ALGORITHMS[office.scheduler]
         yield Manager(office.cluster, store, Crew(workers), scheduler=scheduler, clock=WallClock())

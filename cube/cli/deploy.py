@@ -1,0 +1,131 @@
+"""`cube deploy`, `plan`, `stop`, `scale`, `remove`, `reconcile`: one desired fact, then the loop."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cube.cli import options
+
+JobFile = Annotated[Path, typer.Argument(metavar="FILE", help="The job file.")]
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
+
+
+def deploy(
+    file: JobFile,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    var: options.Variables = None,
+    scheduler: options.Algorithm = "spread",
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Make the fleet run a job as its file says, and wait until it does.
+
+    Running it again changes nothing. Example: cube deploy jobs/web.yml -i inventories/lab.yml --var tag=2
+    """
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place = office(inventory, state, scheduler)
+    job = settle.read_job(file, var or [], place)
+    waits = (timeout, lock_wait)
+    settle.settle(place, f"deploy {file}", lambda manager, run: manager.deploy(job, run), waits, output)
+
+
+def plan(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A job file; none: what a sweep would do.")
+    ] = None,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    var: options.Variables = None,
+    scheduler: options.Algorithm = "spread",
+    detailed_exitcode: Annotated[
+        bool,
+        typer.Option("--detailed-exitcode", help="Exit 2 where there are changes, 0 where there are none."),
+    ] = False,
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Print what deploy would do first, and change nothing. Example: cube plan jobs/web.yml"""
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place = office(inventory, state, scheduler)
+    job = settle.read_job(file, var or [], place) if file else None
+    code = settle.preview(place, job, output)
+    raise typer.Exit(code if detailed_exitcode or code != 2 else 0)
+
+
+def stop(
+    job: JobName,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Stop every task of a job; the job stays known. Example: cube stop web"""
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place, waits = office(inventory, state), (timeout, lock_wait)
+    settle.settle(place, f"stop {job}", lambda manager, run: manager.stop(job, run), waits, output)
+
+
+def remove(
+    job: JobName,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Stop a job and forget it; its events stay. Example: cube remove web"""
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place, waits = office(inventory, state), (timeout, lock_wait)
+    settle.settle(place, f"remove {job}", lambda manager, run: manager.remove(job, run), waits, output)
+
+
+def scale(
+    job: JobName,
+    counts: Annotated[
+        list[str], typer.Argument(metavar="GROUP=COUNT...", help="How many tasks of each group.")
+    ],
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Run another number of tasks, until the next deploy says otherwise. Example: cube scale web web=5"""
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place, waits = office(inventory, state), (timeout, lock_wait)
+    wanted = settle.counts_of(counts)
+    settle.settle(place, f"scale {job}", lambda manager, run: manager.scale(job, wanted, run), waits, output)
+
+
+def reconcile(
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """One sweep for cron: look at every node and put right what is not as it should be.
+
+    Says nothing when there was nothing to do; exits 4 while another Cube is at work.
+    Example: * * * * * cd /srv/fleet && cube reconcile -i inventories/production.yml
+    """
+    from cube.cli import settle
+    from cube.cli.office import office
+
+    place, waits = office(inventory, state), (timeout, lock_wait)
+    settle.settle(
+        place, "reconcile", lambda manager, run: manager.reconcile(run), waits, output, is_quiet=True
+    )

@@ -1,0 +1,54 @@
+"""From a command's options to the place where a manager works."""
+
+import getpass
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from cube.cli.load import find_inventory, load_cluster
+from cube.errors import InputError
+from cube.manager.session import Office
+from cube.model.units import duration
+from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+
+FOLDER = Path(".cube")
+"""What Cube remembers of a project, beside its inventories and jobs."""
+
+
+def office(inventory: Path | None, state: str | None, scheduler: str = DEFAULT_ALGORITHM) -> Office:
+    """Where the command works. Raises InputError for an inventory or an algorithm that cannot be used."""
+    if scheduler not in ALGORITHMS:
+        raise InputError(f"there is no scheduler {scheduler!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
+    cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
+    return Office(
+        cluster=cluster, state=_state(state, cluster.name), keys=FOLDER.absolute(), scheduler=scheduler
+    )
+
+
+def seconds(text: str, option: str) -> float:
+    """The duration that an option was given. Raises InputError."""
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise InputError(str(error), where=option) from None
+
+
+def actor() -> str:
+    """Who asks: user@host, as events tell it."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def pairs(words: Sequence[str], option: str) -> dict[str, str]:
+    """`NAME=VALUE` words as a table. Raises InputError for a word of another form."""
+    table = dict(word.partition("=")[::2] for word in words if "=" in word)
+    if strange := [word for word in words if "=" not in word or word.startswith("=")]:
+        raise InputError(f"{strange[0]!r} is not NAME=VALUE", where=option)
+    return table
+
+
+def _state(state: str | None, cluster: str) -> Path | Literal[":memory:"]:
+    if state == ":memory:":
+        return ":memory:"
+    return Path(state) if state else FOLDER / f"{cluster}.db"

@@ -1,0 +1,85 @@
+"""What the loop tells while it runs, as lines that a person can follow."""
+
+from cube.cli import render
+from cube.manager.report import Done, Report, Step
+from cube.model.action import Effect, Note, Place, Plan, Start, Stop, Verdict, Wait
+from cube.model.task import State
+
+SIGNS = {Place: "+", Start: "~", Stop: "-", Wait: "?", Note: " "}
+
+
+def tell(step: Step) -> None:
+    """One step of a run: an effect as it ends, or what was only seen."""
+    if isinstance(step, Done):
+        _tell_done(step)
+        return
+    for action in step.actions:
+        if isinstance(action, Note) and action.target is State.FAILED:
+            render.line(f"  failed {action.task.slot} on {action.task.node}: {action.reason}", "red")
+
+
+def print_plan(plan: Plan) -> None:
+    """Every action of the wave with its reason, and what will follow."""
+    for action in plan.actions:
+        if not isinstance(action, Note):
+            render.line(f"  {SIGNS[type(action)]} {_described(action)}")
+    for held in plan.held:
+        render.line(f"    {held}")
+    starts = sum(isinstance(action, Place | Start) for action in plan.actions)
+    stops = sum(isinstance(action, Stop) for action in plan.actions)
+    waits = sum(isinstance(action, Wait) for action in plan.actions)
+    render.line(
+        f"{starts} to start, {stops} to stop, {waits} that fit nowhere" if plan.actions else "no change"
+    )
+
+
+def print_report(report: Report, seconds: float) -> None:
+    """How it stands at the end: one line per trouble, and a summary."""
+    for wait in report.waiting:
+        render.line(f"  waits  {wait.slot}: {wait.reason}", "yellow")
+        for refusal in wait.decision.refusals:
+            render.line(f"           {refusal.node}: {refusal.reason}")
+    for held in report.held:
+        render.line(f"  held   {held}", "yellow")
+    for task in report.failed:
+        render.line(f"  failed {task.slot} on {task.node}: {task.reason}", "red")
+    render.warn(report.plan.warnings)
+    mine = [task for task in report.tasks if report.job in (None, task.slot.job)]
+    running = sum(task.state is State.RUNNING for task in mine)
+    subject = f"job {report.job}" if report.job else "fleet"
+    render.line(f"{subject}: {report.summary}; {running} running ({seconds:.1f} s)")
+
+
+def _tell_done(done: Done) -> None:
+    verb = "start" if isinstance(done.effect, Start) else "stop"
+    name = _name(done.effect)
+    verdict = done.outcome.verdict
+    style = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow"}[verdict]
+    why = f": {done.outcome.why}" if done.outcome.why else ""
+    render.line(f"  {verb:6} {name} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}", style)
+    if done.outcome.cure:
+        render.line(f"         {done.outcome.cure}")
+
+
+def _described(action: Place | Start | Stop | Wait) -> str:
+    match action:
+        case Place():
+            return f"start {action.slot} on {action.node}: {action.reason}"
+        case Start():
+            return f"start {action.task.slot} on {action.node}: {action.reason}"
+        case Stop():
+            return f"stop {_name(action)} on {action.node}: {action.reason}"
+        case Wait():
+            return f"wait {action.slot}: {action.reason}"
+
+
+def _name(effect: Effect) -> str:
+    if isinstance(effect, Stop) and effect.task is None:
+        return effect.container_name
+    return str(effect.task.slot) if effect.task else ""
+
+
+def _ports(effect: Effect) -> str:
+    if not isinstance(effect, Start) or not effect.task.ports:
+        return ""
+    return "  " + " ".join(f"{name}={port}" for name, port in effect.task.ports.items())

@@ -1,0 +1,162 @@
+"""Model values as rows of a table; what JSON shows beyond the columns is the value itself."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cube.cli import render
+from cube.manager.session import Office
+from cube.model.action import Note
+from cube.model.codec import to_data
+from cube.model.job import Job
+from cube.model.node import Node
+from cube.model.observation import Container, Observation, Seen, Stats, Unknown
+from cube.model.task import Health, State, Task, TaskEvent
+
+Row = dict[str, Any]
+
+JOB = ("job", "type", "version", "state", "running", "nodes")
+TASK = ("task", "version", "state", "health", "node", "ports", "restarts", "age", "reason")
+CONTAINER = ("node", "container", "task", "image", "state", "health", "ports", "age")
+NODE = ("node", "state", "datacenter", "cpus", "cpu", "load", "memory", "disk", "engine", "tasks", "other")
+EVENT = ("at", "task", "change", "node", "reason", "by")
+
+
+def is_of_interest(task: Task) -> bool:
+    """Not one that was taken away on purpose."""
+    return task.state is not State.COMPLETED or task.exit_code is not None
+
+
+def as_seen(tasks: Iterable[Task], notes: Mapping[str, Note]) -> tuple[Task, ...]:
+    """The tasks as the next sweep would record them."""
+    return tuple(
+        replace(task, state=note.target, reason=note.reason, health=note.health or task.health)
+        if (note := notes.get(task.id))
+        else task
+        for task in tasks
+    )
+
+
+def notes_of_a_look(place: Office) -> Mapping[str, Note]:
+    """What a sweep would record of each task now, by its id; what it would do is not done."""
+    from cube.manager.session import looking_on
+
+    with looking_on(place) as manager:
+        plan, _ = manager.preview()
+    render.warn(plan.warnings)
+    return {action.task.id: action for action in plan.actions if isinstance(action, Note)}
+
+
+def of_job(job: Job, tasks: Iterable[Task]) -> Row:
+    """A job with how many of its tasks run, and where."""
+    mine = [task for task in tasks if task.slot.job == job.name]
+    running = [task for task in mine if task.state is State.RUNNING]
+    ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine)
+    wanted = 0 if job.stopped else sum(group.count for group in job.groups)
+    return {
+        "job": job.name,
+        "type": job.type,
+        "version": job.version,
+        "state": _job_state(job, {task.state for task in mine}),
+        "running": f"{len(running)}/{wanted}" + (f", {ended} completed" if ended else ""),
+        "nodes": " ".join(sorted({str(task.node) for task in running})) or None,
+        "groups": to_data(job.groups),
+    }
+
+
+def of_task(task: Task) -> Row:
+    """A task, with the time since its state last changed."""
+    return {
+        **to_data(task),
+        "task": str(task.slot),
+        "health": _health(task.health),
+        "ports": _words(f"{name}={port}" for name, port in task.ports.items()),
+        "age": render.age(task.changed_at),
+    }
+
+
+def of_containers(found: Mapping[str, Observation], cluster: str, *, every: bool) -> Sequence[Row]:
+    """The cluster's containers on each node that answered, or every one."""
+    return [
+        _of_container(name, container, cluster)
+        for name, seen in found.items()
+        if isinstance(seen, Seen)
+        for container in seen.containers
+        if every or _is_of(container, cluster)
+    ]
+
+
+def of_node(node: Node, found: Observation, earlier: Stats | None, cluster: str) -> Row:
+    """A node as it was seen; one that did not answer has its cause where its engine would be."""
+    row: Row = {"node": node.name, "datacenter": node.datacenter, "labels": dict(node.labels)}
+    if isinstance(found, Unknown):
+        row |= {"state": "unknown", "engine": found.cause, "why": found.why, "cure": found.cure}
+    else:
+        ours = [held for held in found.containers if _is_of(held, cluster)]
+        row |= {
+            "state": "ready" if node.schedulable else "cordoned",
+            "engine": found.engine.version,
+            "tasks": sum(held.state.is_alive for held in ours),
+            "other": len(found.containers) - len(ours),
+        }
+    return row | (_of_stats(found.stats, earlier) if found.stats else {})
+
+
+def of_event(event: TaskEvent) -> Row:
+    """An event, its time as the operator's clock shows it."""
+    return {
+        **to_data(event),
+        "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at)),
+        "time": event.at,
+        "task": str(event.slot),
+        "id": event.task,
+        "change": f"{event.source or 'new'} -> {event.target}",
+        "by": event.actor,
+    }
+
+
+def _job_state(job: Job, states: set[State]) -> str:
+    if job.stopped:
+        return "stopping" if State.RUNNING in states else "stopped"
+    order = (State.FAILED, State.PENDING, State.SCHEDULED, State.RUNNING, State.COMPLETED)
+    return next((state for state in order if state in states), State.PENDING)
+
+
+def _of_container(node: str, found: Container, cluster: str) -> Row:
+    identity = found.identity if _is_of(found, cluster) else None
+    return {
+        **to_data(found),
+        "node": node,
+        "container": found.name,
+        "task": str(identity.slot) if identity else None,
+        "health": _health(found.health),
+        "ports": _words(str(port) for port in found.host_ports),
+        "age": render.age(found.created_at),
+    }
+
+
+def _of_stats(stats: Stats, earlier: Stats | None) -> Row:
+    is_same_boot = earlier is not None and earlier.boot_id == stats.boot_id
+    busy = stats.cpu.busy_since(earlier.cpu) if earlier and is_same_boot else None
+    used = stats.memory_total - stats.memory_available
+    return {
+        "cpus": stats.cpus,
+        "cpu": render.percent(busy),
+        "load": f"{stats.load[0]:.2f}",
+        "memory": f"{render.size(used)}/{render.size(stats.memory_total)}",
+        "disk": f"{render.size(stats.disk_total - stats.disk_free)}/{render.size(stats.disk_total)}",
+        "stats": to_data(stats),
+    }
+
+
+def _is_of(container: Container, cluster: str) -> bool:
+    return container.identity is not None and container.identity.cluster == cluster
+
+
+def _health(health: Health) -> str | None:
+    return None if health is Health.UNCHECKED else health
+
+
+def _words(words: Iterable[str]) -> str | None:
+    return " ".join(words) or None

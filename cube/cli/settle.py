@@ -1,0 +1,112 @@
+"""Behind the commands that change one desired fact: read what people wrote, let the manager settle, tell."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cube.cli import options, progress, render
+from cube.cli.load import read_text
+from cube.cli.office import actor, pairs, seconds
+from cube.errors import InputError
+from cube.manager.manager import Manager, Run
+from cube.manager.report import Report
+from cube.manager.session import Office, at_work, looking_on
+from cube.model.action import Plan
+from cube.model.codec import to_data
+from cube.model.job import Job
+from cube.model.observation import Unknown
+from cube.spec.parse import parse
+
+MOST = 10_000
+"""Tasks of one group; the same bound as in a job file."""
+
+
+def settle(
+    place: Office,
+    command: str,
+    ask: Callable[[Manager, Run], Report],
+    waits: tuple[str, str],
+    output: options.Output,
+    *,
+    is_quiet: bool = False,
+) -> None:
+    """Let a manager do what is asked, tell how it goes, and exit as the report says.
+
+    `waits` are the words for the timeout and for the wait for the lock. `is_quiet`: nothing is printed
+    about a run that changed nothing and found nothing wrong.
+    """
+    timeout, lock_wait = seconds(waits[0], "--timeout"), seconds(waits[1], "--lock-wait")
+    started = time.time()
+    is_table = output is options.Output.TABLE
+    with at_work(place, command=command, wait=lock_wait) as manager:
+        run = Run(until=started + timeout, actor=actor(), tell=progress.tell if is_table else _say_nothing)
+        report = ask(manager, run)
+    if not is_table:
+        render.as_json(report_data(report))
+    elif not (is_quiet and report.exit_code == 0 and not report.done):
+        progress.print_report(report, time.time() - started)
+    raise typer.Exit(report.exit_code)
+
+
+def preview(place: Office, job: Job | None, output: options.Output) -> int:
+    """Print the first wave of a deploy, or of a sweep: 0 no change, 2 changes, 3 a node is unknown."""
+    with looking_on(place) as manager:
+        plan, observed = manager.preview(job)
+    if output is options.Output.JSON:
+        render.as_json(plan_data(plan))
+    else:
+        progress.print_plan(plan)
+    render.warn(plan.warnings)
+    if plan.changes:
+        return 2
+    return 3 if any(isinstance(seen, Unknown) for seen in observed.values()) else 0
+
+
+def counts_of(words: Sequence[str]) -> dict[str, int]:
+    """`GROUP=COUNT` words as a table. Raises InputError."""
+    return {name: _count(name, text) for name, text in pairs(words, "GROUP=COUNT").items()}
+
+
+def read_job(file: Path, words: list[str], place: Office) -> Job:
+    """The job in that file, its templates rendered. Raises InputError."""
+    variables = {
+        "var": pairs(words, "--var"),
+        "env": dict(os.environ),
+        "cluster": {"name": place.cluster.name, "nodes": [node.name for node in place.cluster.nodes]},
+    }
+    return parse(read_text(file), str(file), variables)
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON data: each action with its kind."""
+    kinds = [{"action": type(action).__name__.lower(), **to_data(action)} for action in plan.actions]
+    return {"actions": kinds, "held": to_data(plan.held), "warnings": list(plan.warnings)}
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """The report as JSON data."""
+    return {
+        "job": report.job,
+        "exit_code": report.exit_code,
+        "summary": report.summary,
+        "done": to_data(report.done),
+        "failed": to_data(report.failed),
+        "waiting": to_data(report.waiting),
+        "held": to_data(report.held),
+        "unknown": to_data(report.unknown),
+        "warnings": list(report.plan.warnings),
+    }
+
+
+def _say_nothing(_step: object) -> None:
+    pass
+
+
+def _count(group: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MOST:
+        raise InputError(f"{text!r} is not a count", where=group, cure=f"Write a number from 0 to {MOST}.")
+    return int(text)

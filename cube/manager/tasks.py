@@ -1,0 +1,107 @@
+"""A hand on single tasks: their logs, and commands inside them."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from heapq import merge
+from queue import SimpleQueue
+
+from cube.errors import CubeError, InputError
+from cube.model.task import Task
+from cube.worker.execution import own_ends
+from cube.worker.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One line of one task, with its time as the engine tells it (RFC 3339) and its stream."""
+
+    task: Task
+    at: str
+    stream: str
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """Which lines: the last `tail` of each task (None: all), not older than `since` (epoch seconds)."""
+
+    tail: int | None = None
+    since: float | None = None
+
+
+def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
+    """The tasks that a person means: a job, `job/group`, `job/group[index]`, or the start of an id.
+
+    Only those with a container. Raises InputError where there is none.
+    """
+    named = [task for task in tasks if name in _names(task) or (len(name) >= 4 and task.id.startswith(name))]
+    found = tuple(task for task in named if task.node and task.container)
+    if not found:
+        known = ", ".join(sorted({str(task.slot) for task in tasks if task.container})) or "none"
+        raise InputError(f"no task with a container is called {name!r}", cure=f"Known: {known}.")
+    return found
+
+
+def read_logs(workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract) -> Iterator[LogLine]:
+    """What the tasks have written so far, merged by time. Raises CubeError where a node does not answer."""
+    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+        pages = pool.map(lambda task: list(_lines(workers, task, extract, follow=False)), tasks)
+        yield from merge(*pages, key=lambda line: line.at)
+
+
+def follow_logs(
+    workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract
+) -> Iterator[LogLine | CubeError]:
+    """What the tasks write, as it comes, until each has ended; a node that is lost is told in between."""
+    lines: SimpleQueue[LogLine | CubeError | None] = SimpleQueue()
+
+    def pump(task: Task) -> None:
+        try:
+            for line in _lines(workers, task, extract, follow=True):
+                lines.put(line)
+        except CubeError as error:
+            lines.put(error)
+        finally:
+            lines.put(None)
+
+    for task in tasks:
+        threading.Thread(target=pump, args=(task,), daemon=True).start()
+    running = len(tasks)
+    while running:
+        line = lines.get()
+        if line is None:
+            running -= 1
+        else:
+            yield line
+
+
+def execute(workers: Mapping[str, Worker], task: Task, argv: Sequence[str], *, interactive: bool) -> int:
+    """Run a command in the task's container, on this process's own ends; its exit status.
+
+    `interactive` gives it a terminal. Raises CubeError where it cannot be started or the node is lost.
+    """
+    assert task.node is not None
+    assert task.container is not None
+    worker = _worker(workers, task)
+    return worker.execute(task.container, argv, ends=own_ends(interactive=interactive), tty=interactive)
+
+
+def _lines(workers: Mapping[str, Worker], task: Task, extract: Extract, *, follow: bool) -> Iterator[LogLine]:
+    assert task.container is not None
+    worker = _worker(workers, task)
+    for stream, line in worker.logs(task.container, follow=follow, tail=extract.tail, since=extract.since):
+        at, _, text = line.partition(b" ")
+        yield LogLine(task=task, at=at.decode("ascii", "replace"), stream=stream, text=text)
+
+
+def _worker(workers: Mapping[str, Worker], task: Task) -> Worker:
+    worker = workers.get(task.node or "")
+    if worker is None:
+        raise InputError(f"node {task.node} is not in the inventory", where=str(task.slot))
+    return worker
+
+
+def _names(task: Task) -> tuple[str, ...]:
+    return task.slot.job, f"{task.slot.job}/{task.slot.group}", str(task.slot)
