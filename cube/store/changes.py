@@ -85,6 +85,7 @@ def wait(action: Wait, pending: Task | None, fresh: Task, *, told: Mapping[str, 
 
 def note(action: Note, task: Task, *, now: float) -> Change | None:
     """What was seen of the task; None where it is known already."""
+    begins = action.target is State.RUNNING and task.state is not State.RUNNING
     after = _moved(
         task,
         action.target,
@@ -92,7 +93,7 @@ def note(action: Note, task: Task, *, now: float) -> Change | None:
         reason=action.reason,
         container=action.container or task.container,
         exit_code=task.exit_code if action.exit_code is None else action.exit_code,
-        health=action.health or task.health,
+        health=action.health or (_first_health(task) if begins else task.health),
         check_failures=action.check_failures,
     )
     if after == task:
@@ -127,7 +128,7 @@ def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) ->
                 now,
                 reason=f"started: {effect.reason}",
                 container=outcome.container,
-                health=Health.STARTING if task.spec.health else Health.UNCHECKED,
+                health=_first_health(task),
                 check_failures=0,
                 exit_code=None,
             )
@@ -186,6 +187,10 @@ def _refusal(refusal: Refusal) -> str:
 def _moved(task: Task, state: State, now: float, **changes: Any) -> Task:
     # `changed_at` is when the state began: a restart's delay and a check's grace are counted from it.
     return replace(task, state=state, changed_at=task.changed_at if state == task.state else now, **changes)
+
+
+def _first_health(task: Task) -> Health:
+    return Health.STARTING if task.spec.health else Health.UNCHECKED
 
 
 def _told(outcome: Outcome) -> Mapping[str, str]:

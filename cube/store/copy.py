@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from cube.errors import CubeError, InputError
+from cube.errors import CubeError, InputError, LockedError
 from cube.store.trouble import explained
 
 
@@ -18,10 +18,12 @@ def to_new_file(connection: sqlite3.Connection, target: Path) -> None:
     _write(connection, target)
 
 
-def before_migration(connection: sqlite3.Connection, place: Path | str, version: int) -> None:
+def before_migration(place: Path | str, version: int) -> None:
     """A copy beside the state, as `NAME.vVERSION`; that of an attempt that did not end is replaced."""
     if isinstance(place, Path):
-        _write(connection, place.with_name(f"{place.name}.v{version}"))
+        # The caller's transaction keeps writers out; its own connection could not copy while it is open.
+        with closing(sqlite3.connect(place)) as reader:
+            _write(reader, place.with_name(f"{place.name}.v{version}"))
 
 
 def _write(connection: sqlite3.Connection, target: Path) -> None:
@@ -43,9 +45,17 @@ def _write(connection: sqlite3.Connection, target: Path) -> None:
 
 def _copy(connection: sqlite3.Connection, target: Path) -> None:
     with closing(sqlite3.connect(target)) as copied:
-        connection.backup(copied)
+        connection.backup(copied, progress=_refuse_to_wait)
         (answer,) = copied.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         raise CubeError(
             "the copy is not whole", where=str(target), why=answer, cure="`cube store check` tells more"
+        )
+
+
+def _refuse_to_wait(status: int, _remaining: int, _total: int) -> None:
+    # SQLite has waited for as long as it may; Python would go on for ever.
+    if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        raise LockedError(
+            "the state file is busy", why="another process writes to it", cure="try again later"
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Literal
 
+from cube.errors import CubeError
 from cube.model.action import Effect, Outcome, Plan
 from cube.model.job import Job
 from cube.model.observation import Observation, Stats
@@ -55,9 +56,7 @@ def _set_up(connection: sqlite3.Connection, place: Path | str) -> None:
     # EXTRA: after a power cut, too, a change that was reported is there. It costs 0.1 ms more than FULL.
     connection.execute("PRAGMA synchronous = EXTRA")
     _inspect(connection, str(place))
-    migrate(
-        connection, where=str(place), save=lambda version: copy.before_migration(connection, place, version)
-    )
+    migrate(connection, where=str(place), save=lambda version: copy.before_migration(place, version))
 
 
 def _inspect(connection: sqlite3.Connection, where: str) -> None:
@@ -78,6 +77,7 @@ class Store:
 
     def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
         self.path = path
+        self._file = _file_at(path)
         self._connection = connection
         self._alone = RLock()
 
@@ -187,7 +187,7 @@ class Store:
         after: int | None = None,
         limit: int | None = None,
     ) -> tuple[TaskEvent, ...]:
-        """The events in order, at most the newest `limit`: of a job or task, from a time on, after a number."""
+        """The events in order, at most the newest `limit`: of a job or task, since a time, after a number."""
         conditions = [("job = ?", job), ("task = ?", task), ("at >= ?", since), ("number > ?", after)]
         with self._open() as connection:
             return read.events(connection, conditions, limit=limit)
@@ -263,8 +263,23 @@ class Store:
         with self._open() as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
+                self._refuse_another_file()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
                 raise
+
+    def _refuse_another_file(self) -> None:
+        # SQLite goes on writing to a file that was deleted, and the change is gone with it.
+        if _file_at(self.path) != self._file:
+            why = "it was deleted or replaced while it was in use"
+            cure = "nothing of this change was recorded; see who did it, then run the command again"
+            raise CubeError("the state file is another one", where=str(self.path), why=why, cure=cure)
+
+
+def _file_at(path: Path | None) -> tuple[int, int] | None:
+    if path is None or not path.exists():
+        return None
+    status = path.stat()
+    return status.st_dev, status.st_ino

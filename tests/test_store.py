@@ -1,0 +1,481 @@
+"""The store: versions of jobs, tasks that go only where the table lets them, and events that are true."""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cube.errors import CubeError, InputError, InternalError, LockedError
+from cube.model.action import (
+    Action,
+    Decision,
+    Note,
+    Outcome,
+    Place,
+    Plan,
+    Refusal,
+    Start,
+    Stop,
+    Verdict,
+    Wait,
+)
+from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
+from cube.model.observation import Cause, CpuTimes, Engine, Seen, Stats, Unknown
+from cube.model.task import Health, Slot, State, Task
+from cube.store.rows import Sweep
+from cube.store.store import Store, open_store
+
+SPEC = TaskSpec(image="app:1")
+CHECKED = replace(SPEC, health=HealthCheck(kind=CheckKind.HTTP, port="http"))
+SLOT = Slot(job="web", group="app", index=0)
+OK = Outcome(verdict=Verdict.OK, container="c0ffee")
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """A store in memory that knows the job `web`, version 1."""
+    store = open_store(":memory:")
+    put(store, job())
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a state file may lie."""
+    return tmp_path / "state" / "cube.db"
+
+
+def job(name: str = "web", count: int = 1) -> Job:
+    return Job(name=name, groups=(Group(name="app", spec=SPEC, count=count),))
+
+
+def put(store: Store, wanted: Job, *, now: float = 1.0) -> Job:
+    return store.put_job(wanted, now=now, actor="ann", reason="deployed")
+
+
+def plan(store: Store, *actions: Action, now: float = 10.0) -> tuple[Start | Stop, ...]:
+    return store.record_plan(Plan(actions=actions), now=now, actor="ann")
+
+
+def place(slot: Slot = SLOT, *, spec: TaskSpec = SPEC, node: str = "node1") -> Place:
+    decision = Decision(scores={node: 0.5}, refusals=(Refusal(node="node2", reason="no memory", ever=True),))
+    return Place(
+        slot=slot, version=1, spec=spec, node=node, ports={"http": 20000}, decision=decision, reason="wanted"
+    )
+
+
+def wait(reason: str = "no node fits", *, why: str = "no memory") -> Wait:
+    decision = Decision(scores={}, refusals=(Refusal(node="node1", reason=why),))
+    return Wait(slot=SLOT, version=1, spec=SPEC, decision=decision, reason=reason)
+
+
+def stop(task: Task, *, target: State = State.COMPLETED) -> Stop:
+    return Stop(
+        node="node1",
+        container="c0ffee",
+        container_name=task.container_name,
+        grace=10.0,
+        reason="scaled",
+        task=task,
+        target=target,
+    )
+
+
+def running(store: Store, *, spec: TaskSpec = SPEC) -> Task:
+    """A task that runs since 11."""
+    (effect,) = plan(store, place(spec=spec))
+    store.record_outcome(effect, OK, now=11.0, actor="ann")
+    (task,) = store.current_tasks()
+    return task
+
+
+def only(store: Store) -> Task:
+    (task,) = store.current_tasks()
+    return task
+
+
+class TestJobs:
+    def test_a_job_gets_version_1_then_2(self, store: Store) -> None:
+        assert put(store, job(count=2)).version == 2
+        assert [version.job.version for version in store.versions("web")] == [1, 2]
+
+    def test_an_equal_job_is_not_a_new_version(self, store: Store) -> None:
+        assert put(store, job(), now=5.0) == store.job("web") == store.job("web", 1)
+        assert len(store.versions("web")) == 1
+
+    def test_an_old_version_put_again_is_a_new_one(self, store: Store) -> None:
+        put(store, job(count=2))
+        assert put(store, job(count=1)).version == 3
+
+    def test_every_version_is_kept_as_it_was(self, store: Store) -> None:
+        put(store, job(count=2))
+        first = store.job("web", 1)
+        assert first is not None
+        assert first.groups[0].count == 1
+
+    def test_jobs_are_the_newest_of_each_by_name(self, store: Store) -> None:
+        put(store, job("api"))
+        put(store, job(count=2))
+        assert [(found.name, found.version) for found in store.jobs()] == [("api", 1), ("web", 2)]
+
+    def test_a_version_tells_when_by_whom_and_why(self, store: Store) -> None:
+        (version,) = store.versions("web")
+        assert (version.at, version.actor, version.reason) == (1.0, "ann", "deployed")
+
+    def test_what_is_not_known_is_none(self, store: Store) -> None:
+        assert store.job("nothing") is None
+        assert store.job("web", 7) is None
+
+    def test_a_job_with_a_live_task_is_not_forgotten(self, store: Store) -> None:
+        plan(store, place())
+        assert not store.forget_job("web")
+        assert store.job("web") is not None
+
+    def test_a_forgotten_job_leaves_its_events_and_its_numbers(self, store: Store) -> None:
+        task = running(store)
+        store.record_outcome(stop(task), OK, now=12.0, actor="ann")
+        events = store.events()
+        assert store.forget_job("web")
+        assert (store.jobs(), store.tasks(), store.events()) == ((), (), events)
+        assert put(store, job()).version == 2
+
+
+class TestPlans:
+    def test_a_place_becomes_the_start_of_a_recorded_task(self, store: Store) -> None:
+        (effect,) = plan(store, place())
+        assert isinstance(effect, Start)
+        assert effect.task == only(store)
+        assert effect.task.state is State.SCHEDULED
+        assert (effect.node, effect.task.ports) == ("node1", {"http": 20000})
+
+    def test_its_event_explains_the_choice(self, store: Store) -> None:
+        plan(store, place())
+        (event,) = store.events()
+        assert event.detail["score node1"] == "0.5"
+        assert event.detail["refused node2"] == "no memory (never fits)"
+
+    def test_a_large_fleet_does_not_make_a_large_event(self, store: Store) -> None:
+        decision = Decision(
+            scores={f"n{number:04}": number / 1000 for number in range(1000)},
+            refusals=tuple(Refusal(node=f"r{number:04}", reason="full") for number in range(1000)),
+        )
+        plan(store, replace(place(), decision=decision))
+        (event,) = store.events()
+        assert len(event.detail) < 100
+        assert event.detail["score n0999"] == "0.999"
+        assert event.detail["more refusals"] == "950"
+
+    def test_a_place_takes_the_task_that_waited(self, store: Store) -> None:
+        plan(store, wait(), now=5.0)
+        pending = only(store)
+        (effect,) = plan(store, place())
+        assert effect.task is not None
+        assert (effect.task.id, effect.task.created_at) == (pending.id, 5.0)
+
+    def test_the_same_wait_writes_nothing(self, store: Store) -> None:
+        """P10."""
+        plan(store, wait())
+        before = (store.tasks(), store.events())
+        plan(store, wait(), now=20.0)
+        assert (store.tasks(), store.events()) == before
+
+    @pytest.mark.parametrize("other", [wait("later"), wait(why="no disk")])
+    def test_another_reason_or_refusal_is_told(self, store: Store, other: Wait) -> None:
+        plan(store, wait())
+        plan(store, other)
+        assert [event.target for event in store.events()] == [State.PENDING, State.PENDING]
+        assert len(store.tasks()) == 1
+
+    def test_effects_come_in_the_order_of_the_plan(self, store: Store) -> None:
+        task = running(store)
+        slots = [replace(SLOT, index=index) for index in (3, 1, 2)]
+        effects = plan(store, place(slots[0]), stop(task), place(slots[1]), place(slots[2]))
+        assert [effect.task.slot.index if effect.task else None for effect in effects] == [3, 0, 1, 2]
+
+    def test_a_repeated_start_of_a_scheduled_task_is_no_restart(self, store: Store) -> None:
+        (effect,) = plan(store, place())
+        assert effect.task is not None
+        plan(store, Start(task=effect.task, reason="not found"))
+        assert only(store).restarts == 0
+
+    @pytest.mark.parametrize("state", [State.FAILED, State.RUNNING])
+    def test_a_start_after_a_run_counts_as_a_restart(self, store: Store, state: State) -> None:
+        task = running(store)
+        plan(store, Note(task=task, target=state, reason="seen", exit_code=1))
+        (effect,) = plan(store, Start(task=task, reason="restart"), now=30.0)
+        assert effect.task is not None
+        assert (effect.task.state, effect.task.restarts) == (State.SCHEDULED, 1)
+
+    def test_a_stop_is_told_before_it_is_tried(self, store: Store) -> None:
+        task = running(store)
+        plan(store, stop(task))
+        assert only(store).state is State.RUNNING
+        assert store.events()[-1].detail == {"intent": "stop, then Completed"}
+
+    def test_what_is_recorded_counts_not_the_callers_copy(self, store: Store) -> None:
+        (effect,) = plan(store, place())
+        assert effect.task is not None
+        store.record_outcome(effect, OK, now=11.0, actor="ann")
+        plan(store, Note(task=effect.task, target=State.RUNNING, reason="seen", health=Health.HEALTHY))
+        assert only(store).container == "c0ffee"
+
+    def test_two_actions_on_one_task_add_up(self, store: Store) -> None:
+        task = running(store)
+        unhealthy = Note(task=task, target=State.RUNNING, reason="check", health=Health.UNHEALTHY)
+        plan(store, unhealthy, stop(task, target=State.FAILED))
+        assert (only(store).health, only(store).reason) == (Health.UNHEALTHY, "scaled")
+        assert store.check() == ()
+
+    def test_an_orphan_leaves_an_event_with_its_name(self, store: Store) -> None:
+        orphan = replace(stop(running(store)), task=None, container_name="cube-old-app-0-12345678")
+        (effect,) = plan(store, orphan)
+        store.record_outcome(effect, OK, now=12.0, actor="ann")
+        told = [event for event in store.events() if not event.task]
+        assert [event.detail["name"] for event in told] == ["cube-old-app-0-12345678"] * 2
+        assert store.check() == ()
+
+
+class TestNotes:
+    def test_what_is_known_already_writes_nothing(self, store: Store) -> None:
+        """P10."""
+        task = running(store)
+        before = (store.tasks(), store.events())
+        plan(store, Note(task=task, target=State.RUNNING, reason=task.reason))
+        assert (store.tasks(), store.events()) == before
+
+    def test_a_failed_check_is_counted_without_an_event(self, store: Store) -> None:
+        task = running(store)
+        before = store.events()
+        plan(store, Note(task=task, target=State.RUNNING, reason=task.reason, check_failures=1))
+        assert only(store).check_failures == 1
+        assert store.events() == before
+
+    def test_another_health_is_an_event_and_not_another_state(self, store: Store) -> None:
+        task = running(store)
+        plan(store, Note(task=task, target=State.RUNNING, reason="check", health=Health.HEALTHY), now=50.0)
+        assert only(store).changed_at == 11.0
+        assert store.events()[-1].detail == {"health": "healthy"}
+
+    def test_a_task_that_is_seen_to_run_begins_its_health(self, store: Store) -> None:
+        (effect,) = plan(store, place(spec=CHECKED))
+        assert effect.task is not None
+        plan(store, Note(task=effect.task, target=State.RUNNING, reason="seen running", container="c1"))
+        assert (only(store).health, only(store).container) == (Health.STARTING, "c1")
+
+    def test_a_note_of_a_task_that_nobody_recorded_is_a_bug(self, store: Store) -> None:
+        stranger = replace(running(store), id="nobody")
+        with pytest.raises(InternalError, match="not recorded"):
+            plan(store, Note(task=stranger, target=State.FAILED, reason="seen"))
+
+    def test_a_step_that_is_not_in_the_table_is_refused_and_undone(self, store: Store) -> None:
+        task = running(store)
+        plan(store, Note(task=task, target=State.COMPLETED, reason="exited with 0"))
+        before = (store.tasks(), store.events())
+        with pytest.raises(InternalError, match="from Completed to Running"):
+            plan(store, wait("other"), Note(task=task, target=State.RUNNING, reason="seen"))
+        assert (store.tasks(), store.events()) == before
+
+
+class TestOutcomes:
+    @pytest.mark.parametrize(
+        ("verdict", "state", "reason"),
+        [
+            (Verdict.OK, State.RUNNING, "started: wanted"),
+            (Verdict.FAILED, State.FAILED, "cannot start: no such image"),
+            (Verdict.UNKNOWN, State.SCHEDULED, "the reply to the start was lost: no such image"),
+        ],
+    )
+    def test_of_a_start(self, store: Store, verdict: Verdict, state: State, reason: str) -> None:
+        (effect,) = plan(store, place())
+        outcome = Outcome(verdict=verdict, why="no such image", cure="pull it", detail={"image": "app:1"})
+        store.record_outcome(effect, outcome, now=11.0, actor="ann")
+        assert (only(store).state, only(store).reason) == (state, reason)
+        assert store.events()[-1].detail == {"image": "app:1", "cure": "pull it"}
+
+    @pytest.mark.parametrize(
+        ("verdict", "state"),
+        [
+            (Verdict.OK, State.COMPLETED),
+            (Verdict.FAILED, State.RUNNING),
+            (Verdict.UNKNOWN, State.RUNNING),
+        ],
+    )
+    def test_of_a_stop(self, store: Store, verdict: Verdict, state: State) -> None:
+        (effect,) = plan(store, stop(running(store)))
+        store.record_outcome(effect, Outcome(verdict=verdict, why="it hung"), now=12.0, actor="ann")
+        assert only(store).state is state
+
+    def test_a_started_task_with_a_check_is_starting(self, store: Store) -> None:
+        assert running(store, spec=CHECKED).health is Health.STARTING
+
+
+class TestTasks:
+    def test_current_are_the_newest_of_a_slot_and_those_that_still_live(self, store: Store) -> None:
+        first = running(store)
+        plan(store, replace(place(), reason="surge"))
+        store.record_outcome(stop(first), OK, now=12.0, actor="ann")
+        (second,) = store.current_tasks()
+        assert second.order == first.order + 1
+        assert [task.id for task in store.tasks("web")] == [first.id, second.id]
+        assert [task.id for task in store.live_tasks()] == [second.id]
+
+    def test_an_older_task_that_lives_is_current_too(self, store: Store) -> None:
+        running(store)
+        plan(store, place())
+        assert len(store.current_tasks()) == 2
+
+    def test_a_failed_newest_task_is_current_and_not_live(self, store: Store) -> None:
+        task = running(store)
+        plan(store, Note(task=task, target=State.FAILED, reason="exited with 1", exit_code=1))
+        assert only(store).exit_code == 1
+        assert store.live_tasks() == ()
+
+
+FORGED = """INSERT INTO events
+    SELECT {number}, at, task, job, "group", "index", 1, {source}, 'Running', node, '', '', '{{}}'
+    FROM events LIMIT 1"""
+
+
+class TestEvents:
+    def test_can_be_asked_for_by_what_time_and_number(self, store: Store) -> None:
+        task = running(store)
+        put(store, job("api"))
+        plan(store, place(Slot(job="api", group="app", index=0)), now=20.0)
+        assert [event.number for event in store.events()] == [1, 2, 3]
+        assert [event.number for event in store.events(job="web")] == [1, 2]
+        assert [event.number for event in store.events(task=task.id)] == [1, 2]
+        assert [event.number for event in store.events(since=20.0)] == [3]
+        assert [event.number for event in store.events(after=1, limit=1)] == [3]
+
+    @pytest.mark.parametrize("statement", ["DELETE FROM events", "UPDATE events SET reason = ''"])
+    def test_are_final(self, store: Store, statement: str) -> None:
+        """P11."""
+        running(store)
+        with pytest.raises(CubeError, match="an event is final"), store._change() as connection:
+            connection.execute(statement)
+        assert len(store.events()) == 2
+
+    @pytest.mark.parametrize(
+        ("statement", "law"),
+        [
+            ("UPDATE tasks SET state = 'Failed'", "not what its last event says"),
+            ("UPDATE tasks SET node = NULL", "bound to no node"),
+            (FORGED.format(number=9, source="'Running'"), "without a gap"),
+            (FORGED.format(number=3, source="'Failed'"), "does not begin"),
+        ],
+    )
+    def test_a_check_finds_what_no_longer_adds_up(self, store: Store, statement: str, law: str) -> None:
+        running(store)
+        with store._change() as connection:
+            connection.execute(statement)
+        assert any(law in problem for problem in store.check())
+
+
+def stats(at: float) -> Stats:
+    return Stats(
+        at=at,
+        boot_id="b",
+        machine_id="m",
+        uptime=1.0,
+        clock=at,
+        cpus=2,
+        cpu=CpuTimes(total=10, idle=5),
+        load=(0.1, 0.2, 0.3),
+        memory_total=1,
+        memory_available=1,
+        disk_total=1,
+        disk_free=1,
+        pressure={"cpu": 0.5},
+    )
+
+
+class TestLooks:
+    def test_the_last_stats_of_each_node_are_kept(self, store: Store) -> None:
+        engine = Engine(version="20.10", api_version="1.41")
+        store.put_observations(
+            Seen(node="node1", at=at, stats=stats(at), engine=engine, containers=()) for at in (5.0, 6.0)
+        )
+        assert store.samples() == {"node1": stats(6.0)}
+        assert store.last_look() == 6.0
+
+    def test_what_a_silent_node_had_shown_is_kept(self, store: Store) -> None:
+        """P3."""
+        engine = Engine(version="20.10", api_version="1.41")
+        store.put_observations([Seen(node="node1", at=5.0, stats=stats(5.0), engine=engine, containers=())])
+        store.put_observations([Unknown(node="node1", at=9.0, cause=Cause.TIMEOUT, why="slow", cure="wait")])
+        (look,) = store.looks()
+        assert (look.at, look.seen_at, look.cause, look.why) == (9.0, 5.0, Cause.TIMEOUT, "slow")
+        assert store.samples() == {"node1": stats(5.0)}
+
+    def test_nothing_looked_at_is_none(self, store: Store) -> None:
+        assert store.last_look() is None
+        assert store.last_sweep() is None
+
+    def test_the_last_sweep_is_remembered(self, store: Store) -> None:
+        for number in range(3):
+            sweep = Sweep(started=number, finished=number + 0.5, result="nothing to do")
+            store.put_sweep(sweep)
+        assert store.last_sweep() == sweep
+
+
+class TestEpoch:
+    def test_owner_is_made_once(self, path: Path) -> None:
+        first = open_store(path)
+        owner = first.owner
+        first.close()
+        again = open_store(path)
+        assert again.owner == owner
+        again.close()
+
+    def test_it_only_grows(self, store: Store) -> None:
+        assert store.epoch == 1
+        assert store.raise_epoch() == store.epoch == 2
+
+
+class TestBackup:
+    def test_is_whole_and_private_and_opens(self, path: Path, tmp_path: Path) -> None:
+        store, target = open_store(path), tmp_path / "copy.db"
+        put(store, job())
+        running(store)
+        store.backup(target)
+        copied = open_store(target)
+        assert (copied.owner, copied.events(), copied.tasks()) == (store.owner, store.events(), store.tasks())
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+        copied.close()
+        store.close()
+
+    def test_never_writes_over_a_file(self, store: Store, tmp_path: Path) -> None:
+        target = tmp_path / "precious"
+        target.write_text("mine")
+        with pytest.raises(InputError, match="there is a file already"):
+            store.backup(target)
+        assert target.read_text() == "mine"
+
+    def test_to_a_place_that_is_not_there_says_so(self, store: Store, tmp_path: Path) -> None:
+        with pytest.raises(CubeError, match="No such file"):
+            store.backup(tmp_path / "missing" / "copy.db")
+
+
+def test_a_busy_file_is_a_lock_error_after_the_patience(path: Path) -> None:
+    """P1, P12: bounded, and nothing was written."""
+    store, other = open_store(path), open_store(path, patience=0.1)
+    with store._change(), pytest.raises(LockedError, match="busy"):
+        put(other, job())
+    assert other.jobs() == ()
+    store.close()
+    other.close()
+
+
+def test_a_backup_of_a_busy_file_ends_too(path: Path, tmp_path: Path) -> None:
+    """P1: Python's own backup would wait for ever."""
+    store, other = open_store(path), open_store(path, patience=0.1)
+    store._connection.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(LockedError, match="busy"):
+        other.backup(tmp_path / "copy.db")
+    store._connection.rollback()
+    assert not (tmp_path / "copy.db").exists()
+    store.close()
+    other.close()
