@@ -1,0 +1,50 @@
+"""The image that nodes are made from: built once, and again only when what it is made of changes."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import docker
+
+from cube.errors import CubeError
+from cube.lab.archive import File, archive
+from cube.lab.debian import debian_image, has_image
+
+
+def node_image(client: docker.DockerClient, *, cache: Path, say: Callable[[str], None]) -> str:
+    """The tag of the node image, built where it is missing. Raises CubeError with the build's last words."""
+    context = build_context()
+    tag = f"cube-node:{hashlib.sha256(context).hexdigest()[:12]}"
+    if not has_image(client, tag):
+        debian = debian_image(client, cache=cache, say=say)
+        say("building the node image (sshd, Docker, demo images; about half a minute, once)")
+        _build(client, context=context, tag=tag, debian=debian)
+    return tag
+
+
+def build_context() -> bytes:
+    """The Dockerfile and what it copies, as a tar."""
+    folder = resources.files("cube.lab") / "node"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return archive(File(path=file.name, mode=0o755, content=file.read_bytes()) for file in files)
+
+
+def _build(client: docker.DockerClient, *, context: bytes, tag: str, debian: str) -> None:
+    steps = client.api.build(
+        fileobj=io.BytesIO(context),
+        custom_context=True,
+        tag=tag,
+        buildargs={"BASE": debian},
+        rm=True,
+        decode=True,
+    )
+    output = ""
+    for step in steps:
+        output += step.get("stream", "")
+        if "error" in step:
+            raise CubeError(
+                "the node image could not be built",
+                why="\n".join([*output.splitlines()[-10:], step["error"]]),
+            )
