@@ -1,0 +1,1 @@
+"""Laws of Cube, each held by a test that names it."""
