@@ -1,4 +1,4 @@
-"""A byte stream through the connection, in the shape of a socket: the engine's API and health checks speak over it."""
+"""A byte stream through the connection, in the shape of a socket, for the engine's API and health checks."""
 
 import io
 import socket
@@ -15,7 +15,7 @@ Bounded = Callable[[str, float], AbstractContextManager[Any]]
 
 
 class Channel:
-    """Serves http.client and urllib3 as a socket would, but never takes a lost connection for the end of data.
+    """Serves http.client and urllib3 as a socket would, but a lost connection is never the end of data.
 
     Every call ends by the channel's deadline with TimeoutError; `settimeout` shortens single calls.
     A lost connection raises ConnectionFailed.

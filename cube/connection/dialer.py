@@ -1,4 +1,4 @@
-"""Opens the connections of one run: shares jump hosts, the watchdog, the host keys and ssh_config between its nodes."""
+"""Opens the connections of one run, which share jump hosts, the watchdog, host keys and ssh_config."""
 
 import itertools
 import random
@@ -54,7 +54,7 @@ class _Bastion:
     rests_until: float = 0.0
 
     def renew(self, connect: Callable[[], Connection]) -> None:
-        """A new connection in place of none, or of a dead one; a failure is kept while the jump host rests."""
+        """A new connection in place of none or a dead one; a failure is kept while the jump host rests."""
         if self.connection is not None:
             self.connection.close()
         try:
@@ -145,7 +145,7 @@ class Dialer:
         raise AssertionError
 
     def _reach(self, name: str, targets: tuple[Target, ...], deadline: float, turn: ExitStack) -> Any:
-        """A socket to the last target, or a channel to it through the others; `turn` ends with the handshake."""
+        """A socket to the last target, or a channel through the others; `turn` ends with the handshake."""
         target = targets[-1]
         if len(targets) == 1:
             return dial(name, (target.host, target.port), deadline=deadline)
@@ -165,7 +165,7 @@ class Dialer:
     def _connected(
         self, name: str, bastion: _Bastion, targets: tuple[Target, ...], deadline: float
     ) -> Connection:
-        """The jump host's live connection. While it rests after a failure, every node behind it fails with that."""
+        """The jump host's live connection. While it rests after a failure, all nodes behind it fail so."""
         where = f"{name}: jump host {targets[-1].host}"
         if not bastion.turn.acquire(timeout=remaining(deadline)):
             raise ConnectionFailed(Cause.TIMEOUT, where=where)

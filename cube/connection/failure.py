@@ -11,15 +11,17 @@ _CURES = {
     Cause.TIMEOUT: "check that the node is up and that no firewall drops the packets",
     Cause.NO_ROUTE: "check the address, and this machine's own network",
     Cause.SILENT: "check that the port is sshd's; a node out of memory or frozen looks the same",
-    Cause.THROTTLED: "raise MaxStartups in the node's sshd_config, or wait: OpenSSH also bars an address for a while "
-    "(PerSourcePenalties) after refused keys",
-    Cause.HOST_KEY: "if the node was reinstalled on purpose: `cube node trust NODE`; if not, somebody may be in between",
+    Cause.THROTTLED: "raise MaxStartups in the node's sshd_config, or wait: OpenSSH also bars an address "
+    "for a while after refused keys (PerSourcePenalties)",
+    Cause.HOST_KEY: "if the node was reinstalled on purpose: `cube node trust NODE`; "
+    "if not, somebody may be in between",
     Cause.NO_HOST_KEY: "`cube node trust NODE` shows the key's fingerprint and pins it",
     Cause.AUTHENTICATION: "add the public key to authorized_keys of that user, or name another key or user "
     "(ansible_user, ansible_ssh_private_key_file)",
     Cause.KEY_FILE: "name a readable private key with mode 0600, or load it into ssh-agent",
     Cause.LOST: "what was under way is unknown: look again",
-    Cause.STRANGE: "the login shell must let `sh` run: look for a forced command in authorized_keys, or nologin",
+    Cause.STRANGE: "the login shell must let `sh` run: look for nologin, or a forced command "
+    "in authorized_keys",
 }
 
 
@@ -35,9 +37,9 @@ class ConnectionFailed(UnreachableError):  # noqa: N818 - it is a fact about the
         return type(self)(self.cause, where=where, what=self.what, why=self.why, cure=self.cure)
 
 
-class HostKeyRefused(ConnectionFailed, AuthenticityError):
+class HostKeyRefused(ConnectionFailed, AuthenticityError):  # noqa: N818 - as its parent
     """The host showed a key that is not the pinned one, or none is pinned; no credential was sent."""
 
 
 class ChannelRefused(ConnectionFailed):
-    """The node refused to open one channel: nothing listens there, or it may not be reached. The connection stands."""
+    """The node refused one channel: nothing listens there, or it may not be opened. The connection stands."""

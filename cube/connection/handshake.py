@@ -128,7 +128,7 @@ def _broken_off(name: str, greeting: bytes) -> ConnectionFailed:
 
 
 def is_worth_another_try(failure: ConnectionFailed, stream: Stream) -> bool:
-    """Whether sshd only had too many handshakes at once. A penalty (`Not allowed`) grows with every further try."""
+    """Whether sshd only had too many handshakes at once. A penalty (`Not allowed`) grows with every try."""
     return failure.cause is Cause.THROTTLED and not stream.greeting.startswith(b"Not allowed")
 
 

@@ -13,15 +13,14 @@ from cube.connection.route import Target
 from cube.model.observation import Cause
 
 MAX_OFFERED = 5
-"""Keys offered to one node: sshd's MaxAuthTries is 6, and a connection that uses it up counts as an attack."""
+"""Keys offered to one node: sshd's MaxAuthTries is 6, and using it up counts as an attack."""
 
-_AGENT_PATIENCE = 5.0
 _MAX_KEY_FILE = 64 * 1024
 
 
 @contextmanager
 def identities(name: str, target: Target, defaults: Sequence[Path]) -> Iterator[list[Any]]:
-    """The keys to offer to the target, best first: one where a file is named, else the agent's, else the defaults.
+    """The keys to offer to the target: one where a file is named, else the agent's, else the defaults.
 
     Agent keys sign through the agent's socket, which is theirs until the block ends.
     Raises ConnectionFailed(KEY_FILE) where there is nothing to offer, with the reason.

@@ -1,4 +1,4 @@
-"""Host keys: reading known_hosts as OpenSSH does, one bad line never hiding the others, and pinning a key there."""
+"""Host keys: reading known_hosts as OpenSSH does, where a bad line hides no other, and pinning a key."""
 
 import base64
 import binascii
@@ -53,7 +53,7 @@ class Pins:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One usable line: its marker (`@revoked`, `@cert-authority` or nothing), its host patterns and its key."""
+    """One usable line: its marker (`@revoked`, `@cert-authority` or nothing), host patterns and key."""
 
     marker: str
     patterns: tuple[str, ...]

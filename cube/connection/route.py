@@ -1,4 +1,4 @@
-"""Which machine to connect to, as whom and through which: the inventory's word first, then ssh_config, then SSH's defaults."""
+"""Whom to connect to, as whom, through whom: the inventory decides, then ssh_config, then SSH's defaults."""
 
 import getpass
 import re
@@ -18,7 +18,7 @@ _MAX_INCLUDES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One host on the way, everything decided. `identities` in order of preference; `host_key` None: known_hosts."""
+    """One host on the way, all decided. `identities` in order of preference; `host_key` None: known_hosts."""
 
     host: str
     port: int
@@ -28,7 +28,7 @@ class Target:
 
 
 def load_config(file: Path | None) -> Any:
-    """A user's ssh_config, or None where there is none. Raises InputError for one that cannot be read or parsed.
+    """A user's ssh_config, or None where there is none. Raises InputError for one that cannot be used.
 
     Commands in it are never executed and names never looked up: a `Match exec` block matches nothing,
     canonicalisation is passed over.

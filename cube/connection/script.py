@@ -1,4 +1,4 @@
-"""How a fixed script, and an argument vector, travel to a node: no byte of a user's is ever parsed by a shell."""
+"""How a fixed script, and an argument vector, travel to a node: no shell parses a byte of a user's."""
 
 import shlex
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ short by a lost connection lacks its last line, and is not run. No `exec`: a kil
 
 
 def login_command(script: str, mark: str) -> str:
-    """The command for the login shell, whichever that is: run `script` by sh, its output after `mark` and a newline.
+    """The command for the login shell, whichever it is: run `script` by sh, its output after `mark`.
 
     The mark stands on both streams, so that what a login prints is told from what the script prints.
     """

@@ -60,8 +60,8 @@ def _drain(channel: Any) -> tuple[bytearray, bytearray]:
             if buffer.read_ready():
                 idle = False
                 chunk = recv(65536)
-                kept += chunk[: OUTPUT_CAP + 1 - len(kept)]
-        # Only reading clears the event: after a pass that read nothing, what has come since is still told by it.
+                kept.extend(chunk[: OUTPUT_CAP + 1 - len(kept)])
+        # Only reading clears the event: after a pass that read nothing, it still tells of what came since.
         if idle and ended:
             return sides[0][2], sides[1][2]
         if idle:

@@ -62,13 +62,13 @@ class Connection:
 
     @property
     def has_strict_kex(self) -> bool:
-        """Whether the handshake is safe from prefix truncation (Terrapin): the node's sshd is 9.6 or newer."""
+        """Whether the handshake is safe from prefix truncation (Terrapin): its sshd is 9.6 or newer."""
         return bool(self._transport.agreed_on_strict_kex)
 
     def run(self, script: str, *, stdin: bytes = b"", deadline: float) -> Answer:
         """Runs a fixed script of Cube's by sh, whatever the login shell is; what varies goes through stdin.
 
-        Raises ConnectionFailed: LOST or TIMEOUT, where whether it ran is unknown; STRANGE where no sh was reached.
+        Raises ConnectionFailed: LOST or TIMEOUT, when it may have run or not; STRANGE where no sh was reached.
         """
         if len(stdin) > MAX_STDIN:
             raise InternalError(
@@ -84,14 +84,14 @@ class Connection:
         return self._unmarked(answer, mark)
 
     def run_argv(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Answer:
-        """Runs a program with its arguments, none of which any shell parses. 127: there is no such program."""
+        """Runs a program with its arguments, which no shell parses. Status 127: there is no such program."""
         return self.run(scripts.RUN_WORDS, stdin=scripts.words(argv) + stdin, deadline=deadline)
 
     def channel(self, socket_path: str, *, deadline: float) -> Channel:
         """A stream to a unix socket on the node, under that deadline for life (see Channel.expire_at).
 
         Where sshd forbids it, and the socket is Docker's, through `docker system dial-stdio` from then on.
-        Raises ChannelRefused: DOCKER_STOPPED where there is no socket, DOCKER_PERMISSION where it may not be opened.
+        Raises ChannelRefused: DOCKER_STOPPED where there is no socket, DOCKER_PERMISSION where we may not open it.
         """
         if not self._by_stdio:
             try:
@@ -103,7 +103,7 @@ class Connection:
         return self._dial_stdio(deadline)
 
     def forward(self, host: str, port: int, *, deadline: float) -> Channel:
-        """A stream to a TCP port as the node reaches it, under that deadline for life. Raises ChannelRefused."""
+        """A stream to a TCP port as the node sees it, under that deadline for life. Raises ChannelRefused."""
         return self._channel(self.tunnel(host, port, deadline=deadline), deadline)
 
     def tunnel(self, host: str, port: int, *, deadline: float) -> Any:
@@ -157,7 +157,7 @@ class Connection:
             )
 
     def _open_session(self, deadline: float) -> Any:
-        """sshd frees a session a moment after its command has ended, so a refusal is worth a little patience."""
+        """A session channel. One refused is worth some patience: sshd frees them a moment after their end."""
         patience = min(deadline, after(_SESSION_PATIENCE))
         while True:
             try:
@@ -192,7 +192,7 @@ class Connection:
         return self._channel(under, deadline, self._sessions.release)
 
     def _explain(self, refusal: ChannelRefused, socket_path: str, deadline: float) -> None:
-        """sshd gives one reason for all refusals, so look at the socket: raises unless it is there and ours to open."""
+        """All refusals of sshd look alike, so look at the socket: raises unless it is there and ours to open."""
         why = self.run_argv(["/bin/sh", "-c", _WHY_REFUSED, "sh", socket_path], deadline=deadline).exit_status
         if why == 10:
             raise ChannelRefused(

@@ -41,7 +41,7 @@ class Stream:
         return sent
 
     def settimeout(self, seconds: float) -> None:
-        """paramiko asks for a tenth of a second, to notice its own end; `abort` wakes it, so it may sleep longer."""
+        """At least two seconds: paramiko asks for 0.1 to notice its own end, but `abort` wakes it anyway."""
         self._under.settimeout(max(seconds, _POLL))
 
     def abort(self) -> None:
@@ -114,7 +114,7 @@ def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
 
 
 def _ask_resolver(name: str, host: str, port: int, *, deadline: float) -> list[tuple[int, Any]]:
-    """getaddrinfo knows no deadline, so it runs beside us and is left behind when it takes too long."""
+    """The addresses of a name. getaddrinfo knows no deadline: it is left behind when it takes too long."""
     found: list[tuple[int, Any]] = []
     trouble: list[str] = []
 
