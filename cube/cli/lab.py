@@ -58,7 +58,7 @@ def up(
     )
     with engine_at(engine) as client:
         brought = lab.up(client, spec, cache=_cache(), say=_say)
-    typer.echo(f"{len(brought.nodes)} nodes are up, inventory {_short(path)}")
+    typer.echo(f"the lab '{name}' is up (nodes: {len(brought.nodes)}), inventory: {_short(path)}")
 
 
 @app.command()
