@@ -1,5 +1,6 @@
 """Templates: what they give, what they see, and that they end."""
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ VARIABLES: dict[str, Any] = {
         "keys": "mine",
     },
     "env": {"HOME": "/home/ann"},
-    "cluster": {"name": "lab"},
+    "cluster": {"name": "lab", "tasks": list(range(3000))},
 }
 
 
@@ -98,7 +99,7 @@ def test_a_mistake_is_told_with_its_cure(template: str, why: str) -> None:
         "{% import 'os' as os %}",
         "{% extends 'other' %}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "{% for x in hosts recursive %}{{ loop(hosts) }}{% endfor %}",
+        "{% for x in [[]] recursive %}{{ loop(x) }}{% endfor %}",
         "{% block a %}{% endblock %}",
     ],
 )
@@ -120,11 +121,13 @@ def test_a_template_sees_data_and_nothing_of_python(template: str) -> None:
         "{{ 'a' | indent(1000000000) }}",
         "{{ big ~ big ~ big ~ big }}",
         "{{ big | replace('x', big) }}",
+        "{{ big | replace('x', '" + "y" * 1000 + "') }}",
         "{{ hosts | join(big ~ big ~ big) }}",
         "{{ big + big + big + big }}",
         "{{ range(1000000000) | list }}",
         "{% for x in range(1000000000) %}{% endfor %}",
         "{% for x in range(9999) %}{% for y in range(9999) %}{% endfor %}{% endfor %}",
+        "{% for x in cluster.tasks %}{% for y in cluster.tasks %}{% endfor %}{% endfor %}",
         "{% for x in range(999) %}" + "x" * 9999 + "{% endfor %}",
         "{% for x in range(99999) %}{{ 'y' in big }}{% endfor %}",
         "{% for x in range(99999) %}{{ big | length }}{% endfor %}",
@@ -140,8 +143,13 @@ def test_a_template_sees_data_and_nothing_of_python(template: str) -> None:
     ids=lambda template: template[:40],
 )
 def test_p1_no_template_runs_for_ever_or_makes_endless_text(template: str) -> None:
-    with pytest.raises(InputError, match="cannot be rendered"):
-        rendered(template)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="cannot be rendered"):
+            rendered(template)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20, "refused before it took the memory"
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.timeout(20)
