@@ -134,7 +134,7 @@ class Store:
     def forget_job(self, name: str) -> bool:
         """Remove the job, its versions and its tasks; False, and nothing is done, while a task of it is live.
 
-        Its events stay, and its version numbers are not used again.
+        Its events stay, and no version number that they tell of is used again.
         """
         with self._change() as connection:
             if read.tasks(connection, f"job = ? AND {read.LIVE}", [name]):
