@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cube.cli import deploy, lab, node, status, task
+from cube.cli import deploy, lab, node, status, store, task
 from cube.errors import CubeError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command()(deploy.reconcile)
 app.add_typer(node.app, name="node")
 app.add_typer(node.worker_app, name="worker")
 app.add_typer(lab.app, name="lab")
+app.add_typer(store.app, name="store")
 
 
 def main() -> None:
