@@ -94,7 +94,7 @@ def _beyond(worker: Worker, connection: Connection) -> Iterator[Finding]:
     except CubeError as error:
         cause, cure = cause_of(error, machine)
         about = "socket permission" if cause is Cause.DOCKER_PERMISSION else "engine"
-        yield Finding(about=about, grade=Grade.BAD, what=f"{cause}: {error.what}", cure=cure)
+        yield Finding(about=about, grade=Grade.BAD, what=f"{cause}: {error.why or error.what}", cure=cure)
 
 
 def _round_trip(connection: Connection) -> Finding:

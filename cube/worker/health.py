@@ -4,7 +4,7 @@ The container's own address is asked, so a task need not publish anything to be 
 are not believed: after a restart of the engine under live-restore they stop (moby#41871).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
@@ -13,12 +13,10 @@ from cube.connection import Channel, ChannelRefused
 from cube.model.job import CheckKind, HealthCheck, TaskSpec
 from cube.model.observation import Container
 from cube.model.task import Health
+from cube.worker.forward import Forward
 
 MAX_BODY = 64 * 1024
 PARALLEL = 4
-
-Forward = Callable[[str, int, float], Channel]
-"""Opens a stream to an address and port as the node sees them, within so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +58,8 @@ def ask(check: Check, forward: Forward) -> Health:
     """HEALTHY where the port answers in time: a connection for TCP, a status of 2xx or 3xx for HTTP."""
     try:
         channel = forward(check.address, check.port, check.how.timeout)
-    except ChannelRefused:
-        return Health.UNHEALTHY
+    except (ChannelRefused, TimeoutError) as error:
+        return _unopened(error)
     try:
         channel.settimeout(check.how.timeout)
         healthy = check.how.kind is CheckKind.TCP or _answers_http(channel, check)
@@ -70,6 +68,12 @@ def ask(check: Check, forward: Forward) -> Health:
     finally:
         channel.close()
     return Health.HEALTHY if healthy else Health.UNHEALTHY
+
+
+def _unopened(error: ChannelRefused | TimeoutError) -> Health:
+    """A node that forbids the question has not answered it: nothing is known of the task then."""
+    forbidden = isinstance(error, ChannelRefused) and "prohibited" in error.why
+    return Health.UNCHECKED if forbidden else Health.UNHEALTHY
 
 
 def _answers_http(channel: Channel, check: Check) -> bool:

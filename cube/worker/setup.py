@@ -28,7 +28,11 @@ fi
 if [ "$(id -u)" != 0 ]; then $as_root usermod -aG docker "$(id -un)"; fi
 if ! $as_root docker version >/dev/null 2>&1; then
   if [ -d /run/systemd/system ]; then $as_root systemctl enable --now docker
-  else $as_root service docker start; fi
+  else
+    # No service manager, as in a container: its old init script may fail on limits that it may not raise.
+    $as_root service docker start >/dev/null 2>&1 ||
+      $as_root setsid sh -c 'exec dockerd >>/var/log/docker.log 2>&1' </dev/null >/dev/null 2>&1 &
+  fi
 fi
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
   if $as_root docker version >/dev/null 2>&1; then exit 0; fi

@@ -13,6 +13,7 @@ from cube.model.node import Node
 from cube.model.observation import Cause, Observation, Seen, Unknown
 from cube.worker import engine, execution, health, probe
 from cube.worker.container import Claim
+from cube.worker.forward import Forwards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ class Worker:
         self._opening = threading.Lock()
         self._connection: Connection | None = None
         self._api_version = ""
+        self._forwards = Forwards(self._forward)
 
     def observe(self, now: float) -> Observation:
         """Look once: stats, engine, containers and their health. Raises nothing for what the node does."""
@@ -137,7 +139,7 @@ class Worker:
             at=now,
             stats=machine.stats,
             engine=listing.engine,
-            containers=health.with_health(listing.containers, checks, self._forward),
+            containers=health.with_health(listing.containers, checks, self._forwards.open),
         )
 
     def _forward(self, address: str, port: int, seconds: float) -> Channel:
@@ -156,7 +158,7 @@ def _unknown(node: str, error: CubeError, machine: probe.Machine | None, now: fl
         node=node,
         at=now,
         cause=cause,
-        why=": ".join(part for part in (error.what, error.why) if part),
+        why=error.why or error.what,
         cure=cure,
         stats=None if machine is None else machine.stats,
     )
