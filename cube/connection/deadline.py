@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 
 from cube.connection.failure import ConnectionFailed
+from cube.errors import InternalError
 from cube.model.observation import Cause
 
 
@@ -79,6 +80,10 @@ class Watchdog:
 
     def _add(self, watch: Watch) -> Watch:
         with self._changed:
+            if self._closed:
+                raise InternalError(
+                    "a call without its watchdog", cure="close connections before their dialer"
+                )
             self._watches.add(watch)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="cube-watchdog", daemon=True)

@@ -113,11 +113,11 @@ def load(files: Sequence[Path]) -> list[Line]:
 def pin(known_hosts: Path, host: str, port: int, key: HostKey) -> None:
     """Makes `key` the one key known for host and port; every other line stays as it is.
 
-    The file is replaced as a whole, mode 0600: a crash leaves the old one or the new one.
+    The file is replaced as a whole, mode 0600: a crash leaves the old one or the new one. Raises CubeError.
     """
-    name = _name(host, port)
-    kept = [line for line in _read(known_hosts).splitlines() if not _is_superseded(line, name)]
-    _replace(known_hosts, "\n".join([*kept, f"{name} {key}", ""]))
+    file, name = known_hosts.resolve(), _name(host, port)  # a symbolic link stays one
+    kept = [line for line in _read(file).splitlines() if not _is_superseded(line, name)]
+    _replace(file, "\n".join([*kept, f"{name} {key}", ""]))
 
 
 def _line(words: list[str]) -> Line:
@@ -188,15 +188,16 @@ def _read(file: Path) -> str:
 def _replace(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+        temporary = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as out:
                 out.write(text)
                 out.flush()
                 os.fsync(out.fileno())
-            os.replace(temporary, file)  # noqa: PTH105 - the file may be a symbolic link's target; see resolve() above
+            temporary.replace(file)
         except BaseException:
-            os.unlink(temporary)  # noqa: PTH108 - beside os.replace
+            temporary.unlink()
             raise
     except OSError as error:
         raise CubeError("cannot pin the host key", where=str(file), why=error.strerror or "") from error

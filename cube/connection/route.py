@@ -11,7 +11,9 @@ from cube.connection.library import paramiko
 from cube.errors import InputError
 from cube.model.node import Access, Hop
 
-_UNSAFE = re.compile(r"^\s*(?:match\b.*\bexec\b.*|canonicalize\w+\b.*)$", re.IGNORECASE | re.MULTILINE)
+_UNSAFE = re.compile(
+    r"^\s*(?:match\s(?:.*\s)?!?exec[\s=].*|canonicalize\w+\b.*)$", re.IGNORECASE | re.MULTILINE
+)
 _INCLUDE = re.compile(r"^\s*include[\s=]+(.+)$", re.IGNORECASE | re.MULTILINE)
 _MAX_INCLUDES = 16
 

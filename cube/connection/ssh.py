@@ -15,8 +15,8 @@ from cube.connection.deadline import Watchdog, after, remaining
 from cube.connection.failure import ChannelRefused, ConnectionFailed
 from cube.connection.handshake import end
 from cube.connection.library import paramiko
+from cube.connection.opening import open_port, open_session, open_socket
 from cube.connection.session import OUTPUT_CAP, Answer, collect
-from cube.connection.streamlocal import open_streamlocal
 from cube.errors import CubeError, InternalError
 from cube.model.observation import Cause
 
@@ -68,7 +68,7 @@ class Connection:
     def run(self, script: str, *, stdin: bytes = b"", deadline: float) -> Answer:
         """Runs a fixed script of Cube's by sh, whatever the login shell is; what varies goes through stdin.
 
-        Raises ConnectionFailed: LOST or TIMEOUT, when it may have run or not; STRANGE where no sh was reached.
+        Raises ConnectionFailed: LOST or TIMEOUT, when it may have run; STRANGE where no sh was reached.
         """
         if len(stdin) > MAX_STDIN:
             raise InternalError(
@@ -91,12 +91,12 @@ class Connection:
         """A stream to a unix socket on the node, under that deadline for life (see Channel.expire_at).
 
         Where sshd forbids it, and the socket is Docker's, through `docker system dial-stdio` from then on.
-        Raises ChannelRefused: DOCKER_STOPPED where there is no socket, DOCKER_PERMISSION where we may not open it.
+        Raises ChannelRefused: DOCKER_STOPPED where no socket is, DOCKER_PERMISSION where it is not ours.
         """
         if not self._by_stdio:
             try:
                 with self._bound("channel", deadline):
-                    return self._channel(open_streamlocal(self._transport, socket_path), deadline)
+                    return self._channel(open_socket(self._transport, socket_path), deadline)
             except ChannelRefused as refusal:
                 self._explain(refusal, socket_path, deadline)
                 self._by_stdio = True
@@ -109,7 +109,7 @@ class Connection:
     def tunnel(self, host: str, port: int, *, deadline: float) -> Any:
         """The bare paramiko channel of `forward`, for the next SSH hop."""
         with self._bound(f"channel to {host} port {port}", deadline):
-            return self._transport.open_channel("direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=1e9)
+            return open_port(self._transport, host, port)
 
     def put(self, data: bytes, path: str, *, mode: int, deadline: float) -> None:
         """Writes a file whole or not at all, with that mode from its first byte on.
@@ -132,7 +132,11 @@ class Connection:
                 yield
             except paramiko.ChannelException as error:
                 raise ChannelRefused(
-                    Cause.REFUSED, where=self.name, what=f"{what} refused", why=error.text
+                    Cause.REFUSED,
+                    where=self.name,
+                    what=f"{what} refused",
+                    why=error.text,
+                    cure="see that something listens there; sshd may also forbid it (AllowTcpForwarding)",
                 ) from error
             except (paramiko.SSHException, EOFError, OSError) as error:
                 raise ConnectionFailed(Cause.LOST, where=self.name, why=str(error)) from error
@@ -161,7 +165,7 @@ class Connection:
         patience = min(deadline, after(_SESSION_PATIENCE))
         while True:
             try:
-                return self._transport.open_session(timeout=1e9)
+                return open_session(self._transport)
             except paramiko.ChannelException as error:
                 if not remaining(patience):
                     raise ChannelRefused(
@@ -192,7 +196,7 @@ class Connection:
         return self._channel(under, deadline, self._sessions.release)
 
     def _explain(self, refusal: ChannelRefused, socket_path: str, deadline: float) -> None:
-        """All refusals of sshd look alike, so look at the socket: raises unless it is there and ours to open."""
+        """All refusals of sshd look alike, so look at the socket: raises unless it is there and ours."""
         why = self.run_argv(["/bin/sh", "-c", _WHY_REFUSED, "sh", socket_path], deadline=deadline).exit_status
         if why == 10:
             raise ChannelRefused(

@@ -27,6 +27,7 @@ class Stream:
     def __init__(self, under: Any) -> None:
         self._under = under
         self.greeting = b""
+        self._closed = False  # paramiko looks at it, as a socket has it
 
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes; b"" at the end."""
@@ -54,6 +55,7 @@ class Stream:
 
     def close(self) -> None:
         """Frees the socket, or the channel."""
+        self._closed = True
         if isinstance(self._under, socket.socket):
             self.abort()
         self._under.close()
