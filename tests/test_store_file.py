@@ -1,5 +1,7 @@
 """The state file: private, on a local disk, Cube's own, whole; else refused with the way back."""
 
+import contextlib
+import itertools
 import os
 import sqlite3
 import stat
@@ -205,6 +207,26 @@ class TestDamage:
             sqlite3.connect(":memory:").execute("SELECT nothing")
 
 
+def slip_in(path: Path, moment: int) -> bool:
+    """Make a state while another connection makes it too, just before our statement number `moment`."""
+    path.parent.mkdir(exist_ok=True)
+    ours, theirs = (sqlite3.connect(path, isolation_level=None, timeout=0) for _ in range(2))
+    statements = itertools.count()
+
+    def trace(_statement: str) -> None:
+        if next(statements) == moment:
+            with contextlib.suppress(sqlite3.OperationalError):
+                schema.migrate(theirs, where="theirs", save=lambda _: None)
+
+    ours.set_trace_callback(trace)
+    schema.migrate(ours, where="ours", save=lambda _: None)
+    ours.set_trace_callback(None)
+    assert ours.execute("SELECT count(*) FROM identity").fetchone() == (1,)
+    ours.close()
+    theirs.close()
+    return next(statements) > moment
+
+
 class TestVersions:
     def test_a_newer_state_is_refused_by_an_older_cube(self, path: Path) -> None:
         """B45."""
@@ -253,6 +275,13 @@ class TestVersions:
                 connection.close()
         assert saved == [len(schema.MIGRATIONS)] * 2
         refused(path, because="newer Cube")
+
+    def test_two_that_make_one_file_at_once_make_one_state(self, path: Path) -> None:
+        """P9: the other one is quicker, before every single statement of ours in turn."""
+        for moment in itertools.count():
+            if not slip_in(path.with_name(f"{moment}.db"), moment):
+                break
+        assert moment > 10
 
     def test_the_copy_lies_beside_the_state(self, path: Path) -> None:
         make(path)

@@ -151,13 +151,15 @@ def version_of(connection: sqlite3.Connection, *, where: str, newest: int = len(
 
     Raises InputError for a database that is not Cube's, or was written by a newer Cube.
     """
+    # First the tables, then the version: another process may make both in between.
+    is_used = connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     version, application = _pragma(connection, "user_version"), _pragma(connection, "application_id")
     if version > newest:
         why = f"its schema is version {version}, this Cube knows {newest}"
         raise InputError("the state was written by a newer Cube", where=where, why=why, cure="update Cube")
     if version and application != APPLICATION_ID:
         raise damaged(where, "it does not carry Cube's mark")
-    if not version and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+    if is_used and not version:
         cure = "name Cube's own file with --state"
         raise InputError(
             "the state file is refused", where=where, why="it is another program's database", cure=cure
