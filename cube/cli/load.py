@@ -7,16 +7,61 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from cube.cli.render import warn
 from cube.errors import InputError
+from cube.inventory.cluster import read_cluster
 from cube.inventory.from_yaml import MAX_BYTES
 from cube.inventory.inventory import Inventory
 from cube.inventory.parse import Format, guess_format, parse, with_files
+from cube.model.node import Cluster
 
 SCRIPT_DEADLINE = 30.0
 """Seconds that an executable inventory may take."""
 
+FOLDER = "inventories"
+"""Where an inventory is looked for when none is named."""
+
 _SUFFIXES = ("", ".yml", ".yaml", ".json")
 _RUNNABLE = (b"#!", b"\x7fELF")
+
+
+def find_inventory(option: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """The inventory that `-i` names, else $CUBE_INVENTORY, else the only one in ./inventories.
+
+    Examples, hidden files and folders there do not count. Raises InputError where none is left, or several.
+    """
+    if option is not None:
+        return option
+    if named := environ.get("CUBE_INVENTORY"):
+        return Path(named)
+    folder = cwd / FOLDER
+    found = [path for path in sorted(folder.iterdir()) if _may_be_inventory(path)] if folder.is_dir() else []
+    if len(found) == 1:
+        return found[0].relative_to(cwd)
+    names = ", ".join(path.name for path in found)
+    raise InputError(
+        f"several inventories are in {FOLDER}/: {names}" if found else "no inventory was named",
+        why="" if found else f"there is none in {folder}",
+        cure="Name one with -i FILE or $CUBE_INVENTORY."
+        if found
+        else "Name one with -i FILE or $CUBE_INVENTORY, or make a lab: cube lab up",
+    )
+
+
+def load_cluster(path: Path) -> Cluster:
+    """The cluster that the inventory at `path` describes; what is odd about it is said on standard error.
+
+    Raises InputError, with the place and the cure, for everything that cannot be used.
+    """
+    folder = path.absolute().parent
+    reading = read_cluster(
+        load_inventory(path),
+        name=_cluster_name(path.absolute()),
+        folder=str(folder),
+        locate=lambda key_file: str(folder / _expanded(key_file)),
+    )
+    warn(reading.warnings)
+    return reading.cluster
 
 
 def load_inventory(path: Path) -> Inventory:
@@ -53,6 +98,23 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(
             "the file cannot be read", where=str(path), why=(error.strerror or str(error)).lower()
         ) from None
+
+
+def _may_be_inventory(path: Path) -> bool:
+    is_one = path.suffix in ("", ".yml", ".yaml", ".ini", ".json", ".sh", ".py")
+    return is_one and path.is_file() and not path.name.startswith((".", "example"))
+
+
+def _cluster_name(path: Path) -> str:
+    """The file's name; that of its folder where every environment has a folder with a file `hosts`."""
+    return path.parent.name if path.stem in ("hosts", "inventory") else path.stem
+
+
+def _expanded(key_file: str) -> Path:
+    try:
+        return Path(key_file).expanduser()
+    except RuntimeError:
+        return Path(key_file)
 
 
 def _check_file(status: os.stat_result, path: Path) -> None:

@@ -1,0 +1,201 @@
+"""From an inventory to the Cluster: Ansible's connection names and Cube's own keys."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from cube.errors import InputError
+from cube.inventory import grammar
+from cube.inventory.access import Roads
+from cube.inventory.inventory import Inventory, group_layers, group_members
+from cube.inventory.scope import Scope, Setting
+from cube.model import units
+from cube.model.node import Access, Cluster, Node
+from cube.model.resources import Resources
+
+KEYS = (
+    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_reserved", "cube_role",
+    "cube_schedulable",
+)  # fmt: skip
+MAX_LABELS = 64
+MAX_LABEL = 256
+
+_RESERVED: Mapping[str, Callable[[str], int]] = {"cpu": units.cpu, "memory": units.size, "disk": units.size}
+_SWITCH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The cluster, and what a person should know about how its inventory was read."""
+
+    cluster: Cluster
+    warnings: tuple[str, ...]
+
+
+def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callable[[str], str]) -> Reading:
+    """The cluster that an inventory describes; `cube_cluster` in `all` goes before `name`.
+
+    `folder` is the inventory's own; `locate` makes the path of a key file absolute.
+    Raises InputError, with the place and the cure, for everything that Cube cannot stand by.
+    """
+    _check_keys(inventory)
+    scope = Scope(inventory, folder)
+    roads = Roads(scope, locate)
+    hosts = [host for host in inventory.hosts if roads.is_reached_by_ssh(host)]
+    left_out = [host for host in inventory.hosts if not roads.is_reached_by_ssh(host)]
+    nodes = tuple(_node(scope, roads, host) for host in hosts)
+    _check_addresses(inventory, nodes)
+    if not nodes:
+        raise InputError("the inventory has no host that is reached by SSH", where=folder)
+    warnings = [
+        f"{inventory.hosts[host].mark}: '{host}' is left out: its ansible_connection is not ssh"
+        for host in left_out
+    ]
+    reached = frozenset(hosts)
+    groups = {
+        group: tuple(host for host in members if host in reached)
+        for group, members in group_members(inventory).items()
+    }
+    return Reading(
+        cluster=Cluster(name=_cluster_name(inventory, name), nodes=nodes, groups=groups),
+        warnings=(*inventory.warnings, *warnings, *roads.warnings),
+    )
+
+
+def _node(scope: Scope, roads: Roads, host: str) -> Node:
+    try:
+        grammar.name(host)
+    except ValueError as error:
+        raise InputError(
+            f"the host name {ascii(host)[:80]} cannot be used",
+            where=str(scope.inventory.hosts[host].mark),
+            why=str(error),
+            cure="Give it such a name, and its address as ansible_host.",
+        ) from None
+    datacenter, role = scope.setting(host, "cube_datacenter"), scope.setting(host, "cube_role")
+    schedulable = scope.setting(host, "cube_schedulable")
+    return Node(
+        name=host,
+        access=roads.to(host),
+        datacenter=datacenter.checked(grammar.name) if datacenter else "dc1",
+        labels=_labels(scope.setting(host, "cube_labels")),
+        role=role.checked(grammar.name) if role else "worker",
+        reserved=_reserved(scope.setting(host, "cube_reserved")),
+        schedulable=schedulable.checked(_switch) if schedulable else True,
+    )
+
+
+def _labels(setting: Setting | None) -> Mapping[str, str]:
+    if setting is None:
+        return {}
+    labels = {part.name: part for part in _parts(setting)}
+    if len(labels) > MAX_LABELS:
+        raise setting.refused(f"a node has at most {MAX_LABELS} labels")
+    for name in labels:
+        if not all(
+            character.isascii() and (character.isalnum() or character in "._-/") for character in name
+        ):
+            raise setting.refused(
+                f"the label {ascii(name)[:80]} has other characters than letters, digits, . _ - /"
+            )
+    return {name: part.checked(_label) for name, part in labels.items()}
+
+
+def _label(text: str) -> str:
+    if len(text) > MAX_LABEL or not text.isprintable():
+        raise ValueError(f"a label's value has at most {MAX_LABEL} characters, and is one line")
+    return text
+
+
+def _reserved(setting: Setting | None) -> Resources:
+    if setting is None:
+        return Resources()
+    parts = {part.name: part for part in _parts(setting)}
+    for name in parts:
+        if name not in _RESERVED:
+            raise setting.refused(f"unknown key '{name}'", grammar.nearest(name, _RESERVED))
+    return Resources(**{name: part.checked(_RESERVED[name]) for name, part in parts.items()})
+
+
+def _parts(setting: Setting) -> Iterable[Setting]:
+    """The entries of a table, each a setting of its own."""
+    if not isinstance(setting.value, dict):
+        raise setting.refused("a table of names and values is needed here")
+    return [
+        Setting(str(name), "" if value is None else value, setting.mark)
+        for name, value in setting.value.items()
+    ]
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCH:
+        raise ValueError("write true or false")
+    return _SWITCH[text.lower()]
+
+
+def _cluster_name(inventory: Inventory, stem: str) -> str:
+    variables = {
+        name: variable
+        for layer in group_layers(inventory, ("all",))
+        for name, variable in layer.variables.items()
+    }
+    if variable := variables.get("cube_cluster"):
+        return Setting("cube_cluster", variable.written(), variable.mark).checked(grammar.name)
+    try:
+        return grammar.name(stem)
+    except ValueError as error:
+        raise InputError(
+            f"the cluster cannot be called {ascii(stem)[:80]} after its file",
+            where=inventory.groups["all"].mark.source,
+            why=str(error),
+            cure="Rename the file, or set cube_cluster in the vars of the group 'all'.",
+        ) from None
+
+
+def _check_keys(inventory: Inventory) -> None:
+    """No key of Cube's is misspelt, or stands where it means nothing."""
+    sources = (
+        *((group.name, group.variables) for group in inventory.groups.values()),
+        *inventory.group_files.items(),
+        *(("", host.variables) for host in inventory.hosts.values()),
+        *(("", variables) for variables in inventory.host_files.values()),
+    )
+    for group, variables in sources:
+        for name, variable in variables.items():
+            if not name.startswith("cube_"):
+                continue
+            if name not in KEYS:
+                raise InputError(
+                    f"unknown key '{name}'", where=str(variable.mark), cure=grammar.nearest(name, KEYS)
+                )
+            if name == "cube_cluster" and group != "all":
+                raise InputError(
+                    "cube_cluster stands in the vars of the group 'all' only", where=str(variable.mark)
+                )
+
+
+def _check_addresses(inventory: Inventory, nodes: Iterable[Node]) -> None:
+    """No two nodes are one machine: its room would be counted twice."""
+    seen: dict[tuple[str, int, object], Node] = {}
+    for node in nodes:
+        place = _place(node.access)
+        if first := seen.get(place):
+            raise InputError(
+                f"'{first.name}' and '{node.name}' have the same address {place[0]}:{place[1]}",
+                where=str(inventory.hosts[node.name].mark),
+                why=f"'{first.name}' stands in {inventory.hosts[first.name].mark}",
+                cure="One machine is one node: remove one, or correct ansible_host or ansible_port.",
+            )
+        seen[place] = node
+
+
+def _place(access: Access) -> tuple[str, int, object]:
+    return access.address.lower(), access.port or 22, access.jumps
