@@ -61,3 +61,8 @@ def _renew(engine: DockerClient, node: LabNode) -> None:
     faults.heal(engine, node)
     status, output = engine.containers.get(node.container).exec_run(["sh", "-ec", _EMPTY])
     assert status == 0, output
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, also when none was: a skip must never go unseen."""
+    terminalreporter.write_line(f"skipped: {len(terminalreporter.stats.get('skipped', []))}")

@@ -27,12 +27,13 @@ def up(client: docker.DockerClient, spec: LabSpec, *, cache: Path, say: Callable
     Raises InputError for a spec that cannot be, CubeError where a node does not come up.
     """
     _check(spec)
-    image = node_image(client, cache=cache, say=say)
+    known = look(client, spec.name)
+    present = known.nodes if known else ()
+    missing = sorted(set(range(1, spec.nodes + 1)) - {node.number for node in present})
+    image = node_image(client, cache=cache, say=say) if missing else ""
     network = _network(client, spec)
     key = keep_pair(Lab(name=spec.name, inventory=spec.inventory).key)
     site = Site(client=client, network=network, image=image, accepted=key.public)
-    present = nodes_of(client, network)
-    missing = sorted(set(range(1, spec.nodes + 1)) - {node.number for node in present})
     say(f"starting {len(missing)} of {spec.nodes} nodes" if missing else "all nodes are there")
     keep_nodes(site, present)
     make_nodes(site, spec, missing)

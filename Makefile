@@ -1,0 +1,33 @@
+# Everything starts here: `make help`.
+BIN := .venv/bin
+
+.PHONY: help setup demo test test-unit lint format bench
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make this machine ready: Python packages, SSH client, Docker engine
+	@scripts/setup
+
+demo: setup ## start three real nodes on this machine and run a job on them
+	@scripts/demo
+
+test: setup lint ## everything: lint, then all tests, also on real nodes
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+test-unit: ## the tests that need no nodes
+	$(BIN)/pytest -m 'not lab'
+
+lint: ## style, types, floors, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## measure Cube beside others on the lab, and write docs/benchmarks.md
+	@scripts/bench
