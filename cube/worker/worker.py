@@ -57,6 +57,8 @@ class Worker:
             machine = self.read_machine(now)
             return self._seen(machine, now)
         except CubeError as error:
+            if isinstance(error, engine.EngineSilentError):
+                self.close()  # whatever hangs over it ends; the next look begins afresh
             return _unknown(self.node.name, error, machine, now)
 
     def perform(self, effect: Effect) -> Outcome:

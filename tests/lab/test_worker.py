@@ -374,6 +374,22 @@ def test_a_stopped_engine_is_told_with_its_cure(machine: Machine, worker: Worker
     seen(worker)
 
 
+def test_an_engine_that_was_killed_is_unknown_and_seen_when_it_is_back(
+    machine: Machine, worker: Worker
+) -> None:
+    """P3: fault F22. Its socket is still there, and nobody listens."""
+    seen(worker)
+    machine.run("sh", "-c", "touch /run/engine-stopped; pkill -KILL -x dockerd")
+    try:
+        observation = worker.observe(1.0)
+    finally:
+        faults.start_engine(machine.client, machine.lab_node)
+    assert isinstance(observation, Unknown)
+    assert observation.cause in (Cause.DOCKER_STOPPED, Cause.DOCKER_SILENT)
+    assert observation.stats is not None
+    until(lambda: isinstance(worker.observe(1.0), Seen))
+
+
 def test_a_frozen_node_is_unknown_by_its_deadline_and_seen_when_it_thaws(
     machine: Machine, worker: Worker
 ) -> None:
