@@ -76,7 +76,7 @@ class Machine:
         found = next((held for held in self.containers.values() if held.name == task.container_name), None)
         if found is None:
             if task.spec.image not in self.images:
-                return _failed(f"image {task.spec.image} is not on {self.name} and cannot be pulled")
+                return _failed(f"image {task.spec.image} is not on node {self.name} and cannot be pulled")
             labels = labels_of(task, cluster=self.cluster, owner=self.owner, epoch=1)
             found = self._add(task.container_name, task.spec.image, labels, (), now=now)
         elif found.identity is None or found.identity.task != task.id:
