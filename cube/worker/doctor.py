@@ -70,16 +70,18 @@ def examine(worker: Worker) -> Iterator[Finding]:
 
 
 def _unconnected(error: ConnectionFailed) -> Iterator[Finding]:
-    """Which of the first three steps failed; those before it are known to be good."""
-    steps = ("connect", "host key", "authenticate")
+    """The step that failed, and those before it that are known to be good: an unknown host is not dialled."""
+    if error.cause in (Cause.HOST_KEY, Cause.AUTHENTICATION):
+        yield _good("connect", "the host answers")
+    if error.cause is Cause.AUTHENTICATION:
+        yield _good("host key", "the pinned one")
     failed = {
         Cause.HOST_KEY: "host key",
         Cause.NO_HOST_KEY: "host key",
         Cause.AUTHENTICATION: "authenticate",
         Cause.KEY_FILE: "authenticate",
-    }.get(error.cause, "connect")
-    yield from (_good(step, "ok") for step in steps[: steps.index(failed)])
-    yield _bad(failed, error)
+    }
+    yield _bad(failed.get(error.cause, "connect"), error)
 
 
 def _beyond(worker: Worker, connection: Connection) -> Iterator[Finding]:

@@ -12,7 +12,9 @@ from typing import Any
 
 import docker
 import pytest
+from typer.testing import CliRunner
 
+from cube.cli.main import app
 from cube.connection import after
 from cube.connection.dialer import Dialer
 from cube.lab import faults, lab
@@ -454,3 +456,29 @@ def test_a_closed_worker_opens_another_connection(worker: Worker) -> None:
     seen(worker)
     worker.close()
     assert worker.connection().run(":", deadline=after(5)).exit_status == 0
+
+
+def test_the_node_commands_answer_by_their_exit_status(
+    machine: Machine, worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P12, P14: a stranger's host key is shown, and pinned only by somebody's word."""
+    monkeypatch.chdir(tmp_path)
+    access = worker.node.access
+    Path("inventory.yml").write_text(
+        f"all:\n  hosts:\n    n1: {{ansible_host: {access.address}, ansible_port: {access.port},"
+        f" ansible_user: root, ansible_ssh_private_key_file: {access.identity_file}}}\n"
+    )
+
+    def cube(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, [*words[:2], "-i", "inventory.yml", *words[2:]])
+        return result.exit_code, result.output
+
+    status, output = cube("node", "check", "n1")
+    assert (status, "cube node trust" in output) == (1, True)
+    assert cube("node", "trust", "n1")[0] != 0
+    assert cube("node", "trust", "n1", "--fingerprint", "SHA256:another")[0] != 0
+    assert not Path(".cube/known_hosts").exists()
+    assert cube("node", "trust", "n1", "--yes")[0] == 0
+    assert cube("worker", "start", "n1")[0] == 0
+    assert cube("node", "exec", "all", "--", "sh", "-c", "exit 7")[0] == 7
+    assert "$(id)" in cube("node", "exec", "all", "-o", "json", "--", "echo", "$(id)")[1]
