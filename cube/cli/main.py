@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cube.cli import deploy, lab, node, status, store, task
+from cube.cli import deploy, inventory, lab, node, status, store, task
 from cube.errors import CubeError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(deploy.scale)
 app.command()(deploy.stop)
 app.command()(deploy.remove)
 app.command()(deploy.reconcile)
+app.command()(inventory.inventory)
 app.add_typer(node.app, name="node")
 app.add_typer(node.worker_app, name="worker")
 app.add_typer(lab.app, name="lab")
