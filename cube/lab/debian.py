@@ -14,7 +14,6 @@ from cube.errors import CubeError
 
 PULLED = "debian:12-slim"
 MADE = "cube-debian:12"
-_REGISTRY_DEADLINE = 10  # seconds
 _MAKE_DEADLINE = 600  # seconds
 
 
@@ -44,14 +43,11 @@ def has_image(client: docker.DockerClient, tag: str) -> bool:
 
 
 def _registry_answers(client: docker.DockerClient) -> bool:
-    """Asked with a short deadline of its own, because the SDK's pull knows none."""
-    impatient = docker.DockerClient(base_url=client.api.base_url, timeout=_REGISTRY_DEADLINE)
+    """Asked first, because the SDK's pull knows no deadline."""
     try:
-        impatient.images.get_registry_data(PULLED)
+        client.images.get_registry_data(PULLED)
     except (DockerException, RequestException):
         return False
-    finally:
-        impatient.close()
     return True
 
 

@@ -8,24 +8,23 @@ from cube.lab.fleet import LabSpec
 from cube.lab.keys import KeyPair
 
 _LXCFS = Path("/var/lib/lxcfs/proc")
-# By bit, as linux/capability.h counts them.
+# By bit, as linux/capability.h counts them, as far as every engine knows their names.
 _CAPABILITIES = """
 CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
 NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT
 SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL
-SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ
 """
 
 
-def host_options(spec: LabSpec, *, cgroup_version: str, lacking: list[str]) -> dict[str, Any]:
+def host_options(spec: LabSpec, *, cgroup_version: str, capabilities: list[str]) -> dict[str, Any]:
     """The engine's HostConfig for a container that runs an engine of its own, without `Privileged`.
 
-    `Privileged` asks for every capability, and fails where the host's bounding set lacks one.
+    `Privileged` asks for every capability, and fails where the host's bounding set lacks one; so does ALL.
     """
     old = cgroup_version == "1"
     return {
-        "CapAdd": ["ALL"],
-        "CapDrop": lacking,
+        "CapAdd": capabilities,
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
         "MaskedPaths": [],
         "ReadonlyPaths": [],
@@ -38,11 +37,11 @@ def host_options(spec: LabSpec, *, cgroup_version: str, lacking: list[str]) -> d
     }
 
 
-def lacking_capabilities(process_status: str) -> list[str]:
-    """The capabilities that a process with this `/proc/PID/status` can never gain."""
+def grantable_capabilities(process_status: str) -> list[str]:
+    """The capabilities that a child of the process with this `/proc/PID/status` may have."""
     bounding = next(line for line in process_status.splitlines() if line.startswith("CapBnd:"))
     held = int(bounding.split()[1], 16)
-    return [name for bit, name in enumerate(_CAPABILITIES.split()) if not held >> bit & 1]
+    return [name for bit, name in enumerate(_CAPABILITIES.split()) if held >> bit & 1]
 
 
 def host_files(host: KeyPair) -> tuple[File, ...]:

@@ -15,7 +15,7 @@ from cube.lab.archive import archive
 from cube.lab.faults import heal
 from cube.lab.fleet import LabNode, LabSpec, Reach
 from cube.lab.keys import make_pair
-from cube.lab.machine import accepted_files, host_files, host_options, lacking_capabilities
+from cube.lab.machine import accepted_files, grantable_capabilities, host_files, host_options
 from cube.lab.network import LAB, address_of, reach_of
 from cube.lab.ready import is_ready
 
@@ -52,7 +52,7 @@ def make_nodes(site: Site, spec: LabSpec, numbers: Iterable[int]) -> None:
     host = host_options(
         spec,
         cgroup_version=site.client.info().get("CgroupVersion", "1"),
-        lacking=lacking_capabilities(Path("/proc/self/status").read_text()),
+        capabilities=grantable_capabilities(Path("/proc/self/status").read_text()),
     )
     _at_once(lambda number: _make(site, number, host), numbers)
 
