@@ -15,6 +15,7 @@ from cube.model.observation import Cause
 MAX_OFFERED = 5
 """Keys offered to one node: sshd's MaxAuthTries is 6, and using it up counts as an attack."""
 
+_PUBLIC = (b"ssh-", b"ecdsa-", b"sk-")
 _MAX_KEY_FILE = 64 * 1024
 
 
@@ -48,7 +49,7 @@ def _named(name: str, files: Sequence[Path], held: Sequence[Any]) -> Any:
 def load_key(name: str, file: Path, held: Sequence[Any] = ()) -> Any:
     """The private key in a file. Raises ConnectionFailed(KEY_FILE) with what is wrong with it."""
     text = _read(name, file)
-    if text.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+    if text.startswith(_PUBLIC):
         return _agents_copy(name, file, text, held)
     try:
         return paramiko.PKey.from_path(file)
@@ -62,21 +63,21 @@ def load_key(name: str, file: Path, held: Sequence[Any] = ()) -> Any:
 def _read(name: str, file: Path) -> bytes:
     """The file's content, if ssh would take it. Never blocks, whatever the file is."""
     try:
-        handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(file, "rb", opener=_without_waiting) as opened:  # noqa: PTH123 - Path.open has no opener
+            about = os.fstat(opened.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise _unusable(name, file, "not a regular file")
+            text = opened.read(_MAX_KEY_FILE)
     except OSError as error:
-        raise _unusable(name, file, error.strerror or "cannot be opened") from error
-    with open(handle, "rb") as opened:  # noqa: PTH123 - an open descriptor, so that what is checked is what is read
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise _unusable(name, file, "not a regular file")
-        text = opened.read(_MAX_KEY_FILE)
-    if (
-        about.st_uid == os.getuid()
-        and about.st_mode & 0o077
-        and not text.startswith((b"ssh-", b"ecdsa-", b"sk-"))
-    ):
+        raise _unusable(name, file, error.strerror or "cannot be read") from error
+    if about.st_uid == os.getuid() and about.st_mode & 0o077 and not text.startswith(_PUBLIC):
         raise _unusable(name, file, "others may read it", cure=f"chmod 600 {file}")
     return text
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe without waiting for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _public_half(file: Path) -> bytes:
