@@ -179,7 +179,7 @@ def response(body: bytes, *, status: str = "200 OK", length: int | None = None) 
 
 def test_a_listing_is_read_with_how_our_dead_ended() -> None:
     items = json.dumps([listed(), listed(Id="c2", State="exited"), listed(Id="x", State="exited", Labels={})])
-    ending = json.dumps({"State": {"ExitCode": 137, "OOMKilled": True}})
+    ending = json.dumps({"State": {"Status": "exited", "ExitCode": 137, "OOMKilled": True}})
     with answering(response(items.encode()), response(ending.encode())) as channel:
         listing = list_containers(channel, cluster="lab")
     assert (listing.engine.version, listing.engine.api_version) == ("20.10.24", "1.41")
@@ -191,12 +191,29 @@ def test_a_listing_is_read_with_how_our_dead_ended() -> None:
     assert listing.specs == {"c1": SPEC}
 
 
-def test_one_that_was_removed_meanwhile_keeps_its_place() -> None:
-    items = json.dumps([listed(Id="c2", State="exited")])
+def test_one_that_was_removed_meanwhile_is_not_there() -> None:
+    items = json.dumps([listed(), listed(Id="c2", State="exited")])
     gone = response(b'{"message": "No such container: c2"}', status="404 Not Found")
     with answering(response(items.encode()), gone) as channel:
         listing = list_containers(channel, cluster="lab")
-    assert [(c.id, c.exit_code) for c in listing.containers] == [("c2", None)]
+    assert [container.id for container in listing.containers] == ["c1"]
+
+
+def test_one_that_was_started_meanwhile_has_not_ended() -> None:
+    """P12: exit code 0 would read as a batch task that is done."""
+    items = json.dumps([listed(State="exited")])
+    again = json.dumps({"State": {"Status": "running", "ExitCode": 0, "OOMKilled": False}})
+    with answering(response(items.encode()), response(again.encode())) as channel:
+        (container,) = list_containers(channel, cluster="lab").containers
+    assert (container.state, container.exit_code) == (ContainerState.RUNNING, None)
+
+
+@pytest.mark.parametrize("inspected", [b"[]", b"{}", b'{"State": {}}', b'{"State": null}', b"nu"])
+def test_an_ending_that_cannot_be_read_is_an_error(inspected: bytes) -> None:
+    """P3: unknown is not absent."""
+    items = json.dumps([listed(State="exited")]).encode()
+    with answering(response(items), response(inspected)) as channel, pytest.raises(EngineError):
+        list_containers(channel, cluster="lab")
 
 
 WHOLE = json.dumps([listed(Id=f"c{n}") for n in range(3)]).encode()

@@ -23,6 +23,9 @@ MAX_ANSWER = 32 * 1024 * 1024
 """Bytes. Ten thousand containers with full labels take a third of it."""
 
 
+ENDED = (ContainerState.EXITED, ContainerState.DEAD)
+
+
 class EngineError(CubeError):
     """The engine refused, or answered what cannot be read. `status` is HTTP's, 0 where there is none."""
 
@@ -54,10 +57,7 @@ def list_containers(channel: Channel, *, cluster: str) -> Listing:
         containers = _read(items)
         return Listing(
             engine=engine_of(response),
-            containers=tuple(
-                _with_ending(connection, container) if _has_ended(container, cluster) else container
-                for container in containers
-            ),
+            containers=tuple(_with_endings(connection, containers, cluster)),
             specs=dict(_specs(items, containers, cluster)),
         )
 
@@ -85,19 +85,33 @@ def _is_ours(container: Container, cluster: str) -> bool:
     return container.identity is not None and container.identity.cluster == cluster
 
 
-def _has_ended(container: Container, cluster: str) -> bool:
-    return container.state in (ContainerState.EXITED, ContainerState.DEAD) and _is_ours(container, cluster)
+def _with_endings(
+    connection: HTTPConnection, containers: Sequence[Container], cluster: str
+) -> Iterator[Container]:
+    """How ours that have ended did so. One that was removed since the listing is not there."""
+    for container in containers:
+        if not (container.state in ENDED and _is_ours(container, cluster)):
+            yield container
+            continue
+        try:
+            inspected = _get(connection, f"/containers/{container.id}/json")[1]
+        except EngineError as error:
+            if error.status != 404:
+                raise
+        else:
+            yield _ended(container, inspected)
 
 
-def _with_ending(connection: HTTPConnection, container: Container) -> Container:
-    """How it ended. One that was removed since the listing keeps its place without an exit code."""
+def _ended(container: Container, inspected: Any) -> Container:
+    """As it was a moment after the listing: it may run again."""
     try:
-        state = _get(connection, f"/containers/{container.id}/json")[1]["State"]
-    except EngineError as error:
-        if error.status == 404:
-            return container
-        raise
-    return replace(container, exit_code=state["ExitCode"], oom_killed=state["OOMKilled"])
+        state = inspected["State"]
+        now = replace(container, state=ContainerState(state["Status"]))
+        if now.state not in ENDED:
+            return now
+        return replace(now, exit_code=int(state["ExitCode"]), oom_killed=bool(state["OOMKilled"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError("a container cannot be read", why=f"{container.name}: {error!r}") from error
 
 
 def ping(channel: Channel) -> Engine:
@@ -117,7 +131,7 @@ def post_json(channel: Channel, path: str, body: Json) -> Any:
     with _conversation(channel) as connection:
         response = _request(connection, path, method="POST", body=body)
         answer = response.read(MAX_ANSWER)
-        return json.loads(answer) if answer else None
+        return _decoded(answer, path) if answer else None
 
 
 def engine_of(response: HTTPResponse) -> Engine:
@@ -189,8 +203,12 @@ def _get(connection: HTTPConnection, path: str) -> tuple[HTTPResponse, Any]:
     body = response.read(MAX_ANSWER + 1)
     if len(body) > MAX_ANSWER:
         raise EngineError("the engine's answer is too long", why=f"more than {MAX_ANSWER} bytes for {path}")
+    return response, _decoded(body, path)
+
+
+def _decoded(body: bytes, path: str) -> Any:
     try:
-        return response, json.loads(body)
+        return json.loads(body)
     except ValueError as error:
         raise EngineError("the engine's answer is cut short, or no JSON", why=f"{path}: {error}") from error
 

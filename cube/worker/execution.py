@@ -1,6 +1,7 @@
 """Running a command inside a container: the engine's exec, over a channel that becomes its stream."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -62,7 +63,7 @@ def execute(open_channel: OpenChannel, container: str, argv: Sequence[str], *, e
 def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: OpenChannel) -> None:
     """Carry the bytes both ways until the command closes its output."""
     rest = _hijack(channel, f"{path}/start", tty=tty)
-    channel.settimeout(None)
+    channel.expire_at(math.inf)  # the command may take as long as it takes
     with ExitStack() as stack:
         if ends.stdin is not None and tty:
             stack.enter_context(raw_terminal(ends.stdin))

@@ -85,8 +85,8 @@ class Worker:
         Raises EngineError, and UnreachableError where the connection is lost.
         """
         channel = self.open_channel(self._patience.listing)
-        if follow:
-            channel.expire_at(math.inf)
+        channel.expire_at(math.inf if follow else after(self._patience.act_in_all))
+        channel.settimeout(None if follow else self._patience.listing)
         yield from engine.read_logs(channel, container, follow=follow, tail=tail, since=since)
 
     def execute(self, container: str, argv: Sequence[str], *, ends: execution.Ends, tty: bool = False) -> int:

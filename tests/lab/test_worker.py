@@ -334,6 +334,18 @@ def test_a_command_in_a_container_keeps_its_streams_and_status(worker: Worker) -
     assert (status, stdout.getvalue(), stderr.getvalue()) == (7, b"to be copied", b"bad\n")
 
 
+def test_a_command_and_its_followed_log_may_take_longer_than_any_answer(
+    machine: Machine, worker: Worker
+) -> None:
+    made = start(worker, task_of(worker, "sh", "-c", "sleep 2; echo late"))
+    assert made.container is not None
+    hurried = machine.make_worker(listing=0.5)
+    ends = Ends(stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO())
+    assert hurried.execute(made.container, ["sh", "-c", "sleep 0.7; exit 5"], ends=ends) == 5
+    assert [line.split(b" ")[1] for _, line in hurried.logs(made.container, follow=True)] == [b"late"]
+    hurried.close()
+
+
 def test_four_starts_at_once_get_four_containers(worker: Worker) -> None:
     tasks = [task_of(worker) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
