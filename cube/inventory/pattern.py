@@ -2,13 +2,14 @@
 
 import fnmatch
 import re
+import warnings
 
 from cube.errors import InputError
 from cube.inventory.grammar import nearest
 from cube.model.node import Cluster, Node
 
 _PARTS = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?\d{1,9})|(\d{1,9}):(\d{0,9}))\]")
+_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]{1,9})|([0-9]{1,9}):([0-9]{0,9}))\]")
 
 
 def select(cluster: Cluster, pattern: str) -> tuple[Node, ...]:
@@ -36,7 +37,7 @@ def select(cluster: Cluster, pattern: str) -> tuple[Node, ...]:
 
 def _split(pattern: str) -> list[str]:
     separated = pattern.split(",") if "," in pattern or pattern.startswith("~") else _PARTS.findall(pattern)
-    parts = [part.strip() for part in separated if part.strip(" &!")]
+    parts = [part.strip() for part in separated if part.strip(" &!:")]
     if not parts:
         raise InputError("the pattern is empty", cure="Name nodes or groups, or write 'all'.")
     return parts
@@ -76,6 +77,9 @@ def _named(cluster: Cluster, word: str) -> list[str]:
 
 def _expression(word: str) -> re.Pattern[str]:
     try:
-        return re.compile(word[1:] if word[0] == "~" else fnmatch.translate(word))
+        with warnings.catch_warnings():
+            # What Python may come to mean by `[[` some day is nothing to tell an operator.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(word[1:] if word[0] == "~" else fnmatch.translate(word))
     except re.error as error:
         raise InputError(f"'{word}' is no regular expression", why=str(error)) from None

@@ -9,8 +9,8 @@ from cube.errors import InputError
 
 MAX_NAMES = 100_000
 
-_BRACKETED = re.compile(r"\[(.+)\]:(\d{1,9})")
-_WITH_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):(\d{1,9})")
+_BRACKETED = re.compile(r"\[(.+)\]:([0-9]{1,9})")
+_WITH_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):([0-9]{1,9})")
 _RANGE = re.compile(r"\[([^\[\]]*)\]")
 
 

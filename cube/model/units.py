@@ -5,11 +5,12 @@ Raises ValueError with a text for a person; who calls adds where it stood.
 
 import re
 
-_CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?")
-_MILLICPU = re.compile(r"(\d{1,9})m")
-_SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))? ?([A-Za-z]*)")
+_CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?", re.ASCII)
+_MILLICPU = re.compile(r"(\d{1,9})m", re.ASCII)
+_SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))? ?([A-Za-z]*)", re.ASCII)
 _DURATION = re.compile(
-    r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?(?:(\d{1,9})ms)?"
+    r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?(?:(\d{1,9})ms)?",
+    re.ASCII,
 )
 _BYTES = {
     "": 1, "B": 1,
