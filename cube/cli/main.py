@@ -37,12 +37,34 @@ def main() -> None:
     """Run one command; every failure becomes one message and one exit code."""
     try:
         app()
+    except SystemExit as end:
+        if _was_interrupted(end):
+            typer.echo("cube: interrupted; what was done is recorded", err=True)
+        raise
     except CubeError as error:
         typer.echo(f"cube: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("cube: interrupted; what was done is recorded", err=True)
-        sys.exit(130)
+    except Exception as bug:  # noqa: BLE001 - the one place where what nobody foresaw is told to a person
+        typer.echo(
+            f"cube: this is a bug in Cube: {bug!r}\n  The traceback is in {_write_down(bug)}", err=True
+        )
+        sys.exit(1)
+
+
+def _was_interrupted(end: SystemExit) -> bool:
+    """Typer turns Ctrl-C into an exit with 130, which a task's own command may end with, too."""
+    return isinstance(end.__context__, typer.Exit) and isinstance(
+        end.__context__.__cause__, KeyboardInterrupt
+    )
+
+
+def _write_down(bug: Exception) -> str:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="cube-", suffix=".log", delete=False) as file:
+        traceback.print_exception(bug, file=file)
+        return file.name
 
 
 if __name__ == "__main__":

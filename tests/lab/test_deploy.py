@@ -1,0 +1,338 @@
+"""The whole `cube` command against real nodes, as a person types it: every exit code, every promise."""
+
+import json
+import signal
+import subprocess
+import sys
+import time  # noqa: TID251 - real nodes take real time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from docker import DockerClient
+
+from cube.lab import faults
+from cube.lab.fleet import Lab, LabNode
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+SLEEPER = """
+job: sleeper
+groups:
+  main:
+    count: {count}
+    image: {image}
+    command: [sleep, "100000"]
+    env: {{MARK: "{mark}"}}
+    cpu: {cpu}
+    memory: 32MiB
+    restart: {{attempts: 1, delay: 1s}}
+    stop: {{grace: 1s}}
+"""
+
+SERVER = """
+job: server
+groups:
+  main:
+    count: {count}
+    image: {image}
+    memory: 32MiB
+    ports: {{http: {{container: 8080, host: {host}, public: true}}}}
+    health: {{http: /health, port: http, grace: 5s, failures: 1}}
+    restart: {{attempts: 0}}
+    stop: {{grace: 1s}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A folder with an inventory, where somebody types commands."""
+
+    folder: Path
+    inventory: Path
+    engine: DockerClient
+    nodes: tuple[LabNode, ...]
+
+    def cube(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `cube`; it must exit with that code, and never with a traceback."""
+        done = subprocess.run(
+            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert "bug in Cube" not in done.stderr, done.stderr
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    def command(self, *words: str) -> list[str]:
+        command, *rest = words
+        at = rest.index("--") if "--" in rest else len(rest)
+        return [
+            sys.executable, "-m", "cube.cli.main", command, *rest[:at], "-i", str(self.inventory), *rest[at:],
+        ]  # fmt: skip
+
+    def data(self, *words: str, code: int = 0) -> Any:
+        """What the command answers as JSON."""
+        return json.loads(self.cube(*words, "-o", "json", code=code).stdout)
+
+    def write(self, template: str, **values: object) -> str:
+        """A job file with those values; the rest are defaults."""
+        defaults = {"count": 3, "image": "cube-busybox:1", "mark": "1", "cpu": "50m", "host": "auto"}
+        path = self.folder / "job.yml"
+        path.write_text(template.format(**(defaults | values)))
+        return str(path)
+
+    def on(self, node: int, *argv: str) -> str:
+        """Run a program as root on a node, past Cube."""
+        status, output = self.engine.containers.get(self.nodes[node].container).exec_run(list(argv))
+        assert status == 0, output
+        assert isinstance(output, bytes)
+        return output.decode().strip()
+
+    def containers(self) -> list[str]:
+        """The names of Cube's running containers on all nodes, from their own engines."""
+        listed = [
+            self.on(number, "docker", "ps", "--filter", "label=cube.cluster", "--format", "{{.Names}}")
+            for number in range(len(self.nodes))
+        ]
+        return sorted(name for names in listed for name in names.split())
+
+    def ids(self) -> set[str]:
+        return {
+            line
+            for number in range(len(self.nodes))
+            for line in self.on(number, "docker", "ps", "-aq", "--no-trunc").split()
+        }
+
+
+@pytest.fixture
+def desk(engine: DockerClient, lab: Lab, tmp_path: Path) -> Desk:
+    return Desk(folder=tmp_path, inventory=lab.inventory, engine=engine, nodes=lab.nodes)
+
+
+class TestDeploy:
+    def test_starts_what_the_file_says_and_says_so_p12(self, desk: Desk) -> None:
+        done = desk.cube("deploy", desk.write(SLEEPER))
+        assert "job sleeper: 3 changes; 3 running" in done.stdout
+        assert [name[:20] for name in desk.containers()] == [f"cube-sleeper-main-{n}-" for n in range(3)]
+
+    def test_again_changes_nothing_p10(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER)
+        desk.cube("deploy", file)
+        before, since = desk.ids(), str(int(time.time()))
+        assert "job sleeper: 0 changes; 3 running" in desk.cube("deploy", file).stdout
+        assert desk.ids() == before
+        for number in range(3):
+            events = desk.on(
+                number, "docker", "events", "--since", since, "--until", str(int(time.time()) + 1)
+            )
+            assert events == "", "an engine was asked to change something"
+
+    def test_of_a_changed_spec_replaces_the_tasks(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        before = desk.ids()
+        desk.cube("deploy", desk.write(SLEEPER, mark="2"))
+        assert len(desk.ids()) == 3
+        assert not desk.ids() & before
+
+    def test_serves_its_page_through_the_published_port(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SERVER, image="cube-demo:1"))
+        (row, *_) = desk.data("status", "server")
+        assert row["health"] == "healthy"
+        address = next(node.address for node in desk.nodes if node.name == row["node"])
+        port = row["ports"].removeprefix("http=")
+        with urlopen(f"http://{address}:{port}/", timeout=5) as page:
+            assert b"version 1" in page.read()
+
+    def test_of_an_image_that_nobody_has_fails_and_names_the_node_and_the_cure(self, desk: Desk) -> None:
+        done = desk.cube("deploy", desk.write(SLEEPER, image="nowhere:7", count=1), code=1)
+        assert "image nowhere:7 is not on node node" in done.stdout
+        assert "docker load" in done.stdout
+
+    def test_that_failed_gets_a_new_try_when_it_is_asked_again(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER, image="later:1", count=1)
+        desk.cube("deploy", file, code=1)
+        for number in range(3):
+            desk.on(number, "docker", "tag", "cube-busybox:1", "later:1")
+        desk.cube("deploy", file)
+        for number in range(3):
+            desk.on(number, "docker", "rmi", "later:1")
+
+    def test_of_more_than_fits_waits_with_a_reason_for_every_node_p13(self, desk: Desk) -> None:
+        done = desk.cube("deploy", desk.write(SLEEPER, cpu="64", count=1), code=1)
+        assert done.stdout.count("cpu: 64000m asked") == 3
+
+    def test_on_a_fixed_host_port_puts_one_task_on_each_node_p13(self, desk: Desk) -> None:
+        done = desk.cube("deploy", desk.write(SERVER, image="cube-demo:1", host="18080", count=4), code=1)
+        assert "host port 18080: taken" in done.stdout
+        assert len(desk.containers()) == 3
+
+    def test_of_a_sick_version_leaves_the_others_serving_p19(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SERVER, image="cube-demo:1"))
+        done = desk.cube("deploy", desk.write(SERVER, image="cube-busybox:1"), code=1)
+        assert "left: 1 at a time" in done.stdout
+        assert len(desk.containers()) == 2
+
+    def test_of_a_batch_job_records_its_exit_code(self, desk: Desk) -> None:
+        path = desk.folder / "batch.yml"
+        path.write_text(
+            "job: batch\ntype: batch\n"
+            "groups:\n  main: {image: cube-busybox:1, command: [echo, done], memory: 16MiB}\n"
+        )
+        desk.cube("deploy", str(path))
+        _wait(lambda: desk.cube("reconcile") and desk.data("status", "batch")[0]["state"] == "Completed")
+        assert desk.data("status", "batch")[0]["exit_code"] == 0
+        assert "done" in desk.cube("logs", "batch").stdout
+
+
+class TestPlan:
+    def test_changes_nothing_and_tells_by_its_exit_code(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER)
+        done = desk.cube("plan", file, "--detailed-exitcode", code=2)
+        assert "+ start sleeper/main[0] on node" in done.stdout
+        assert desk.containers() == []
+        desk.cube("deploy", file)
+        assert "no change" in desk.cube("plan", file, "--detailed-exitcode").stdout
+
+
+class TestAJob:
+    def test_is_scaled_up_and_down(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.cube("scale", "sleeper", "main=5")
+        assert len(desk.containers()) == 5
+        desk.cube("scale", "sleeper", "main=1")
+        assert [name[:20] for name in desk.containers()] == ["cube-sleeper-main-0-"]
+
+    def test_that_is_stopped_leaves_nothing_p20(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.cube("stop", "sleeper")
+        assert desk.ids() == set()
+        assert desk.data("status")[0]["state"] == "stopped"
+
+    def test_that_is_removed_is_forgotten(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.cube("remove", "sleeper")
+        assert desk.data("status") == []
+        assert desk.data("events", "--job", "sleeper"), "its events stay"
+
+    def test_leaves_foreign_containers_alone_p5(self, desk: Desk) -> None:
+        desk.on(0, "docker", "run", "-d", "--name", "postgres", "cube-busybox:1", "sleep", "1000")
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.cube("stop", "sleeper")
+        assert desk.on(0, "docker", "ps", "--format", "{{.Names}}") == "postgres"
+
+    def test_lets_a_command_run_inside_and_keeps_its_exit_status_p16(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER, mark="$(id) 'x' \\\\"))
+        done = desk.cube("exec", "sleeper/main[0]", "--", "sh", "-c", 'printf %s "$MARK"; exit 7', code=7)
+        assert done.stdout == "$(id) 'x' \\"
+
+
+class TestASweep:
+    def test_is_quiet_where_nothing_happened(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        assert desk.cube("reconcile").stdout == ""
+
+    def test_brings_back_a_container_that_somebody_removed(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.on(0, "sh", "-c", "docker rm -f $(docker ps -q)")
+        assert len(desk.containers()) == 2
+        desk.cube("reconcile")
+        assert len(desk.containers()) == 3
+        reasons = [event["reason"] for event in desk.data("events")]
+        assert "its container is gone" in reasons
+
+    def test_starts_again_what_died_when_its_node_was_restarted(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        faults.kill(desk.engine, desk.nodes[0])
+        faults.start(desk.engine, desk.nodes[0])
+        _wait(lambda: desk.cube("reconcile") and len(desk.containers()) == 3)
+        assert len(desk.containers()) == 3
+
+
+class TestANodeThatIsGone:
+    def test_is_unknown_and_named_and_nothing_of_it_is_moved_p3_p12(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        faults.kill(desk.engine, desk.nodes[2])
+        done = desk.cube("reconcile", code=3)
+        assert "node3: unknown" in done.stderr
+        assert "its 1 tasks are left as they are" in done.stderr
+        rows = {row["node"]: row["state"] for row in desk.data("nodes", code=3)}
+        assert rows == {"node1": "ready", "node2": "ready", "node3": "unknown"}
+
+    def test_does_not_keep_the_others_from_being_deployed_to_p2(self, desk: Desk) -> None:
+        faults.kill(desk.engine, desk.nodes[2])
+        done = desk.cube("deploy", desk.write(SLEEPER), code=3)
+        assert "3 running" in done.stdout
+
+    def test_by_its_engine_is_told_apart_from_a_dead_machine(self, desk: Desk) -> None:
+        faults.stop_engine(desk.engine, desk.nodes[1])
+        (row,) = [row for row in desk.data("nodes", code=3) if row["node"] == "node2"]
+        assert "Docker" in row["engine"]
+        assert row["memory"], "what /proc says is still shown"
+
+    def test_that_hangs_costs_only_its_own_row_and_ends_in_time_p1(self, desk: Desk) -> None:
+        faults.pause(desk.engine, desk.nodes[1])
+        started = time.monotonic()
+        rows = {row["node"]: row["state"] for row in desk.data("nodes", code=3)}
+        assert time.monotonic() - started < 30
+        assert rows == {"node1": "ready", "node2": "unknown", "node3": "ready"}
+
+
+class TestAnInterruptedDeploy:
+    def test_by_ctrl_c_says_130_and_a_second_run_finishes_it_p9(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER, count=12)
+        running = _begin(desk, file)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+        assert running.returncode == 130
+        assert errors == "cube: interrupted; what was done is recorded\n"
+        desk.cube("deploy", file)
+        assert len(desk.containers()) == 12
+
+    def test_by_kill_9_leaves_no_lock_and_a_second_run_finishes_it_p9(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER, count=12)
+        running = _begin(desk, file)
+        running.kill()
+        running.communicate(timeout=60)
+        desk.cube("deploy", file)
+        assert len(desk.containers()) == 12
+        assert desk.cube("reconcile").stdout == ""
+
+    def test_holds_off_a_second_one_that_names_the_holder(self, desk: Desk) -> None:
+        file = desk.write(SLEEPER, count=30)
+        running = _begin(desk, file)
+        done = desk.cube("reconcile", code=4)
+        assert "deploy" in done.stderr
+        assert str(running.pid) in done.stderr
+        running.communicate(timeout=60)
+        assert running.returncode == 0
+
+
+class TestTwoStores:
+    def test_do_not_drive_one_fleet_the_second_is_refused_p5(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        before = desk.ids()
+        done = desk.cube("reconcile", "--state", str(desk.folder / "other.db"), code=1)
+        assert "driven from another store" in done.stderr
+        assert desk.ids() == before
+
+
+def _begin(desk: Desk, file: str) -> subprocess.Popen[str]:
+    """A deploy that has started its first containers and is not done."""
+    running = subprocess.Popen(
+        desk.command("deploy", file),
+        cwd=desk.folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    running.stdout.readline()
+    return running
+
+
+def _wait(until: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not until() and time.monotonic() < deadline:
+        time.sleep(0.5)
