@@ -19,7 +19,7 @@ Engine = Annotated[
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Which node, as the inventory names it.")]
 Inventory = Annotated[
     Path | None,
-    typer.Option("--inventory", "-i", help="The file to write.", show_default="inventories/NAME.yml"),
+    typer.Option("--inventory", "-i", help="The file to write.", show_default="inventories/lab.yml or lab-NAME.yml"),
 ]
 Fault = Literal["kill", "start", "pause", "unpause", "partition", "heal"]
 
@@ -47,7 +47,8 @@ def up(
     from cube.lab.engine import engine as engine_at
     from cube.lab.fleet import LabSpec
 
-    path = (inventory or Path("inventories") / f"{name}.yml").resolve()
+    default = "lab.yml" if name == "lab" else f"lab-{name}.yml"
+    path = (inventory or Path("inventories") / default).resolve()
     spec = LabSpec(
         name=name,
         nodes=nodes,

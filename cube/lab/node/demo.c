@@ -7,7 +7,7 @@
  *   GET /slow?seconds=2     from now on / and /health take that long
  *   GET /crash              the process ends at once with status 1
  *
- * Environment: PORT (8080), VERSION (1), UNHEALTHY (start unhealthy when set).
+ * Environment: PORT (8080), VERSION (1), COLOR (told on the page), UNHEALTHY (start unhealthy when set).
  * SIGTERM and SIGINT end it with status 0 at once, also as PID 1.
  */
 #include <netinet/in.h>
@@ -25,6 +25,7 @@
 static atomic_bool healthy = true;
 static atomic_int seconds_slow = 0;
 static const char *version = "1";
+static const char *color = "grey";
 static char hostname[65];
 
 static void answer(int client, const char *status, const char *body) {
@@ -39,7 +40,7 @@ static void answer(int client, const char *status, const char *body) {
 
 static void page(int client) {
     char body[200];
-    snprintf(body, sizeof body, "Hello from Cube: demo version %s on %s\n", version, hostname);
+    snprintf(body, sizeof body, "Hello from Cube: demo version %s on %s, in %s\n", version, hostname, color);
     sleep(seconds_slow);
     answer(client, "200 OK", body);
 }
@@ -135,6 +136,7 @@ static void leave(int signal) {
 int main(void) {
     const char *port = getenv("PORT");
     version = getenv("VERSION") ? getenv("VERSION") : "1";
+    color = getenv("COLOR") ? getenv("COLOR") : "grey";
     healthy = getenv("UNHEALTHY") == NULL;
     gethostname(hostname, sizeof hostname - 1);
     setvbuf(stdout, NULL, _IOLBF, 0);
