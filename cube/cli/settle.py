@@ -74,7 +74,7 @@ def counts_of(words: Sequence[str]) -> dict[str, int]:
 def read_job(file: Path, words: list[str], place: Office) -> Job:
     """The job in that file, its templates rendered. Raises InputError."""
     variables = {
-        "var": pairs(words, "--var"),
+        "var": {**place.cluster.variables, **pairs(words, "--var")},
         "env": dict(os.environ),
         "cluster": {"name": place.cluster.name, "nodes": [node.name for node in place.cluster.nodes]},
     }

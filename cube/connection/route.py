@@ -53,20 +53,18 @@ def route(access: Access, config: Any) -> tuple[Target, ...]:
             where=access.address,
             cure="write ProxyJump in the SSH configuration",
         )
-    node = _target(access.address, access, said, host_key=access.host_key)
+    node = _target(access.address, access, said)
     return (*(_target(hop.address, hop, _look_up(config, hop.address)) for hop in hops), node)
 
 
-def _target(
-    address: str, declared: Access | Hop, said: Mapping[str, Any], *, host_key: str | None = None
-) -> Target:
+def _target(address: str, declared: Access | Hop, said: Mapping[str, Any]) -> Target:
     files = [declared.identity_file] if declared.identity_file else said.get("identityfile", [])
     return Target(
         host=said.get("hostname", address),
         port=declared.port or int(said.get("port", 22)),
         user=declared.user or said.get("user") or getpass.getuser(),
         identities=tuple(Path(file).expanduser() for file in files),
-        host_key=host_key,
+        host_key=declared.host_key,
     )
 
 

@@ -101,6 +101,7 @@ class Roads:
             port=hop.port or access.port,
             user=hop.user or access.user,
             identity_file=identity or access.identity_file,
+            host_key=access.host_key,
         )
         return access.jumps, known
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cube.errors import InputError
 from cube.inventory import grammar
 from cube.inventory.access import Roads
 from cube.inventory.inventory import Inventory, group_layers, group_members
 from cube.inventory.scope import Scope, Setting
+from cube.inventory.value import Variable
 from cube.model import units
 from cube.model.node import Access, Cluster, Node
 from cube.model.resources import Resources
@@ -65,7 +67,12 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
         for group, members in group_members(inventory).items()
     }
     return Reading(
-        cluster=Cluster(name=_cluster_name(inventory, name), nodes=nodes, groups=groups),
+        cluster=Cluster(
+            name=_cluster_name(inventory, name),
+            nodes=nodes,
+            groups=groups,
+            variables=_for_templates(inventory),
+        ),
         warnings=(*inventory.warnings, *warnings, *roads.warnings),
     )
 
@@ -141,13 +148,23 @@ def _switch(text: str) -> bool:
     return _SWITCH[text.lower()]
 
 
-def _cluster_name(inventory: Inventory, stem: str) -> str:
-    variables = {
-        name: variable
-        for layer in group_layers(inventory, ("all",))
-        for name, variable in layer.variables.items()
+def _of_all(inventory: Inventory) -> Mapping[str, Variable]:
+    """What the group `all` sets, in the file and in group_vars/."""
+    layers = group_layers(inventory, ("all",))
+    return {name: variable for layer in layers for name, variable in layer.variables.items()}
+
+
+def _for_templates(inventory: Inventory) -> Mapping[str, Any]:
+    """The variables of `all` that are neither Cube's nor Ansible's own, and hold no template themselves."""
+    return {
+        name: variable.written()
+        for name, variable in _of_all(inventory).items()
+        if not name.startswith(("cube_", "ansible_")) and "{{" not in str(variable.written())
     }
-    if variable := variables.get("cube_cluster"):
+
+
+def _cluster_name(inventory: Inventory, stem: str) -> str:
+    if variable := _of_all(inventory).get("cube_cluster"):
         return Setting("cube_cluster", variable.written(), variable.mark).checked(grammar.name)
     try:
         return grammar.name(stem)

@@ -191,7 +191,7 @@ class Manager:
                         f"cluster {self.cluster.name} is driven from another store",
                         where=name,
                         why=f"container {container.name} carries its mark, {identity.owner}",
-                        cure="Use that store's state file (--state), or take the fleet over: cube recover.",
+                        cure="Use that store's file: --state FILE. If it is lost, remove these containers yourself.",
                     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cube.model.resources import Resources
 
@@ -14,6 +15,7 @@ class Hop:
     port: int | None = None
     user: str | None = None
     identity_file: str | None = None
+    host_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +56,13 @@ class Cluster:
     """One environment: one inventory. Its name labels everything that Cube makes.
 
     `nodes` in inventory order; `groups` maps every group's name to the names of its nodes,
-    nested ones included.
+    nested ones included; `variables` are the inventory's own for all nodes, for templates to name.
     """
 
     name: str
     nodes: tuple[Node, ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     def node(self, name: str) -> Node | None:
         """The node of that name, or None."""
