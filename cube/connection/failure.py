@@ -20,6 +20,8 @@ _CURES = {
     "(ansible_user, ansible_ssh_private_key_file)",
     Cause.KEY_FILE: "name a readable private key with mode 0600, or load it into ssh-agent",
     Cause.LOST: "what was under way is unknown: look again",
+    Cause.DOCKER_STOPPED: "start it on the node (`systemctl start docker`), or `cube node setup NODE`",
+    Cause.DOCKER_PERMISSION: "`usermod -aG docker USER` on the node, then connect anew; or connect as root",
     Cause.STRANGE: "the login shell must let `sh` run: look for nologin, or a forced command "
     "in authorized_keys",
 }

@@ -50,6 +50,7 @@ def shown_key(transport: Any) -> HostKey:
 def end(transport: Any) -> None:
     """Frees the transport's thread and socket, however far it came. Waits no longer than a second."""
     transport.sock.abort()
+    transport.packetizer.complete_handshake()  # paramiko keeps a timer thread running for one that failed
     transport.close()
     transport.sock.close()
     if transport.ident is not None:

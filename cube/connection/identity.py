@@ -63,7 +63,7 @@ def load_key(name: str, file: Path, held: Sequence[Any] = ()) -> Any:
 def _read(name: str, file: Path) -> bytes:
     """The file's content, if ssh would take it. Never blocks, whatever the file is."""
     try:
-        with open(file, "rb", opener=_without_waiting) as opened:  # noqa: PTH123 - Path.open has no opener
+        with open(file, "rb", opener=_without_waiting) as opened:
             about = os.fstat(opened.fileno())
             if not stat.S_ISREG(about.st_mode):
                 raise _unusable(name, file, "not a regular file")
