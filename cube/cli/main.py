@@ -1,5 +1,6 @@
 """The `cube` command: the list of its commands, the only `except`, and the exit codes."""
 
+import os
 import sys
 
 import typer
@@ -36,7 +37,7 @@ app.add_typer(store.app, name="store")
 def main() -> None:
     """Run one command; every failure becomes one message and one exit code."""
     try:
-        app()
+        app(color=False if "NO_COLOR" in os.environ else None)
     except SystemExit as end:
         if _was_interrupted(end):
             typer.echo("cube: interrupted; what was done is recorded", err=True)

@@ -1,5 +1,8 @@
 """What the loop tells while it runs, as lines that a person can follow."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from cube.cli import render
 from cube.manager.report import Done, Report, Step
 from cube.model.action import Effect, Note, Place, Plan, Start, Stop, Verdict, Wait
@@ -8,14 +11,42 @@ from cube.model.task import State
 SIGNS = {Place: "+", Start: "~", Stop: "-", Wait: "?", Note: " "}
 
 
-def tell(step: Step) -> None:
+Tell = Callable[[Step], None]
+Say = Callable[[str, str | None], None]
+"""Prints a line in a colour."""
+
+
+@contextmanager
+def telling() -> Iterator[Tell]:
+    """What tells each step of a run: lines, and on a terminal a bar under them while a wave is under way."""
+    if not render.is_live():
+        yield lambda step: tell(step, render.line)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, transient=True) as bar:
+        wave = bar.add_task("looking", total=None)
+
+        def tell_above_bar(step: Step) -> None:
+            tell(step, lambda text, style: bar.console.print(Text(render.shown(text), style=style or "")))
+            if isinstance(step, Done):
+                bar.advance(wave)
+            elif step.changes:
+                bar.reset(wave, total=len(step.changes), description="working")
+
+        yield tell_above_bar
+
+
+def tell(step: Step, say: Say) -> None:
     """One step of a run: an effect as it ends, or what was only seen."""
     if isinstance(step, Done):
-        _tell_done(step)
+        _tell_done(step, say)
         return
     for action in step.actions:
         if isinstance(action, Note) and action.target is State.FAILED:
-            render.line(f"  failed {action.task.slot} on {action.task.node}: {action.reason}", "red")
+            say(f"  failed {action.task.slot} on {action.task.node}: {action.reason}", "red")
 
 
 def print_plan(plan: Plan) -> None:
@@ -50,15 +81,14 @@ def print_report(report: Report, seconds: float) -> None:
     render.line(f"{subject}: {report.summary}; {running} running ({seconds:.1f} s)")
 
 
-def _tell_done(done: Done) -> None:
+def _tell_done(done: Done, say: Say) -> None:
     verb = "start" if isinstance(done.effect, Start) else "stop"
-    name = _name(done.effect)
     verdict = done.outcome.verdict
     style = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow"}[verdict]
     why = f": {done.outcome.why}" if done.outcome.why else ""
-    render.line(f"  {verb:6} {name} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}", style)
+    say(f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}", style)
     if done.outcome.cure:
-        render.line(f"         {done.outcome.cure}")
+        say(f"         {done.outcome.cure}", None)
 
 
 def _described(action: Place | Start | Stop | Wait) -> str:

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,11 @@ def settle(
     timeout, lock_wait = seconds(waits[0], "--timeout"), seconds(waits[1], "--lock-wait")
     started = time.time()
     is_table = output is options.Output.TABLE
-    with at_work(place, command=command, wait=lock_wait) as manager:
-        run = Run(until=started + timeout, actor=actor(), tell=progress.tell if is_table else _say_nothing)
-        report = ask(manager, run)
+    with (
+        at_work(place, command=command, wait=lock_wait) as manager,
+        progress.telling() if is_table else nullcontext(_say_nothing) as tell,
+    ):
+        report = ask(manager, Run(until=started + timeout, actor=actor(), tell=tell))
     if not is_table:
         render.as_json(report_data(report))
     elif not (is_quiet and report.exit_code == 0 and not report.done):

@@ -191,7 +191,7 @@ class Manager:
                         f"cluster {self.cluster.name} is driven from another store",
                         where=name,
                         why=f"container {container.name} carries its mark, {identity.owner}",
-                        cure="Use that store's file: --state FILE. If it is lost, remove these containers yourself.",
+                        cure="Use its state file (--state); if that is lost, remove the containers yourself.",
                     )
 
 
