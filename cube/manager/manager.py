@@ -11,7 +11,7 @@ from cube.model.action import Action, Note, Plan, Start, Stop, Verdict, Wait
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
-from cube.model.task import State
+from cube.model.task import Health, State
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
@@ -124,7 +124,7 @@ class Manager:
             wave = self._act(todo, run)
             done += wave
             self._pause_after(wave, done)
-            observed |= self.look({step.effect.node for step in wave})
+            observed = _spent(observed) | dict(self.look({step.effect.node for step in wave}))
         return Report(
             job=job,
             plan=plan,
@@ -193,6 +193,18 @@ class Manager:
                         why=f"container {container.name} carries its mark, {identity.owner}",
                         cure="Use its state file (--state); if that is lost, remove the containers yourself.",
                     )
+
+
+def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
+    """The same looks without their checks: a failure that is planned from twice would count twice."""
+    return {
+        name: replace(
+            seen, containers=tuple(replace(held, health=Health.UNCHECKED) for held in seen.containers)
+        )
+        if isinstance(seen, Seen)
+        else seen
+        for name, seen in observed.items()
+    }
 
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:
