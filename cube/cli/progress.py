@@ -89,6 +89,8 @@ def _tell_done(done: Done, say: Say) -> None:
     say(f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}", style)
     if done.outcome.cure:
         say(f"         {done.outcome.cure}", None)
+    for line in done.outcome.detail.get("log", "").splitlines():
+        say(f"         | {line}", None)
 
 
 def _described(action: Place | Start | Stop | Wait) -> str:

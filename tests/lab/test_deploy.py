@@ -150,6 +150,16 @@ class TestDeploy:
         assert "image nowhere:7 is not on node node" in done.stdout
         assert "docker load" in done.stdout
 
+    def test_of_what_dies_at_once_shows_its_last_lines_and_ends_in_time_p8(self, desk: Desk) -> None:
+        path = desk.folder / "crash.yml"
+        path.write_text(
+            "job: crash\ngroups:\n  main:\n    image: cube-busybox:1\n"
+            "    command: [sh, -c, 'echo no database; exit 3']\n    restart: {attempts: 1, delay: 1s}\n"
+        )
+        done = desk.cube("deploy", str(path), code=1)
+        assert done.stdout.count("start  crash/main[0] on") == 2, "once, and one restart"
+        assert "| no database" in done.stdout
+
     def test_that_failed_gets_a_new_try_when_it_is_asked_again(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, image="later:1", count=1)
         desk.cube("deploy", file, code=1)
