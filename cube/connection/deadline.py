@@ -6,12 +6,16 @@ paramiko cannot promise that a call ends: on a silent peer `exec_command`, `open
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import TypeVar
 
 from cube.connection.failure import ConnectionFailed
 from cube.errors import InternalError
 from cube.model.observation import Cause
+
+T = TypeVar("T")
 
 
 def after(seconds: float) -> float:
@@ -22,6 +26,23 @@ def after(seconds: float) -> float:
 def remaining(deadline: float) -> float:
     """Seconds left, never negative."""
     return max(0.0, deadline - monotonic())
+
+
+def beside(call: Callable[[], T], deadline: float) -> T:
+    """What `call` returns or raises; TimeoutError at the deadline, and then it is left behind in its thread.
+
+    For what knows no deadline and cannot be ended: the resolver, an agent.
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001 - it is raised again where it is awaited
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="cube-beside", daemon=True).start()
+    return answer.result(remaining(deadline))
 
 
 class Watch:

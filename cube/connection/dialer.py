@@ -4,9 +4,10 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -107,10 +108,11 @@ class Dialer:
     def _connect(self, name: str, targets: tuple[Target, ...], deadline: float) -> Connection:
         target = targets[-1]
         pins = self._pins(name, target)
-        with identities(name, target, self._identities) as keys:
+        with identities(name, target, self._identities, deadline) as keys:
             transport = self._handshake(name, targets, pins, deadline)
+            stop = partial(handshake.give_up, transport)
             try:
-                with self._bound(name, transport.sock, deadline, "authentication"):
+                with self._watchdog.bound(stop, deadline, where=name, what="authentication"):
                     handshake.authenticate(name, transport, target.user, keys)
             except BaseException:
                 handshake.end(transport)
@@ -134,15 +136,27 @@ class Dialer:
             with ExitStack() as turn:
                 stream = Stream(self._reach(name, targets, deadline, turn))
                 try:
-                    with self._bound(name, stream, min(deadline, after(_HANDSHAKE)), "handshake"):
-                        return handshake.exchange_keys(name, stream, pins)
+                    return self._meet(name, stream, pins, deadline)
                 except ConnectionFailed as failure:
+                    stream.close()
                     pause = random.uniform(0.02, min(2.0, 0.1 * 2**attempt))  # noqa: S311 - jitter, no secret
                     hopeless = attempt == _TRIES or pause > remaining(deadline)
                     if hopeless or not handshake.is_worth_another_try(failure, stream):
                         raise
             time.sleep(pause)
         raise AssertionError
+
+    def _meet(self, name: str, stream: Stream, pins: Pins | None, deadline: float) -> Any:
+        """One handshake. A peer that has not even greeted in its time is SILENT."""
+        patience = min(deadline, after(_HANDSHAKE))
+        try:
+            with self._watchdog.bound(stream.abort, patience, where=name, what="handshake"):
+                return handshake.exchange_keys(name, stream, pins)
+        except ConnectionFailed as failure:
+            if failure.cause is not Cause.TIMEOUT or stream.greeting:
+                raise
+            why = "it takes the connection and says nothing"
+            raise ConnectionFailed(Cause.SILENT, where=name, why=why) from failure
 
     def _reach(self, name: str, targets: tuple[Target, ...], deadline: float, turn: ExitStack) -> Any:
         """A socket to the last target, or a channel through the others; `turn` ends with the handshake."""
@@ -178,16 +192,3 @@ class Dialer:
             return bastion.connection
         finally:
             bastion.turn.release()
-
-    @contextmanager
-    def _bound(self, name: str, stream: Stream, deadline: float, what: str) -> Iterator[None]:
-        """The block ends by the deadline. A peer that has not even greeted by then is SILENT."""
-        try:
-            with self._watchdog.bound(stream.abort, deadline, where=name, what=what):
-                yield
-        except ConnectionFailed as failure:
-            if failure.cause is Cause.TIMEOUT and not stream.greeting:
-                raise ConnectionFailed(
-                    Cause.SILENT, where=name, why="it accepts the connection and says nothing"
-                ) from failure
-            raise

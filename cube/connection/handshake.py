@@ -47,6 +47,12 @@ def shown_key(transport: Any) -> HostKey:
     return HostKey(kind=key.get_name(), blob=key.asbytes())
 
 
+def give_up(transport: Any) -> None:
+    """Ends an authentication, even one whose thread waits for an agent that never signs. Never blocks."""
+    transport.active = False
+    transport.sock.abort()
+
+
 def end(transport: Any) -> None:
     """Frees the transport's thread and socket, however far it came. Waits no longer than a second."""
     transport.sock.abort()

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from cube.connection.deadline import after, beside
 from cube.connection.failure import ConnectionFailed
 from cube.connection.library import paramiko
 from cube.connection.route import Target
@@ -15,24 +16,23 @@ from cube.model.observation import Cause
 MAX_OFFERED = 5
 """Keys offered to one node: sshd's MaxAuthTries is 6, and using it up counts as an attack."""
 
+_AGENT_PATIENCE = 5.0
 _PUBLIC = (b"ssh-", b"ecdsa-", b"sk-")
 _MAX_KEY_FILE = 64 * 1024
 
 
 @contextmanager
-def identities(name: str, target: Target, defaults: Sequence[Path]) -> Iterator[list[Any]]:
-    """The keys to offer to the target: one where a file is named, else the agent's, else the defaults.
+def identities(name: str, target: Target, defaults: Sequence[Path], deadline: float) -> Iterator[list[Any]]:
+    """The keys to offer to the target: one where a file is named, else the agent's and the default one.
 
     Agent keys sign through the agent's socket, which is theirs until the block ends.
     Raises ConnectionFailed(KEY_FILE) where there is nothing to offer, with the reason.
     """
-    with _agent() as held:
-        if target.identities:
-            yield [_named(name, target.identities, held)]
-        elif held:
-            yield held[:MAX_OFFERED]
+    with _agent(deadline) as held:
+        if target.identities or not held:
+            yield [_named(name, target.identities or defaults, held)]
         else:
-            yield [_named(name, defaults, held)]
+            yield [*held[: MAX_OFFERED - 1], *_usable(name, defaults)]
 
 
 def _named(name: str, files: Sequence[Path], held: Sequence[Any]) -> Any:
@@ -44,6 +44,13 @@ def _named(name: str, files: Sequence[Path], held: Sequence[Any]) -> Any:
             Cause.KEY_FILE, where=name, why=f"there is no key: {tried}, and none in an agent"
         )
     return load_key(name, file, held)
+
+
+def _usable(name: str, files: Sequence[Path]) -> list[Any]:
+    """The key of the first file that exists, or none: nobody has asked for it by name."""
+    with suppress(ConnectionFailed):
+        return [_named(name, files, ())]
+    return []
 
 
 def load_key(name: str, file: Path, held: Sequence[Any] = ()) -> Any:
@@ -102,13 +109,13 @@ def _unusable(name: str, file: Path, why: str, cure: str = "") -> ConnectionFail
 
 
 @contextmanager
-def _agent() -> Iterator[list[Any]]:
-    """The agent's keys; none where there is no agent, or a dead one.
+def _agent(deadline: float) -> Iterator[list[Any]]:
+    """The agent's keys; none where there is no agent, or one that is dead or silent.
 
     Each connection asks anew: one agent socket cannot be shared by threads.
     """
     try:
-        agent = paramiko.Agent()
+        agent = beside(paramiko.Agent, min(deadline, after(_AGENT_PATIENCE)))
     except (paramiko.SSHException, OSError):
         yield []
         return

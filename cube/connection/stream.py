@@ -2,12 +2,11 @@
 
 import ipaddress
 import socket
-import threading
 from contextlib import suppress
 from errno import EHOSTUNREACH, ENETDOWN, ENETUNREACH
 from typing import Any
 
-from cube.connection.deadline import remaining
+from cube.connection.deadline import beside, remaining
 from cube.connection.failure import ConnectionFailed
 from cube.model.observation import Cause
 
@@ -104,32 +103,22 @@ def _cause(error: OSError) -> Cause:
 
 def _resolve(name: str, host: str, port: int, *, deadline: float) -> list[tuple[int, Any]]:
     """Family and socket address of each of the host's addresses, in the resolver's order."""
+
+    def ask() -> list[tuple[int, Any]]:
+        return [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+    try:
+        return ask() if _is_literal(host) else beside(ask, deadline)
+    except TimeoutError as error:
+        why = "the resolver did not answer in time"
+        raise ConnectionFailed(Cause.NAME, where=name, why=f"{host}: {why}") from error
+    except (OSError, UnicodeError) as error:
+        raise ConnectionFailed(Cause.NAME, where=name, why=f"{host}: {error}") from error
+
+
+def _is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return _ask_resolver(name, host, port, deadline=deadline)
-    return _addresses(host, port)
-
-
-def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
-    return [(entry[0], entry[4]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-
-
-def _ask_resolver(name: str, host: str, port: int, *, deadline: float) -> list[tuple[int, Any]]:
-    """The addresses of a name. getaddrinfo knows no deadline: it is left behind when it takes too long."""
-    found: list[tuple[int, Any]] = []
-    trouble: list[str] = []
-
-    def ask() -> None:
-        try:
-            found.extend(_addresses(host, port))
-        except (OSError, UnicodeError) as error:
-            trouble.append(str(error))
-
-    asking = threading.Thread(target=ask, name="cube-resolver", daemon=True)
-    asking.start()
-    asking.join(remaining(deadline))
-    if found and not asking.is_alive():
-        return found
-    why = trouble[0] if trouble else "the resolver did not answer in time"
-    raise ConnectionFailed(Cause.NAME, where=name, why=f"{host}: {why}")
+        return False
+    return True
