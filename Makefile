@@ -12,7 +12,9 @@ setup: ## make this machine ready: Python packages, SSH client, Docker engine
 demo: setup ## start three real nodes on this machine and run a job on them
 	@scripts/demo
 
-test: setup lint ## everything: lint, then all tests, also on real nodes
+test: ## everything: lint, then all tests, also on real nodes
+	@scripts/setup --vagrant
+	@$(MAKE) --no-print-directory lint
 	$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 test-unit: ## the tests that need no nodes

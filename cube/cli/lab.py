@@ -19,7 +19,7 @@ Engine = Annotated[
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="Which node, as the inventory names it.")]
 Inventory = Annotated[
     Path | None,
-    typer.Option("--inventory", "-i", help="The file to write.", show_default="inventories/lab.yml or lab-NAME.yml"),
+    typer.Option("--inventory", "-i", help="The file to write.", show_default="inventories/lab[-NAME].yml"),
 ]
 Fault = Literal["kill", "start", "pause", "unpause", "partition", "heal"]
 
