@@ -36,7 +36,10 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Out
     for row in rows:
         cells = (shown(row.get(column)) for column in columns)
         drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
-    Console(width=None if is_live() else WIDE, highlight=False).print(drawn)
+    console = Console(width=None if is_live() else WIDE, highlight=False)
+    with console.capture() as printed:
+        console.print(drawn)
+    typer.echo("\n".join(text.rstrip() for text in printed.get().splitlines()))
 
 
 def row(values: Mapping[str, Any], columns: Sequence[str], output: Output) -> None:
