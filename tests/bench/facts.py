@@ -1,0 +1,65 @@
+"""What was measured with: the machine, and the versions of all who took part."""
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from cube import __version__
+from cube.lab.engine import LOCAL, engine
+
+_PYTHON = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The machine, versions by name, and the day."""
+
+    day: str
+    machine: str
+    versions: dict[str, str]
+
+
+def facts(peers: Path) -> Facts:
+    """What is here now. `peers` is the folder with the peers' commands."""
+    with engine(LOCAL) as client:
+        docker = str(client.version()["Version"])
+    return Facts(
+        day=datetime.now(UTC).date().isoformat(),
+        machine=f"{os.cpu_count()} cores ({_processor()}), {_memory()} GiB, Linux {platform.release()}",
+        versions={
+            "cube": f"{__version__} ({_commit()})",
+            "Python": platform.python_version(),
+            "paramiko": version("paramiko"),
+            "Docker of the host": docker,
+            "pyinfra": _peer_version(peers, "pyinfra"),
+            "ansible-core": _peer_version(peers, "ansible-core"),
+        },
+    )
+
+
+def _peer_version(peers: Path, package: str) -> str:
+    return _output(str(peers / "python"), "-c", _PYTHON, package)
+
+
+def _commit() -> str:
+    return _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown")
+
+
+def _memory() -> int:
+    line = next(
+        line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
+    return round(int(line.split()[1]) / 1024**2)
