@@ -23,6 +23,7 @@ from cube.connection.dialer import Dialer, Trust
 from cube.connection.known_hosts import parse_key, pin
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
+from cube.lab import faults
 from cube.lab.fleet import Lab, LabNode
 from cube.model.node import Access, Hop
 from cube.model.observation import Cause
@@ -225,13 +226,26 @@ def test_p1_p3_f5_a_command_under_way_ends_by_its_deadline_and_takes_no_other_no
         assert other.result().stdout == b"whole\n"
 
 
+def test_p1_p3_f1_a_node_that_is_cut_off_is_a_timeout(
+    dialer: Dialer, machine: Machine, engine: DockerClient, node: LabNode
+) -> None:
+    with dialer.connect("node1", machine.access, deadline=after(10)) as connection:
+        faults.partition(engine, node)
+        try:
+            assert failure(lambda: connection.run(":", deadline=after(1))).cause is Cause.TIMEOUT
+            again = failure(lambda: dialer.connect("node1", machine.access, deadline=after(1)))
+            assert again.cause is Cause.TIMEOUT
+        finally:
+            faults.heal(engine, node)
+
+
 def test_an_engine_that_is_silent_costs_a_channel_not_the_connection(
     machine: Machine, connection: Connection
 ) -> None:
     machine.shell("pkill -STOP -x dockerd")
     try:
         with pytest.raises(TimeoutError):
-            ping(connection.channel(DOCKER, deadline=after(0.5)))
+            ping(connection.channel(DOCKER, deadline=after(2)))
         assert connection.run("echo here", deadline=after(10)).stdout == b"here\n"
     finally:
         machine.shell("pkill -CONT -x dockerd")
@@ -290,7 +304,7 @@ def test_p3_f7_an_answer_is_whole_or_a_failure_wherever_the_wire_breaks(
     machine: Machine, dialer: Dialer, *, freezes: bool
 ) -> None:
     broken = 0
-    for limit in (*range(1, 6000, 600), 1_000_000):
+    for limit in (*range(1, 6000, 1000), 1_000_000):
         relay = Relay((machine.access.address, machine.access.port or 22), limit, freezes)
         access = replace(machine.access, address="127.0.0.1", port=relay.port)
         try:
@@ -300,7 +314,7 @@ def test_p3_f7_an_answer_is_whole_or_a_failure_wherever_the_wire_breaks(
                 assert ping(connection.channel(DOCKER, deadline=after(2))) == b"OK"
         except (ConnectionFailed, TimeoutError):
             broken += 1
-    assert broken >= 5
+    assert broken >= 3
 
 
 def test_p3_a_channel_never_takes_a_lost_connection_for_the_end_of_data(
