@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from cube.cli import render
 from cube.inventory.pattern import select
-from cube.manager.session import Office, looking_on
+from cube.manager.office import Office
+from cube.manager.session import looking_on
 from cube.model.observation import Observation, Stats, Unknown
 
 SAMPLE = 0.2

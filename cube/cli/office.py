@@ -9,7 +9,7 @@ from typing import Literal
 
 from cube.cli.load import find_inventory, load_cluster
 from cube.errors import InputError
-from cube.manager.session import Office
+from cube.manager.office import Office
 from cube.model.units import duration
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from cube.cli import render
-from cube.manager.session import Office
+from cube.manager.office import Office
 from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.job import Job

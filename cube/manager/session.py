@@ -2,29 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from cube.manager.clock import WallClock
 from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
 from cube.manager.manager import Manager
-from cube.model.node import Cluster
-from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from cube.manager.office import Office
+from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.lock import hold
 from cube.store.store import Store, open_store
 from cube.worker.worker import Worker
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys."""
-
-    cluster: Cluster
-    state: Path | Literal[":memory:"]
-    keys: Path
-    scheduler: str = DEFAULT_ALGORITHM
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from cube.cli.load import load_cluster
 from cube.manager.manager import Manager
-from cube.manager.session import Office, looking_on
+from cube.manager.office import Office
+from cube.manager.session import looking_on
 from cube.model.observation import Seen
 
 

@@ -1,0 +1,18 @@
+"""Where a manager works, as a value. A command that prints what is recorded needs no more of this room."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cube.model.node import Cluster
+from cube.scheduler.algorithms import DEFAULT_ALGORITHM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office:
+    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys."""
+
+    cluster: Cluster
+    state: Path | Literal[":memory:"]
+    keys: Path
+    scheduler: str = DEFAULT_ALGORITHM
