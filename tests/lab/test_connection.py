@@ -283,8 +283,10 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := near.recv(65536):
                 far.sendall(data)
-        far.close()
-        near.close()
+        for end in (far, near):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)  # closing alone would not wake who reads
+            end.close()
 
     def _down(self, near: socket.socket, far: socket.socket) -> None:
         while self.limit > 0 and (data := far.recv(min(self.limit, 65536))):
