@@ -128,6 +128,25 @@ def test_included_files_are_read_and_circles_refused(config: Path, tmp_path: Pat
         load_config(config)
 
 
+def test_fabric_s_configuration_decides_what_inventory_and_ssh_config_leave_open(
+    config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / ".fabric.yml").write_text(
+        "user: deploy\nport: 2200\nconnect_kwargs: {key_filename: /keys/fleet}\n"
+    )
+    (plain,) = route(Access(address="plain"), load_config(None, tmp_path))
+    assert (plain.user, plain.port, plain.identities) == ("deploy", 2200, (Path("/keys/fleet"),))
+    (declared,) = route(Access(address="plain", user="ann", port=22), load_config(None, tmp_path))
+    assert (declared.user, declared.port) == ("ann", 22)
+    assert route(Access(address="included"), load_config(config, tmp_path))[0].port == 4444
+
+
+def test_a_broken_fabric_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".fabric.yml").write_text("user: [")
+    with pytest.raises(InputError, match="Fabric"):
+        load_config(None, tmp_path)
+
+
 def keygen(file: Path, *options: str) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-f", str(file), *options], check=True, stdin=subprocess.DEVNULL)
     return file

@@ -35,10 +35,14 @@ _BASTION_REST = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What of the operator's own SSH is used. `identities`: keys to try where nothing else names one."""
+    """What of the operator's own SSH is used. `identities`: keys to try where nothing else names one.
+
+    `home` is where Fabric's configuration lies, if the operator has one.
+    """
 
     known_hosts: tuple[Path, ...] = ()
     ssh_config: Path | None = None
+    home: Path | None = None
     identities: tuple[Path, ...] = ()
 
 
@@ -70,7 +74,7 @@ class Dialer:
 
     def __init__(self, trust: Trust) -> None:
         self._identities = trust.identities
-        self._config = load_config(trust.ssh_config)
+        self._config = load_config(trust.ssh_config, trust.home)
         self._known = known_hosts.load(trust.known_hosts)
         self._watchdog = Watchdog()
         self._lock = threading.Lock()

@@ -1,12 +1,16 @@
-"""Whom to connect to, as whom, through whom: the inventory decides, then ssh_config, then SSH's defaults."""
+"""Whom to connect to, as whom, through whom.
+
+The inventory decides, then ssh_config, then Fabric's configuration, then SSH's own defaults.
+"""
 
 import getpass
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cube.connection.fabric_defaults import Defaults, read_defaults
 from cube.connection.library import paramiko
 from cube.errors import InputError
 from cube.model.node import Access, Hop
@@ -29,12 +33,24 @@ class Target:
     host_key: str | None = None
 
 
-def load_config(file: Path | None) -> Any:
-    """A user's ssh_config, or None where there is none. Raises InputError for one that cannot be used.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the operator has set up for SSH at large. `ssh` None: there is no ssh_config."""
 
-    Commands in it are never executed and names never looked up: a `Match exec` block matches nothing,
-    canonicalisation is passed over.
+    ssh: Any = None
+    fabric: Defaults = field(default_factory=Defaults)
+
+
+def load_config(file: Path | None, home: Path | None = None) -> Config:
+    """An ssh_config, and the Fabric configuration in `home`; either may be missing.
+
+    Commands in ssh_config are never executed and names never looked up: a `Match exec` block matches
+    nothing, canonicalisation is passed over. Raises InputError for one that cannot be used.
     """
+    return Config(ssh=_ssh_config(file), fabric=read_defaults(home))
+
+
+def _ssh_config(file: Path | None) -> Any:
     if file is None or not file.exists():
         return None
     try:
@@ -43,9 +59,9 @@ def load_config(file: Path | None) -> Any:
         raise InputError("cannot use the SSH configuration", where=str(file), why=str(error)) from error
 
 
-def route(access: Access, config: Any) -> tuple[Target, ...]:
+def route(access: Access, config: Config) -> tuple[Target, ...]:
     """The hosts to pass, the jump hosts first, the node last."""
-    said = _look_up(config, access.address)
+    said = _look_up(config.ssh, access.address)
     hops = access.jumps or _jumps(said.get("proxyjump", ""))
     if not hops and said.get("proxycommand"):
         raise InputError(
@@ -53,16 +69,18 @@ def route(access: Access, config: Any) -> tuple[Target, ...]:
             where=access.address,
             cure="write ProxyJump in the SSH configuration",
         )
-    node = _target(access.address, access, said)
-    return (*(_target(hop.address, hop, _look_up(config, hop.address)) for hop in hops), node)
+    node = _target(access.address, access, said, config.fabric)
+    jumps = (_target(hop.address, hop, _look_up(config.ssh, hop.address), config.fabric) for hop in hops)
+    return (*jumps, node)
 
 
-def _target(address: str, declared: Access | Hop, said: Mapping[str, Any]) -> Target:
-    files = [declared.identity_file] if declared.identity_file else said.get("identityfile", [])
+def _target(address: str, declared: Access | Hop, said: Mapping[str, Any], fabric: Defaults) -> Target:
+    named = [declared.identity_file] if declared.identity_file else said.get("identityfile")
+    files = named or fabric.identities
     return Target(
         host=said.get("hostname", address),
-        port=declared.port or int(said.get("port", 22)),
-        user=declared.user or said.get("user") or getpass.getuser(),
+        port=declared.port or int(said.get("port") or fabric.port or 22),
+        user=declared.user or said.get("user") or fabric.user or getpass.getuser(),
         identities=tuple(Path(file).expanduser() for file in files),
         host_key=declared.host_key,
     )

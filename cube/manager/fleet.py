@@ -49,5 +49,6 @@ def trust_in(state_dir: Path) -> Trust:
     return Trust(
         known_hosts=(state_dir / KNOWN_HOSTS, ssh / "known_hosts"),
         ssh_config=ssh / "config",
+        home=Path.home(),
         identities=tuple(ssh / name for name in ("id_ed25519", "id_ecdsa", "id_rsa")),
     )

@@ -59,7 +59,7 @@ def meet(node: Node, *, state_dir: Path) -> Introduction:
             why=f"the node shows {key.fingerprint}",
             cure="If the node was reinstalled on purpose, change the key in the inventory. If not, stop.",
         )
-    target = route(node.access, load_config(trust.ssh_config))[-1]
+    target = route(node.access, load_config(trust.ssh_config, trust.home))[-1]
     known = pins(load(trust.known_hosts), target.host, target.port)
     return Introduction(
         node=node,
