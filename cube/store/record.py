@@ -1,8 +1,6 @@
 """Recording: what a plan intends and what came of it, as changes of tasks, each with its event."""
 
 import itertools
-import sqlite3
-from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -11,6 +9,7 @@ from cube.model.action import Action, Effect, Note, Outcome, Place, Start, Stop,
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import changes, read, rows
 from cube.store.changes import Change
+from cube.store.write import Tables
 
 NO_SLOT = Slot(job="", group="", index=0)
 """Whose events tell of containers that belong to no recorded task."""
@@ -19,8 +18,9 @@ NO_SLOT = Slot(job="", group="", index=0)
 class Recording:
     """The changes of one transaction, which its caller began: gathered one by one, written by `write`."""
 
-    def __init__(self, connection: sqlite3.Connection, *, now: float, actor: str) -> None:
-        self._connection = connection
+    def __init__(self, tables: Tables, *, now: float, actor: str) -> None:
+        self._tables = tables
+        self._connection = connection = tables.connection
         self._now = now
         self._actor = actor
         self._tasks: dict[str, Task] = {}
@@ -62,9 +62,9 @@ class Recording:
         """Every changed task as it is now, and every event, to the tables."""
         specs = {task.spec.digest: task.spec for task in self._tasks.values()}
         bodies = [{"digest": digest, "body": rows.text_of(spec)} for digest, spec in specs.items()]
-        put(self._connection, "specs", bodies, key="digest")
-        put(self._connection, "tasks", [rows.task_row(task) for task in self._tasks.values()], key="id")
-        put(self._connection, "events", [rows.event_row(event) for event in self._events], key="number")
+        self._tables.put("specs", bodies, key="digest")
+        self._tables.put("tasks", [rows.task_row(task) for task in self._tasks.values()], key="id")
+        self._tables.put("events", [rows.event_row(event) for event in self._events], key="number")
 
     def _place(self, action: Place) -> Task:
         pending = read.pending_task(self._connection, action.slot)
@@ -108,17 +108,3 @@ class Recording:
 
     def _tell(self, **what: Any) -> None:
         self._events.append(TaskEvent(number=next(self._numbers), at=self._now, actor=self._actor, **what))
-
-
-def put(
-    connection: sqlite3.Connection,
-    table: str,
-    records: Sequence[Mapping[str, Any]],
-    *,
-    key: str | tuple[str, ...],
-) -> None:
-    """Insert the rows into the table; those whose `key` is there are updated."""
-    # 85 ms that a command which only reads is spared.
-    from sqlite_utils import Database  # noqa: PLC0415
-
-    Database(connection, execute_plugins=False).table(table).upsert_all(map(dict, records), pk=key)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cube.model.codec import from_data, to_data
 from cube.model.job import Job, TaskSpec
-from cube.model.observation import Cause, Observation, Seen, Stats
+from cube.model.observation import Cause, Observation, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
 
 Row = dict[str, Any]
@@ -58,6 +58,12 @@ def text_of(value: Any) -> str:
 
 
 @lru_cache(maxsize=1024)
+def job_of(text: str) -> Job:
+    """The job of that text; every turn of the loop asks for it again."""
+    return from_data(Job, json.loads(text))
+
+
+@lru_cache(maxsize=1024)
 def spec_of(text: str) -> TaskSpec:
     """The spec of that text; the tasks of a group share one."""
     return from_data(TaskSpec, json.loads(text))
@@ -78,8 +84,7 @@ def job_row(version: JobVersion) -> Row:
 
 def job_version(row: sqlite3.Row) -> JobVersion:
     """What a row of `jobs` holds."""
-    job = from_data(Job, json.loads(row["body"]))
-    return JobVersion(job=job, at=row["at"], actor=row["actor"], reason=row["reason"])
+    return JobVersion(job=job_of(row["body"]), at=row["at"], actor=row["actor"], reason=row["reason"])
 
 
 def task_row(task: Task) -> Row:
@@ -142,17 +147,16 @@ def event_of(row: sqlite3.Row) -> TaskEvent:
     )
 
 
-def look_row(observation: Observation, known: Look | None) -> Row:
-    """A row of `looks`: what a node that did not answer had shown before is kept."""
-    seen = isinstance(observation, Seen)
-    stats = observation.stats or (known.stats if known else None)
+def look_row(observation: Observation) -> Row:
+    """A row of `looks`; what the look did not show is None."""
+    unknown = observation if isinstance(observation, Unknown) else None
     return {
         "node": observation.node,
         "at": observation.at,
-        "seen_at": observation.at if seen else known.seen_at if known else None,
-        "stats": text_of(stats) if stats else None,
-        "cause": None if isinstance(observation, Seen) else observation.cause.value,
-        "why": "" if isinstance(observation, Seen) else observation.why,
+        "seen_at": None if unknown else observation.at,
+        "stats": text_of(observation.stats) if observation.stats else None,
+        "cause": unknown.cause.value if unknown else None,
+        "why": unknown.why if unknown else "",
     }
 
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Literal
@@ -13,11 +13,11 @@ from cube.model.action import Effect, Outcome, Plan
 from cube.model.job import Job
 from cube.model.observation import Observation, Stats
 from cube.model.task import Task, TaskEvent
-from cube.store import copy, read, rows
+from cube.store import copy, read, rows, write
 from cube.store.check import problems
 from cube.store.lease import Lease
 from cube.store.place import prepare
-from cube.store.record import Recording, put
+from cube.store.record import Recording
 from cube.store.rows import JobVersion, Look, Sweep
 from cube.store.schema import migrate
 from cube.store.trouble import damaged, explained
@@ -27,8 +27,6 @@ PATIENCE = 5.0
 
 SMALL = 2**20
 """Bytes up to which a whole file is checked when it is opened: that takes a few milliseconds."""
-
-SWEEPS_KEPT = 1000
 
 
 def open_store(
@@ -79,6 +77,7 @@ class Store:
         self.path = path
         self._file = _file_at(path)
         self._connection = connection
+        self._tables = write.Tables(connection)
         self._alone = RLock()
 
     def close(self) -> None:
@@ -113,7 +112,7 @@ class Store:
                 return newest
             job = replace(job, version=read.next_version(connection, job.name))
             version = JobVersion(job=job, at=now, actor=actor, reason=reason)
-            put(connection, "jobs", [rows.job_row(version)], key=("name", "version"))
+            self._tables.put("jobs", [rows.job_row(version)], key=("name", "version"))
             return job
 
     def jobs(self) -> tuple[Job, ...]:
@@ -165,16 +164,16 @@ class Store:
         A Place becomes the Start of its recorded task. A Wait or Note that says nothing new writes nothing.
         Raises InternalError where a step is not in the table of transitions.
         """
-        with self._change() as connection:
-            recording = Recording(connection, now=now, actor=actor)
+        with self._change():
+            recording = Recording(self._tables, now=now, actor=actor)
             effects = [recording.intend(action) for action in plan.actions]
             recording.write()
         return tuple(effect for effect in effects if effect)
 
     def record_outcome(self, effect: Effect, outcome: Outcome, *, now: float, actor: str) -> None:
         """Record what came of an effect that `record_plan` returned."""
-        with self._change() as connection:
-            recording = Recording(connection, now=now, actor=actor)
+        with self._change():
+            recording = Recording(self._tables, now=now, actor=actor)
             recording.conclude(effect, outcome)
             recording.write()
 
@@ -195,9 +194,7 @@ class Store:
     def put_observations(self, observations: Iterable[Observation]) -> None:
         """Remember the last look at each of these nodes; what one that did not answer had shown is kept."""
         with self._change() as connection:
-            known = {look.node: look for look in read.looks(connection)}
-            records = [rows.look_row(seen, known.get(seen.node)) for seen in observations]
-            put(connection, "looks", records, key="node")
+            write.note_looks(connection, [rows.look_row(seen) for seen in observations])
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""
@@ -215,9 +212,7 @@ class Store:
     def put_sweep(self, sweep: Sweep) -> None:
         """Remember that a run over the fleet ended; the newest thousand are kept."""
         with self._change() as connection:
-            number = 1 + read.number(connection, "SELECT max(number) FROM sweeps")
-            put(connection, "sweeps", [{"number": number, **asdict(sweep)}], key="number")
-            connection.execute("DELETE FROM sweeps WHERE number <= ?", [number - SWEEPS_KEPT])
+            write.note_sweep(connection, sweep)
 
     def last_sweep(self) -> Sweep | None:
         """The newest run over the fleet."""
@@ -234,7 +229,7 @@ class Store:
         with self._change() as connection:
             died = read.lease(connection) is not None
             connection.execute("UPDATE identity SET epoch = epoch + ?", [died])
-            put(connection, "lease", [{"id": 1, **asdict(lease)}], key="id")
+            write.note_lease(connection, lease)
             return read.number(connection, "SELECT epoch FROM identity")
 
     def drop_lease(self) -> None:
