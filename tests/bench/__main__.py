@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import contestants as who
@@ -21,8 +21,11 @@ from tests.bench.measure import Collection, Command, run
 from tests.bench.report import as_json, markdown, table
 
 DOCS = Path(__file__).parents[2] / "docs"
-CALM = 2.0
+CALM = 4.0
 """Seconds between two contestants, for the engines to finish what they do behind the last one's back."""
+
+SETTLING = 0.3
+"""Seconds for each new node, for its engine to finish what it does after its start."""
 
 PYTHON_FOR_ANSIBLE = (
     "command -v python3 >/dev/null || (apt-get update -q;"
@@ -50,6 +53,7 @@ def _measure(collection: Collection, runs: int, parts: list[str], folder: Path) 
     """Each part on the fleet that it needs; a fleet is brought up once for all parts that need it."""
     for nodes in sorted({_FLEETS[part] for part in parts}):
         with fleet(f"bench{nodes}", nodes, folder) as lab:
+            time.sleep(nodes * SETTLING)
             kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=_peers(), fleet=lab)
             for part in parts:
                 if _FLEETS[part] == nodes:
@@ -75,15 +79,15 @@ def _lanes(collection: Collection, runs: int, kit: Kit) -> None:
 
 
 def _compete(
-    rivals: "tuple[Contestant, ...] | list[Contestant]",
+    rivals: Sequence[Contestant],
     benchmark: str,
     collection: Collection,
     runs: int,
     kit: Kit,
 ) -> None:
-    """One after another, again and again, so that whatever drifts in the machine meets all of them."""
-    for _ in range(runs):
-        for rival in rivals:
+    """One after another, there and back, so that what drifts meets all, and none always follows the same."""
+    for turn in range(runs):
+        for rival in rivals if turn % 2 == 0 else reversed(rivals):
             kit.fleet.everywhere(EMPTY)
             rival.before()
             time.sleep(CALM)
