@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.connection import Channel
+from cube.model.action import Start, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
 from cube.model.observation import ContainerState
 from cube.model.resources import Resources
 from cube.model.task import Health, Slot, State, Task
-from cube.worker import health
+from cube.worker import effects, health, sdk
 from cube.worker.container import Claim, container_config, container_of
 from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers
 
@@ -273,6 +274,28 @@ def test_lines_are_whole_however_they_were_cut(pieces: list[tuple[str, bytes]]) 
         if not expected[-1]:
             expected.pop()
         assert [line for stream, line in lines(iter(pieces)) if stream == name] == expected
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> None:
+    """P1: whichever library the broken stream's error comes from, there is an outcome, and in time."""
+    absent = response(b'{"message":"No such image: web:1"}', status="404 Not Found")
+    begun = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n13\r\n{"status":"Pulling"\r\n'
+    ours: list[socket.socket] = []
+
+    def open_channel(_seconds: float) -> Channel:
+        near, far = socket.socketpair()
+        far.sendall(begun if ours else absent)
+        if hangs_up:
+            far.shutdown(socket.SHUT_WR)
+        ours.extend((near, far))
+        return cast("Channel", near)
+
+    with sdk.open_client(open_channel, api_version="1.41", timeout=1, stall=1) as client:
+        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM)
+    assert (outcome.verdict, "the pull broke off" in outcome.why) == (Verdict.FAILED, True)
+    for end in ours:
+        end.close()
 
 
 def check(kind: CheckKind = CheckKind.HTTP) -> health.Check:

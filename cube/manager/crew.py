@@ -1,8 +1,11 @@
 """The fleet in production: a pool of threads over the workers."""
 
+import signal
+import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 from cube.manager.seams import Worker
@@ -12,6 +15,10 @@ from cube.model.observation import Observation
 THREADS = 32
 LANES = 2
 """Effects at once on one node: more only queue up in its engine (docs/benchmarks.md)."""
+
+Queue = deque[Effect]
+Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
+"""What came of each effect, an interrupt in between; None: a lane has nothing more to do."""
 
 
 class Crew:
@@ -31,43 +38,78 @@ class Crew:
         """Carry the effects out, each with its outcome as it comes.
 
         An interrupt lets those under way finish and drops the rest; it is raised once all have answered.
+        A second one, or a caller that asks for no more outcomes, leaves also those under way.
         """
         queues = _by_node(effects)
         lanes = [queue for queue in queues.values() for _ in range(min(LANES, len(queue)))]
-        answers: SimpleQueue[tuple[Effect, Outcome] | None] = SimpleQueue()
-        interrupt: KeyboardInterrupt | None = None
-        with ThreadPoolExecutor(max_workers=min(THREADS, max(len(lanes), 1))) as pool:
-            working = len([pool.submit(self._work_off, lane, answers) for lane in lanes])
-            while working:
-                try:
-                    answer = answers.get()
-                except KeyboardInterrupt as stop:
-                    interrupt = stop
-                    for queue in queues.values():
-                        queue.clear()
-                    continue
-                if answer is None:
-                    working -= 1
-                else:
-                    yield answer
-        if interrupt is not None:
-            raise interrupt
-
-    def _work_off(
-        self, queue: "deque[Effect]", answers: "SimpleQueue[tuple[Effect, Outcome] | None]"
-    ) -> None:
+        answers: Answers = SimpleQueue()
+        pool = ThreadPoolExecutor(max_workers=min(THREADS, max(len(lanes), 1)))
         try:
-            while True:
-                effect = queue.popleft()
+            working = [pool.submit(self._work_off, lane, answers) for lane in lanes]
+            with _interrupt_put_into(answers):
+                yield from _answered(answers, len(working), queues.values())
+            for lane in working:
+                lane.result()  # what a worker should never raise is not lost in its thread
+        finally:
+            _drop(queues.values())
+            pool.shutdown(wait=False)
+
+    def _work_off(self, queue: Queue, answers: Answers) -> None:
+        try:
+            while effect := _next(queue):
                 answers.put((effect, self._workers[effect.node].perform(effect)))
-        except IndexError:
-            return
         finally:
             answers.put(None)
 
 
-def _by_node(effects: Iterable[Effect]) -> "dict[str, deque[Effect]]":
-    queues: dict[str, deque[Effect]] = {}
+def _answered(answers: Answers, working: int, queues: Collection[Queue]) -> Iterator[tuple[Effect, Outcome]]:
+    """The answers of so many lanes, until each has said that it is done."""
+    interrupt: KeyboardInterrupt | None = None
+    while working:
+        match answers.get():
+            case None:
+                working -= 1
+            case KeyboardInterrupt() as interrupt:
+                _drop(queues)
+            case answer:
+                yield answer
+    if interrupt is not None:
+        raise interrupt
+
+
+@contextmanager
+def _interrupt_put_into(answers: Answers) -> Iterator[None]:
+    """The first Ctrl-C stands in line with the answers: raised, it could fall between one and its record."""
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def put(_signal: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        answers.put(KeyboardInterrupt())
+
+    signal.signal(signal.SIGINT, put)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _next(queue: Queue) -> Effect | None:
+    try:
+        return queue.popleft()  # two lanes share it: it may have become empty since it was looked at
+    except IndexError:
+        return None
+
+
+def _drop(queues: Iterable[Queue]) -> None:
+    for queue in queues:
+        queue.clear()
+
+
+def _by_node(effects: Iterable[Effect]) -> dict[str, Queue]:
+    queues: dict[str, Queue] = {}
     for effect in effects:
         queues.setdefault(effect.node, deque()).append(effect)
     return queues

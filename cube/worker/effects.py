@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import requests
+import urllib3.exceptions
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound, StreamParseError
 
 from cube.errors import CubeError
 from cube.model.action import Effect, Outcome, Start, Stop, Verdict
@@ -21,6 +22,9 @@ from cube.worker.container import Claim, container_config
 Json = Mapping[str, Any]
 
 LAST_LINES = 10
+
+# What is read from a stream, as a pull is, breaks with urllib3's own errors, which requests does not wrap.
+BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError, OSError, EOFError)
 
 
 def perform(client: APIClient, effect: Effect, claim: Claim) -> Outcome:
@@ -36,7 +40,7 @@ def perform(client: APIClient, effect: Effect, claim: Claim) -> Outcome:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
     except APIError as error:
         return Outcome(verdict=Verdict.FAILED, why=f"the engine refused: {_explanation(error)}")
-    except (requests.RequestException, DockerException, OSError, EOFError) as error:
+    except (*BROKEN, DockerException) as error:
         return Outcome(
             verdict=Verdict.UNKNOWN,
             why=f"the answer was lost: {error}",
@@ -109,8 +113,8 @@ def _pull(client: APIClient, effect: Start) -> None:
                 raise _missing_image(image, node, progress["error"])
     except APIError as error:
         raise _missing_image(image, node, _explanation(error)) from error
-    except (requests.RequestException, OSError) as error:
-        raise _missing_image(image, node, f"the pull stalled: {error}") from error
+    except BROKEN as error:
+        raise _missing_image(image, node, f"the pull broke off: {error}") from error
 
 
 def _missing_image(image: str, node: str, why: str) -> _EffectRefusedError:

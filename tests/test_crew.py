@@ -1,0 +1,102 @@
+"""The crew: every effect answered, nodes apart, and nothing more begun once nobody asks for it."""
+
+import signal
+import threading
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from cube.manager.crew import LANES, Crew
+from cube.model.action import Effect, Outcome, Start, Verdict
+from cube.model.observation import Observation
+from tests.build import task, unknown
+
+Act = Callable[[Effect], Outcome]
+
+
+class Hand:
+    """A worker that does what the test says, and remembers what it was asked for."""
+
+    def __init__(self, act: Act) -> None:
+        self.act = act
+        self.asked: list[Effect] = []
+
+    def observe(self, now: float) -> Observation:
+        return unknown(f"node at {now}")
+
+    def perform(self, effect: Effect) -> Outcome:
+        self.asked.append(effect)
+        return self.act(effect)
+
+
+def done(_effect: Effect) -> Outcome:
+    return Outcome(verdict=Verdict.OK)
+
+
+def slowly(effect: Effect) -> Outcome:
+    threading.Event().wait(0.05)
+    return done(effect)
+
+
+def starts(node: str, count: int) -> list[Effect]:
+    return [Start(task=task(index, node=node), reason="") for index in range(count)]
+
+
+def crew_of(hands: Mapping[str, Hand]) -> Crew:
+    return Crew(hands)
+
+
+def test_every_effect_is_answered_once() -> None:
+    hands = {name: Hand(done) for name in ("node1", "node2")}
+    effects = [*starts("node1", 7), *starts("node2", 5)]
+    answered = [effect for effect, _ in crew_of(hands).perform(effects)]
+    assert sorted(answered, key=id) == sorted(effects, key=id)
+
+
+def test_a_node_that_hangs_delays_no_other() -> None:
+    """P2."""
+    over = threading.Event()
+
+    def wait(effect: Effect) -> Outcome:
+        over.wait(30)
+        return done(effect)
+
+    hands = {"node1": Hand(wait), "node2": Hand(done)}
+    answers = crew_of(hands).perform([*starts("node1", 4), *starts("node2", 5)])
+    first = [next(answers)[0].node for _ in range(5)]
+    over.set()
+    assert first == ["node2"] * 5
+    assert [effect.node for effect, _ in answers] == ["node1"] * 4
+
+
+def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
+    """P9: what was begun is answered, so it can be recorded."""
+    hand = Hand(slowly)
+    answered = []
+    threading.Timer(0.12, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes from within the loop
+        for effect, _ in crew_of({"node1": hand}).perform(starts("node1", 200)):
+            answered.append(effect)
+    assert 0 < len(answered) < 200
+    assert len(answered) == len(hand.asked)
+
+
+def test_a_caller_that_fails_begins_nothing_more() -> None:
+    """P11: an outcome that cannot be recorded, on a full disk say, is the last one."""
+    hand = Hand(slowly)
+
+    def record() -> None:
+        for _ in crew_of({"node1": hand}).perform(starts("node1", 200)):
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        record()
+    assert len(hand.asked) <= 2 * LANES
+
+
+def test_a_bug_in_a_worker_is_not_lost_in_its_thread() -> None:
+    def fail(_effect: Effect) -> Outcome:
+        raise IndexError("a bug")
+
+    with pytest.raises(IndexError, match="a bug"):
+        list(crew_of({"node1": Hand(fail)}).perform(starts("node1", 1)))
