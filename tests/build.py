@@ -110,7 +110,7 @@ def seen(name: str, *containers: Container, **capacity: int) -> Seen:
 
 
 def unknown(name: str) -> Unknown:
-    return Unknown(node=name, at=NOW, cause=Cause.TIMEOUT, why="timed out", cure="")
+    return Unknown(node=name, at=NOW, cause=Cause.TIMEOUT, why="port 22", cure="")
 
 
 def world(

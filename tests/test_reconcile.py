@@ -120,7 +120,7 @@ class TestATaskOnAnUnknownNode:
 
     def test_is_named_in_a_warning_p12(self) -> None:
         given = world(jobs=[job()], tasks=[task()], observed=[unknown("node1")])
-        assert plan(given).warnings == ("node1: unknown: timed out; its 1 tasks are left as they are",)
+        assert plan(given).warnings == ("node1: unknown: timed out, port 22; its 1 tasks are left as they are",)
 
     def test_still_holds_its_room_and_its_slot_p13(self) -> None:
         given = world(jobs=[job(count=1)], tasks=[task()], observed=[unknown("node1"), seen("node2")])

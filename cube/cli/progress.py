@@ -76,7 +76,8 @@ def print_report(report: Report, seconds: float) -> None:
         render.line(f"  failed {task.slot} on {task.node}: {task.reason}", "red")
     render.warn(report.plan.warnings)
     mine = [task for task in report.tasks if report.job in (None, task.slot.job)]
-    running = sum(task.state is State.RUNNING for task in mine)
+    silent = {found.node for found in report.unknown}
+    running = sum(task.state is State.RUNNING and task.node not in silent for task in mine)
     subject = f"job {report.job}" if report.job else "fleet"
     render.line(f"{subject}: {report.summary}; {running} running ({seconds:.1f} s)")
 

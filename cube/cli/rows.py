@@ -1,7 +1,7 @@
 """Model values as rows of a table; what JSON shows beyond the columns is the value itself."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,28 +48,35 @@ def notes_of_a_look(place: Office) -> Mapping[str, Note]:
     return {action.task.id: action for action in plan.actions if isinstance(action, Note)}
 
 
-def of_job(job: Job, tasks: Iterable[Task]) -> Row:
-    """A job with how many of its tasks run, and where."""
+def of_job(job: Job, tasks: Iterable[Task], silent: Collection[str]) -> Row:
+    """A job with how many of its tasks run, and where; on `silent` nodes nobody knows."""
     mine = [task for task in tasks if task.slot.job == job.name]
-    running = [task for task in mine if task.state is State.RUNNING]
+    unknown = [task for task in mine if task.node in silent and not task.state.is_terminal]
+    running = [task for task in mine if task.state is State.RUNNING and task not in unknown]
     ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine)
     wanted = 0 if job.stopped else sum(group.count for group in job.groups)
+    rest = ((ended, "completed"), (len(unknown), "unknown"))
     return {
         "job": job.name,
         "type": job.type,
         "version": job.version,
         "state": _job_state(job, {task.state for task in mine}),
-        "running": f"{len(running)}/{wanted}" + (f", {ended} completed" if ended else ""),
+        "running": ", ".join(
+            [f"{len(running)}/{wanted}", *(f"{count} {what}" for count, what in rest if count)]
+        ),
         "nodes": " ".join(sorted({str(task.node) for task in running})) or None,
         "groups": to_data(job.groups),
     }
 
 
-def of_task(task: Task) -> Row:
-    """A task, with the time since its state last changed."""
+def of_task(task: Task, silent: Collection[str]) -> Row:
+    """A task, with the time since its state last changed; on a `silent` node its state is not known."""
+    is_unknown = task.node in silent and not task.state.is_terminal
     return {
         **to_data(task),
         "task": str(task.slot),
+        "state": "unknown" if is_unknown else task.state,
+        "recorded": task.state,
         "health": _health(task.health),
         "ports": _words(f"{name}={port}" for name, port in task.ports.items()),
         "age": render.age(task.changed_at),

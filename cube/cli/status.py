@@ -28,19 +28,21 @@ def status(
     notes = rows.notes_of_a_look(place) if live else {}
     store = open_store(place.state)
     jobs, tasks = store.jobs(), rows.as_seen(store.current_tasks(), notes)
-    looked, swept = store.last_look(), store.last_sweep()
+    looks, swept = store.looks(), store.last_sweep()
     store.close()
     if job is not None and job not in [found.name for found in jobs]:
         raise InputError(f"there is no job {job!r}", where=place.cluster.name)
+    silent = {look.node for look in looks if look.cause is not None}
     if job is None:
-        render.table([rows.of_job(found, tasks) for found in jobs], rows.JOB, output)
+        render.table([rows.of_job(found, tasks, silent) for found in jobs], rows.JOB, output)
     else:
         chosen = [task for task in tasks if task.slot.job == job and rows.is_of_interest(task)]
-        render.table([rows.of_task(task) for task in chosen], rows.TASK, output)
+        render.table([rows.of_task(task, silent) for task in chosen], rows.TASK, output)
     if output is options.Output.TABLE:
         sweep = f"; last sweep {render.age(swept.finished)} ago: {swept.result}" if swept else ""
-        ago = f"looked {render.age(looked)} ago" if looked else "never looked"
-        render.line(f"cluster {place.cluster.name}: {ago}{sweep}", "bright_black")
+        ago = f"looked {render.age(max(look.at for look in looks))} ago" if looks else "never looked"
+        unanswered = f"; no answer from {', '.join(sorted(silent))}" if silent else ""
+        render.line(f"cluster {place.cluster.name}: {ago}{unanswered}{sweep}", "bright_black")
 
 
 def ps(

@@ -72,7 +72,7 @@ def dial(name: str, address: tuple[str, int], *, deadline: float) -> socket.sock
     failure = ConnectionFailed(Cause.TIMEOUT, where=name, why=f"{host}:{port}")
     for place, (family, target) in enumerate(candidates):
         last = place == len(candidates) - 1
-        patience = remaining(deadline) if last else min(PER_ADDRESS, remaining(deadline) / 2)
+        patience = min(PER_ADDRESS, remaining(deadline) if last else remaining(deadline) / 2)
         try:
             return _open(family, target, patience)
         except OSError as error:

@@ -110,7 +110,7 @@ def warnings(world: World) -> Iterator[str]:
     for name, found in world.observed.items():
         if isinstance(found, Unknown):
             left = f"; its {held[name]} tasks are left as they are" if held[name] else ""
-            yield f"{name}: unknown: {found.why}{left}"
+            yield f"{name}: unknown: {found.cause}, {found.why}{left}"
         elif _has_strangers(found, world):
             yield f"{name}: has containers of this cluster that another store made; they are not touched"
     for name in sorted(set(held) - set(world.observed)):

@@ -269,6 +269,8 @@ class TestANodeThatIsGone:
         assert "its 1 tasks are left as they are" in done.stderr
         rows = {row["node"]: row["state"] for row in desk.data("nodes", code=3)}
         assert rows == {"node1": "ready", "node2": "ready", "node3": "unknown"}
+        assert desk.data("status")[0]["running"] == "2/3, 1 unknown"
+        assert {row["state"] for row in desk.data("status", "sleeper")} == {"Running", "unknown"}
 
     def test_does_not_keep_the_others_from_being_deployed_to_p2(self, desk: Desk) -> None:
         faults.kill(desk.engine, desk.nodes[2])
