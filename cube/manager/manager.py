@@ -124,7 +124,8 @@ class Manager:
             wave = self._act(todo, run)
             done += wave
             self._pause_after(wave, done)
-            observed = _spent(observed) | dict(self.look({step.effect.node for step in wave}))
+            touched = {step.effect.node for step in wave}
+            observed = _spent(observed) | dict(self.look(name for name in observed if name in touched))
         return Report(
             job=job,
             plan=plan,

@@ -269,4 +269,6 @@ def ours(history: History) -> Iterator[tuple[Machine, Container]]:
 def must(history: History, law: bool, text: str) -> None:  # noqa: FBT001 - it is the law's truth, not a switch
     """Raises BrokenLawError, with the command that replays it."""
     if not law:
-        raise BrokenLawError(f"seed {history.seed}: {text}\n  replay: make sim SEEDS=1 SEED={history.seed}")
+        raise BrokenLawError(
+            f"seed {history.seed}: {text}\n  replay: python -m cube.simulator 1 {history.seed}"
+        )
