@@ -120,7 +120,9 @@ class TestATaskOnAnUnknownNode:
 
     def test_is_named_in_a_warning_p12(self) -> None:
         given = world(jobs=[job()], tasks=[task()], observed=[unknown("node1")])
-        assert plan(given).warnings == ("node1: unknown: timed out, port 22; its 1 tasks are left as they are",)
+        assert plan(given).warnings == (
+            "node1: unknown: timed out, port 22; its 1 tasks are left as they are",
+        )
 
     def test_still_holds_its_room_and_its_slot_p13(self) -> None:
         given = world(jobs=[job(count=1)], tasks=[task()], observed=[unknown("node1"), seen("node2")])
@@ -253,6 +255,15 @@ class TestAFailedTask:
         failed = task(state=State.FAILED, restarts=2)
         given = plan(world(jobs=[job(restart=self.policy)], tasks=[failed], observed=[seen("node1")]))
         assert given == Plan()
+
+    def test_that_had_run_for_a_whole_window_gets_its_attempts_back(self) -> None:
+        policy = RestartPolicy(attempts=2, window=100.0)
+        long, short = (task(restarts=2, changed_at=NOW - ran) for ran in (100, 99))
+        for ran, left in ((long, 0), (short, 2)):
+            given = world(jobs=[job(restart=policy)], tasks=[ran], observed=[seen("node1")])
+            (note,) = plan(given).actions
+            assert isinstance(note, Note)
+            assert (note.target, note.restarts) == (State.FAILED, left)
 
 
 class TestAnUpdate:

@@ -246,6 +246,14 @@ class TestNotes:
         plan(store, Note(task=task, target=State.RUNNING, reason=task.reason))
         assert (store.tasks(), store.events()) == before
 
+    def test_a_failure_may_give_the_attempts_back(self, store: Store) -> None:
+        task = running(store)
+        for reason, left, count in (("failed", None, 1), ("failed after a long run", 0, 0)):
+            (effect,) = plan(store, Start(task=task, reason="again"))
+            store.record_outcome(effect, OK, now=11.0, actor="ann")
+            plan(store, Note(task=only(store), target=State.FAILED, reason=reason, restarts=left))
+            assert only(store).restarts == count
+
     def test_a_failed_check_is_counted_without_an_event(self, store: Store) -> None:
         task = running(store)
         before = store.events()

@@ -71,7 +71,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Record what was seen: the task's new state and health. Touches no node."""
+    """Record what was seen: the task's new state and health. Touches no node.
+
+    `restarts` is how many still count against the policy; None: as many as before.
+    """
 
     task: Task
     target: State
@@ -80,6 +83,7 @@ class Note:
     exit_code: int | None = None
     health: Health | None = None
     check_failures: int = 0
+    restarts: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

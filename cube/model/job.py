@@ -114,9 +114,9 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
-    """At most `attempts` restarts within `window` seconds, each after `delay` seconds.
+    """At most `attempts` restarts, each after `delay` seconds; then the task stays Failed.
 
-    Then the task stays Failed.
+    One that has run for `window` seconds without a failure gets all of its attempts back.
     """
 
     attempts: int = 2

@@ -29,17 +29,18 @@ def recover(task: Task, world: World, want: Want) -> Start | Note:
     """A task that should run and is not known to: believe its container, or start it."""
     container = world.container(task)
     if container is None and task.state is State.RUNNING:
-        return Note(task=task, target=State.FAILED, reason="its container is gone")
+        restarts = _restarts_that_count(task, world, want)
+        return Note(task=task, target=State.FAILED, reason="its container is gone", restarts=restarts)
     if container is None:
         return Start(task=task, reason="no container was found where it was to start")
     if container.state is ContainerState.CREATED:
         return Start(task=task, reason="its container was created and not started")
     if container.state.is_alive:
         return Note(task=task, target=State.RUNNING, reason="seen running", container=container.id)
-    return _ended(task, container, want)
+    return _ended(task, world, container, want)
 
 
-def _ended(task: Task, container: Container, want: Want) -> Note:
+def _ended(task: Task, world: World, container: Container, want: Want) -> Note:
     succeeded = want.job.type is JobType.BATCH and container.exit_code == 0
     return Note(
         task=task,
@@ -47,7 +48,14 @@ def _ended(task: Task, container: Container, want: Want) -> Note:
         reason=_how_it_ended(container),
         container=container.id,
         exit_code=container.exit_code,
+        restarts=_restarts_that_count(task, world, want),
     )
+
+
+def _restarts_that_count(task: Task, world: World, want: Want) -> int:
+    """Those so far; 0 for a task that has run for a whole window, which gets its attempts back."""
+    has_run_well = task.state is State.RUNNING and world.now - task.changed_at >= want.group.restart.window
+    return 0 if has_run_well else task.restarts
 
 
 def _how_it_ended(container: Container) -> str:

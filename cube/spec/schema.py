@@ -102,10 +102,10 @@ class RestartSchema(Written):
     """When a task that failed is tried again."""
 
     attempts: Annotated[int, _scalar(grammar.whole(0, 1000))] = _key(
-        "2", "How many restarts within the window."
+        "2", "How many restarts; after the last one the task stays failed."
     )
     window: Annotated[float, _scalar(grammar.duration("1s", "7d"))] = _key(
-        "30m", "The time in which restarts are counted."
+        "30m", "A task that has run this long gets all of its attempts back."
     )
     delay: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
         "5s", "How long to wait before a restart."

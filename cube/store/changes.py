@@ -95,6 +95,7 @@ def note(action: Note, task: Task, *, now: float) -> Change | None:
         exit_code=task.exit_code if action.exit_code is None else action.exit_code,
         health=action.health or (_first_health(task) if begins else task.health),
         check_failures=action.check_failures,
+        restarts=task.restarts if action.restarts is None else action.restarts,
     )
     if after == task:
         return None
