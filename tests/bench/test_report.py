@@ -1,0 +1,45 @@
+"""What the benchmark's tables say of figures. No test measures anything."""
+
+import json
+
+from tests.bench.facts import Facts
+from tests.bench.measure import Collection, Figure, Sample
+from tests.bench.report import as_json, table
+
+FACTS = Facts(day="2026-11-21", machine="a machine", versions={"cube": "1"})
+
+
+def figure(contestant: str, *runs: float, benchmark: str = "deploy") -> Figure:
+    ones = [1.0] * len(runs)
+    return Figure(benchmark=benchmark, contestant=contestant, runs=runs, cpu=ones, load=ones)
+
+
+def test_a_row_has_the_median_the_extremes_and_the_ratio_to_cube() -> None:
+    text = table([figure("cube", 2, 9, 4), figure("pyinfra", 6)])
+    assert "| cube | 4.00 s | 2.00 s | 9.00 s | 1.00 s | 1.00 |" in text
+    assert "| pyinfra | 6.00 s | 6.00 s | 6.00 s | 1.00 s | 1.50 |" in text
+
+
+def test_an_aim_that_is_missed_is_said_to_be_missed() -> None:
+    assert "cube at most 0.60 s | 0.70 | **missed** |" in table([figure("cube", 0.7, benchmark="again")])
+    assert "cube at most 0.60 s | 0.60 | met |" in table([figure("cube", 0.6, benchmark="again")])
+
+
+def test_an_aim_beside_another_is_a_ratio_of_medians() -> None:
+    text = table([figure("cube", 5), figure("docker run by each node", 4)])
+    assert "at most 1.00 times docker run by each node | 1.25 | **missed** |" in text
+
+
+def test_an_aim_whose_contestants_were_not_measured_is_left_out() -> None:
+    assert "at most" not in table([figure("cube", 5)])
+
+
+def test_every_single_run_is_kept() -> None:
+    collection = Collection()
+    for wall in (1.0, 2.0):
+        collection.add("deploy", "cube", Sample(started=0, wall=wall, cpu=0.5, load=0, output=""))
+    kept = json.loads(as_json(collection.figures(), FACTS))
+    assert kept["machine"] == "a machine"
+    assert [(each["name"], each["unit"], each["runs"]) for each in kept["results"]] == [
+        ("deploy: cube", "s", [1.0, 2.0])
+    ]
