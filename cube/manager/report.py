@@ -41,6 +41,18 @@ class Report:
         return tuple(found for found in self.observed.values() if isinstance(found, Unknown))
 
     @property
+    def out_of_sight(self) -> tuple[Task, ...]:
+        """Tasks that may run on nodes which are no longer in the inventory."""
+        return tuple(
+            task
+            for task in self.tasks
+            if self.job in (None, task.slot.job)
+            and task.node is not None
+            and task.node not in self.observed
+            and not task.state.is_terminal
+        )
+
+    @property
     def waiting(self) -> tuple[Wait, ...]:
         """Slots that fit nowhere."""
         waits = (action for action in self.plan.actions if isinstance(action, Wait))
@@ -74,12 +86,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 settled; 1 something failed, fits nowhere or took too long; 3 a node is unknown."""
+        """0 settled; 1 something failed, fits nowhere or took too long; 3 a node or a task is unknown."""
         if self.failed or self.waiting or self.undone or self.held:
             return 3 if self._is_only_unknown else 1
         if self.is_late:
             return 1
-        return 3 if self.unknown else 0
+        return 3 if self.unknown or self.out_of_sight else 0
 
     @property
     def summary(self) -> str:
@@ -90,6 +102,7 @@ class Report:
             (len(self.undone), "not done"),
             (len(self.held), "groups held at an older version"),
             (len(self.unknown), "nodes unknown"),
+            (len(self.out_of_sight), "on nodes that are not in the inventory"),
         )
         words = [f"{self.changed} changes", *(f"{count} {what}" for count, what in troubles if count)]
         return ", ".join([*words, "out of time"] if self.is_late else words)

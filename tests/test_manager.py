@@ -1,0 +1,53 @@
+"""The manager: what it claims when it has settled, against the simulated fleet."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from random import Random  # noqa: TID251 - the simulator draws from one seed
+
+import pytest
+
+from cube.manager.manager import Manager, Run
+from cube.model.node import Cluster
+from cube.model.task import State
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.simulator.clock import VirtualClock
+from cube.simulator.faults import SimulatedFleet
+from cube.simulator.machine import Machine
+from cube.store.store import Store, open_store
+from tests.build import job, node
+
+NAMES = ("node1", "node2")
+RUN = Run(until=float("inf"), actor="ann")
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    made = open_store(":memory:")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def manager(store: Store) -> Manager:
+    machines = {name: Machine(name=name, cluster="sim", owner=store.owner) for name in NAMES}
+    clock = VirtualClock()
+    fleet = SimulatedFleet(machines=machines, clock=clock, random=Random(1))
+    cluster = Cluster(name="sim", nodes=tuple(node(name) for name in NAMES))
+    return Manager(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
+
+
+def test_a_deploy_that_settled_claims_success_and_a_second_one_changes_nothing(manager: Manager) -> None:
+    """P10, P12."""
+    assert manager.deploy(job(count=2), RUN).exit_code == 0
+    assert manager.deploy(job(count=2), RUN).done == ()
+
+
+def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Manager, store: Store) -> None:
+    """P3, P12: its task may run on."""
+    manager.deploy(job(count=2), RUN)
+    manager.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[:1])
+    report = manager.remove("web", RUN)
+    assert report.exit_code == 3
+    assert report.summary == "1 changes, 1 on nodes that are not in the inventory"
+    assert [(task.node, task.state) for task in report.out_of_sight] == [("node2", State.RUNNING)]
+    assert store.job("web") is not None
