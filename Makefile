@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit lint format bench
+.PHONY: help setup demo test test-unit lint format sim docs bench
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,14 @@ lint: ## style, types, floors, spelling
 format: ## put the code into its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+SEEDS ?= 1000
+SEED ?= 0
+sim: ## play SEEDS histories of the simulated fleet, the first one from SEED
+	$(BIN)/python -m cube.simulator $(SEEDS) $(SEED)
+
+docs: ## build the documentation into site/
+	$(BIN)/python -m mkdocs build --strict
 
 bench: setup ## measure Cube beside others on the lab, and write docs/benchmarks.md
 	@scripts/bench

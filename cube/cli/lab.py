@@ -68,7 +68,7 @@ def status(
     output: Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="How to print.")] = "text",
     engine: Engine = _LOCAL_ENGINE,
 ) -> None:
-    """Show the lab's nodes, and whether each one answers."""
+    """Show the lab's nodes, and whether each one answers. Example: cube lab status -o json"""
     import json
     from concurrent.futures import ThreadPoolExecutor
 
@@ -107,7 +107,7 @@ def status(
 
 @app.command()
 def down(name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Remove the lab: nodes, disks, network, keys and inventory."""
+    """Remove the lab: nodes, disks, network, keys and inventory. Example: cube lab down"""
     from cube.lab import lab
     from cube.lab.engine import engine as engine_at
 
@@ -118,37 +118,37 @@ def down(name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
 
 @app.command()
 def kill(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Cut a node's power; `start` switches it on again."""
+    """Cut a node's power; `start` switches it on again. Example: cube lab kill node2"""
     _inflict("kill", node, name, engine)
 
 
 @app.command()
 def start(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Switch a node on, and wait until it is ready."""
+    """Switch a node on, and wait until it is ready. Example: cube lab start node2"""
     _inflict("start", node, name, engine)
 
 
 @app.command()
 def pause(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Freeze a node: its connections stay open, and nobody answers."""
+    """Freeze a node: its connections stay open, and nobody answers. Example: cube lab pause node2"""
     _inflict("pause", node, name, engine)
 
 
 @app.command()
 def unpause(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Let a frozen node run on."""
+    """Let a frozen node run on. Example: cube lab unpause node2"""
     _inflict("unpause", node, name, engine)
 
 
 @app.command()
 def partition(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Cut a node off the network, silently: what it runs goes on."""
+    """Cut a node off the network, silently: what it runs goes on. Example: cube lab partition node2"""
     _inflict("partition", node, name, engine)
 
 
 @app.command()
 def heal(node: NodeName, name: Name = "lab", engine: Engine = _LOCAL_ENGINE) -> None:
-    """Undo every fault of a node, and wait until it is ready."""
+    """Undo every fault of a node, and wait until it is ready. Example: cube lab heal node2"""
     _inflict("heal", node, name, engine)
 
 

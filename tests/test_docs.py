@@ -1,0 +1,83 @@
+"""The documentation says what is so: commands, options, states, keys, and a site that builds."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cube.model.task import TRANSITIONS, State
+from cube.reconciler.buckets import Bucket
+from cube.scheduler.algorithms import ALGORITHMS
+from tests import cli_reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(ROOT.glob("docs/*.md"))
+TEXTS = {path.name: path.read_text() for path in (*PAGES, ROOT / "README.md")}
+
+
+def test_the_reference_of_commands_is_current() -> None:
+    """Else run: python -m tests.cli_reference"""
+    assert cli_reference.PAGE.read_text() == cli_reference.page()
+
+
+@pytest.mark.parametrize(("name", "command"), list(cli_reference.commands()))
+def test_every_command_has_an_example_and_every_option_a_word(name: str, command: object) -> None:
+    described = command.help or ""  # type: ignore[attr-defined] # typer's own click has no public types
+    assert "Example: " in described or "cube " in described, f"{name} shows no example"
+    for parameter in command.params:  # type: ignore[attr-defined]
+        assert parameter.help, f"{name} {parameter.name} is not explained"
+
+
+@pytest.mark.parametrize("page", sorted(TEXTS))
+def test_every_command_that_a_page_names_exists(page: str) -> None:
+    known = {tuple(name.split()[1:]) for name, _ in cli_reference.commands()}
+    first, pairs = {words[0] for words in known}, {words[0] for words in known if len(words) == 2}
+    for word, second in re.findall(r"^\$ cube ([a-z]+)(?: ([a-z]+))?", TEXTS[page], re.MULTILINE):
+        assert word in first, f"{page}: cube {word}"
+        assert word not in pairs or (word, second) in known, f"{page}: cube {word} {second}"
+
+
+@pytest.mark.parametrize("page", sorted(TEXTS))
+def test_every_file_that_a_page_links_to_exists(page: str) -> None:
+    folder = ROOT if page == "README.md" else ROOT / "docs"
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", TEXTS[page]):
+        assert (folder / link).exists(), f"{page} links to {link}"
+
+
+def test_the_table_of_states_is_the_one_that_the_store_holds_to() -> None:
+    rows = dict(re.findall(r"^\| (\(new\)|[A-Z]\w+) \| (.+?) \|$", TEXTS["tasks.md"], re.MULTILINE))
+    for source, targets in TRANSITIONS.items():
+        written = set(rows[source or "(new)"].replace("nothing", "").split(", ")) - {""}
+        assert written == {target for target in targets if target != source}, source
+
+
+@pytest.mark.parametrize("word", [*Bucket, *State, *ALGORITHMS])
+def test_every_bucket_state_and_algorithm_is_explained(word: str) -> None:
+    assert any(re.search(rf"\b{word}\b", TEXTS[page]) for page in ("tasks.md", "scheduling.md"))
+
+
+def test_every_exit_code_is_explained() -> None:
+    for code in ("0", "1", "2", "3", "4", "130"):
+        assert f"| {code} | " in TEXTS["errors.md"]
+
+
+def test_every_key_of_cube_s_in_an_inventory_is_explained() -> None:
+    source = (ROOT / "cube" / "inventory" / "cluster.py").read_text()
+    for key in set(re.findall(r'"(cube_[a-z_]+)"', source)):
+        assert key in TEXTS["inventory.md"], key
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env={"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true", "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").exists()
