@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from cube.errors import InternalError
 from cube.model.action import Action, Effect, Note, Outcome, Place, Start, Stop, Wait
+from cube.model.job import TaskSpec
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import changes, read, rows
 from cube.store.changes import Change
@@ -24,6 +25,7 @@ class Recording:
         self._now = now
         self._actor = actor
         self._tasks: dict[str, Task] = {}
+        self._specs: list[TaskSpec] = []
         self._events: list[TaskEvent] = []
         self._orders = itertools.count(1 + read.number(connection, 'SELECT max("order") FROM tasks'))
         self._numbers = itertools.count(1 + read.number(connection, "SELECT max(number) FROM events"))
@@ -60,9 +62,10 @@ class Recording:
 
     def write(self) -> None:
         """Every changed task as it is now, and every event, to the tables."""
-        specs = {task.spec.digest: task.spec for task in self._tasks.values()}
-        bodies = [{"digest": digest, "body": rows.text_of(spec)} for digest, spec in specs.items()]
-        self._tables.put("specs", bodies, key="digest")
+        bodies = {spec.digest: rows.text_of(spec) for spec in self._specs}
+        self._tables.put(
+            "specs", [{"digest": digest, "body": body} for digest, body in bodies.items()], key="digest"
+        )
         self._tables.put("tasks", [rows.task_row(task) for task in self._tasks.values()], key="id")
         self._tables.put("events", [rows.event_row(event) for event in self._events], key="number")
 
@@ -98,6 +101,8 @@ class Recording:
         if change is None:
             return
         self._tasks[change.after.id] = change.after
+        if change.before is None or change.before.spec != change.after.spec:
+            self._specs.append(change.after.spec)
         if change.told:
             self._tell(**change.event)
 
