@@ -35,6 +35,7 @@ AIMS = (
     Aim(benchmark="deploy", contestant="cube", at_most=1 / 1.5, of="pyinfra"),
     Aim(benchmark="again", contestant="cube", at_most=0.6),
     Aim(benchmark="read", contestant="cube nodes, the first time", at_most=3.0),
+    Aim(benchmark="read", contestant="cube nodes, later", at_most=3.0),
     Aim(benchmark="read", contestant="cube, connections live", at_most=0.8),
     Aim(benchmark="commands", contestant="cube --help", at_most=0.15),
     Aim(benchmark="commands", contestant="cube status", at_most=0.3),
