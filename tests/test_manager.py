@@ -7,6 +7,7 @@ from random import Random  # noqa: TID251 - the simulator draws from one seed
 import pytest
 
 from cube.manager.manager import Manager, Run
+from cube.model.job import RestartPolicy, TaskSpec
 from cube.model.node import Cluster
 from cube.model.task import State
 from cube.scheduler.algorithms import ALGORITHMS
@@ -14,10 +15,14 @@ from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import SimulatedFleet
 from cube.simulator.machine import Machine
 from cube.store.store import Store, open_store
-from tests.build import job, node
+from tests.build import job, node, spec
 
 NAMES = ("node1", "node2")
 RUN = Run(until=float("inf"), actor="ann")
+
+
+def ends_at_once_if_asked(wanted: TaskSpec) -> int | None:
+    return 1 if wanted.command == ("fail",) else None
 
 
 @pytest.fixture
@@ -29,7 +34,10 @@ def store() -> Iterator[Store]:
 
 @pytest.fixture
 def manager(store: Store) -> Manager:
-    machines = {name: Machine(name=name, cluster="sim", owner=store.owner) for name in NAMES}
+    machines = {
+        name: Machine(name=name, cluster="sim", owner=store.owner, program=ends_at_once_if_asked)
+        for name in NAMES
+    }
     clock = VirtualClock()
     fleet = SimulatedFleet(machines=machines, clock=clock, random=Random(1))
     cluster = Cluster(name="sim", nodes=tuple(node(name) for name in NAMES))
@@ -51,3 +59,25 @@ def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Man
     assert report.summary == "1 changes, 1 on nodes that are not in the inventory"
     assert [(task.node, task.state) for task in report.out_of_sight] == [("node2", State.RUNNING)]
     assert store.job("web") is not None
+
+
+def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None:
+    """P2: a job that fails again and again has its own restarts, by the next sweep."""
+    patient = RestartPolicy(attempts=3, delay=60.0)
+    soon = replace(RUN, until=manager.look()["node1"].at + 10)
+    manager.deploy(job("bad", task=spec(command=("fail",)), restart=patient), soon)
+    report = manager.deploy(job("good"), RUN)
+    assert (report.exit_code, report.is_late) == (0, False)
+    (bad,) = (task for task in store.current_tasks() if task.slot.job == "bad")
+    assert (bad.state, bad.restarts) == (State.FAILED, 0)
+    assert manager.reconcile(RUN).exit_code == 1
+    (bad,) = (task for task in store.current_tasks() if task.slot.job == "bad")
+    assert bad.restarts == 3
+
+
+def test_a_run_that_has_nothing_left_to_do_is_never_late(manager: Manager) -> None:
+    """P12."""
+    manager.deploy(job(), RUN)
+    report = manager.reconcile(replace(RUN, until=0.0))
+    assert (report.exit_code, report.is_late) == (0, False)
+    assert manager.deploy(job(count=2), replace(RUN, until=0.0)).is_late

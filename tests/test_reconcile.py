@@ -249,7 +249,7 @@ class TestAFailedTask:
         failed = task(state=State.FAILED, changed_at=NOW - 3)
         given = plan(world(jobs=[job(restart=self.policy)], tasks=[failed], observed=[seen("node1")]))
         assert given.actions == ()
-        assert given.due == NOW + 7
+        assert given.due == {"web": NOW + 7}
 
     def test_stays_failed_after_the_last_attempt_p8(self) -> None:
         failed = task(state=State.FAILED, restarts=2)

@@ -106,7 +106,10 @@ class Manager:
         return job
 
     def settle(self, run: Run, *, job: str | None = None) -> Report:
-        """Turns of the loop until nothing is left to do, nothing can be done, or the time is over."""
+        """Turns of the loop until nothing is left to do, nothing can be done, or the time is over.
+
+        With a `job`, nothing is waited for on behalf of the others: what they need later is left to a sweep.
+        """
         observed = dict(self.look())
         self._refuse_strangers(observed)
         done: list[Done] = []
@@ -114,12 +117,13 @@ class Manager:
             plan = self._plan(observed, self.store.jobs())
             todo = _worth_trying(plan, done)
             news = any(not isinstance(action, Wait) for action in todo.actions)
-            is_late = self._clock.now() >= run.until
-            if is_late or not (news or plan.due):
+            due = plan.due_for(job)
+            is_over = not news and due is None
+            if is_over or self._clock.now() >= run.until:
                 self.store.record_plan(_only_records(todo), now=self._clock.now(), actor=run.actor)
                 break
-            if not news:
-                observed |= self._wait(todo, run)
+            if due is not None and not news:
+                observed |= self._wait(due, run)
                 continue
             wave = self._act(todo, run)
             done += wave
@@ -132,7 +136,7 @@ class Manager:
             done=tuple(done),
             tasks=self.store.current_tasks(),
             observed=observed,
-            is_late=is_late,
+            is_late=not is_over,
         )
 
     def _plan(self, observed: Mapping[str, Observation], jobs: tuple[Job, ...]) -> Plan:
@@ -171,9 +175,8 @@ class Manager:
         notes = [Note(task=task, target=State.COMPLETED, reason="deployed again") for task in failed]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
 
-    def _wait(self, plan: Plan, run: Run) -> Mapping[str, Observation]:
-        assert plan.due is not None
-        self._clock.sleep(max(min(plan.due, run.until) - self._clock.now(), 0))
+    def _wait(self, due: float, run: Run) -> Mapping[str, Observation]:
+        self._clock.sleep(max(min(due, run.until) - self._clock.now(), 0))
         return self.look()
 
     def _pause_after(self, wave: list[Done], done: list[Done]) -> None:

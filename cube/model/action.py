@@ -120,14 +120,18 @@ class Held:
 class Plan:
     """The actions of one wave, none of which waits for another.
 
-    `due` is when the passing of time alone will change the plan: a restart, the next health check.
+    `due` is when the passing of time alone will change the plan, by job: a restart, the next health check.
     `held` says what will follow once these are done, if it can; `warnings` what a person should know.
     """
 
     actions: tuple[Action, ...] = ()
-    due: float | None = None
+    due: Mapping[str, float] = field(default_factory=dict)
     held: tuple[Held, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def due_for(self, job: str | None) -> float | None:
+        """When time alone will change what the plan asks for that job; None: for any."""
+        return min((at for name, at in self.due.items() if job in (None, name)), default=None)
 
     @property
     def changes(self) -> tuple[Place | Start | Stop, ...]:

@@ -93,15 +93,19 @@ def restart_failed(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> t
     )
 
 
-def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> float | None:
-    """When time alone will change the plan: the next restart, or the next check of a starting task."""
+def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping[str, float]:
+    """When time alone will change the plan: each job's next restart, or check of a starting task."""
     restarts = [
-        restart_due(task, wants[task.slot])
+        (task.slot.job, restart_due(task, wants[task.slot]))
         for task in tasks.buckets[Bucket.FAILED]
         if can_restart(task, wants[task.slot])
     ]
-    checks = [world.now + CHECK_AGAIN for task in tasks.buckets[Bucket.KEPT] if is_starting(task)]
-    return min((*restarts, *checks), default=None)
+    again = world.now + CHECK_AGAIN
+    checks = [(task.slot.job, again) for task in tasks.buckets[Bucket.KEPT] if is_starting(task)]
+    due: dict[str, float] = {}
+    for job, at in (*restarts, *checks):
+        due[job] = min(at, due.get(job, at))
+    return due
 
 
 def warnings(world: World) -> Iterator[str]:
