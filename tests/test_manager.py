@@ -75,6 +75,19 @@ def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None
     assert bad.restarts == 3
 
 
+def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, store: Store) -> None:
+    """P1, P2: while others are waited for, a dead node would cost its patience in every turn."""
+    fleet = manager._fleet
+    assert isinstance(fleet, SimulatedFleet)
+    fleet.down.add("node2")
+    begun = fleet.clock.now()
+    policy = RestartPolicy(attempts=2, delay=5.0)
+    report = manager.deploy(job(task=spec(command=("fail",)), restart=policy), RUN)
+    (first,) = report.unknown
+    assert [task.restarts for task in store.current_tasks()] == [2]
+    assert first.at == begun
+
+
 def test_a_run_that_has_nothing_left_to_do_is_never_late(manager: Manager) -> None:
     """P12."""
     manager.deploy(job(), RUN)

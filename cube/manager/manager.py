@@ -123,7 +123,9 @@ class Manager:
                 self.store.record_plan(_only_records(todo), now=self._clock.now(), actor=run.actor)
                 break
             if due is not None and not news:
-                observed |= self._wait(due, run)
+                self._clock.sleep(max(min(due, run.until) - self._clock.now(), 0))
+                # A silent node would cost every turn its whole patience: the next run asks it again.
+                observed |= self.look(name for name, found in observed.items() if isinstance(found, Seen))
                 continue
             wave = self._act(todo, run)
             done += wave
@@ -174,10 +176,6 @@ class Manager:
         ]
         notes = [Note(task=task, target=State.COMPLETED, reason="deployed again") for task in failed]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
-
-    def _wait(self, due: float, run: Run) -> Mapping[str, Observation]:
-        self._clock.sleep(max(min(due, run.until) - self._clock.now(), 0))
-        return self.look()
 
     def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
         if all(step.outcome.verdict is Verdict.OK for step in wave):
