@@ -328,18 +328,16 @@ class TestTasks:
         (second,) = store.current_tasks()
         assert second.order == first.order + 1
         assert [task.id for task in store.tasks("web")] == [first.id, second.id]
-        assert [task.id for task in store.live_tasks()] == [second.id]
 
     def test_an_older_task_that_lives_is_current_too(self, store: Store) -> None:
         running(store)
         plan(store, place())
         assert len(store.current_tasks()) == 2
 
-    def test_a_failed_newest_task_is_current_and_not_live(self, store: Store) -> None:
+    def test_a_failed_newest_task_is_current(self, store: Store) -> None:
         task = running(store)
         plan(store, Note(task=task, target=State.FAILED, reason="exited with 1", exit_code=1))
         assert only(store).exit_code == 1
-        assert store.live_tasks() == ()
 
 
 FORGED = """INSERT INTO events
@@ -407,7 +405,6 @@ class TestLooks:
             Seen(node="node1", at=at, stats=stats(at), engine=engine, containers=()) for at in (5.0, 6.0)
         )
         assert store.samples() == {"node1": stats(6.0)}
-        assert store.last_look() == 6.0
 
     def test_what_a_silent_node_had_shown_is_kept(self, store: Store) -> None:
         """P3."""
@@ -419,7 +416,7 @@ class TestLooks:
         assert store.samples() == {"node1": stats(5.0)}
 
     def test_nothing_looked_at_is_none(self, store: Store) -> None:
-        assert store.last_look() is None
+        assert store.looks() == ()
         assert store.last_sweep() is None
 
     def test_the_last_sweep_is_remembered(self, store: Store) -> None:
@@ -437,10 +434,6 @@ class TestEpoch:
         again = open_store(path)
         assert again.owner == owner
         again.close()
-
-    def test_it_only_grows(self, store: Store) -> None:
-        assert store.epoch == 1
-        assert store.raise_epoch() == store.epoch == 2
 
 
 class TestBackup:

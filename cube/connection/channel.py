@@ -70,6 +70,10 @@ class Channel:
         with self._bounded("write", self._deadline if patience is None else monotonic() + patience + 1):
             self._under.sendall(data)
 
+    def shutdown_write(self) -> None:
+        """Tells the far side that no more will be written; what it writes is read as before."""
+        self._under.shutdown_write()
+
     def makefile(self, mode: str, buffering: int = -1) -> io.BufferedReader:
         """A buffered reader; the channel stays open until both are closed, as with a socket."""
         assert mode in ("r", "rb")

@@ -85,12 +85,6 @@ def authenticate(name: str, transport: Any, user: str, keys: Sequence[Any]) -> N
     )
 
 
-def _end(transport: Any) -> None:
-    """close() waits only for a transport whose thread has run."""
-    transport.close()
-    transport.sock.close()
-
-
 def _negotiate_only(name: str, transport: Any, pins: Pins) -> None:
     """Offers only the types of the pinned keys: another would be another key, and look like a changed one."""
     options = transport.get_security_options()

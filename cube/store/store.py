@@ -98,12 +98,6 @@ class Store:
         with self._open() as connection:
             return read.number(connection, "SELECT epoch FROM identity")
 
-    def raise_epoch(self) -> int:
-        """One more; what carries a lower one belongs to a holder that is gone."""
-        with self._change() as connection:
-            connection.execute("UPDATE identity SET epoch = epoch + 1")
-            return read.number(connection, "SELECT epoch FROM identity")
-
     def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
         """The job with its version: a new one if it differs from the newest, else the newest as it is."""
         with self._change() as connection:
@@ -147,11 +141,6 @@ class Store:
         """Every task, or those of one job, in the order in which they were wanted."""
         with self._open() as connection:
             return read.tasks(connection, "job = coalesce(?, job)", [job])
-
-    def live_tasks(self) -> tuple[Task, ...]:
-        """The tasks that are neither Completed nor Failed."""
-        with self._open() as connection:
-            return read.tasks(connection, read.LIVE)
 
     def current_tasks(self) -> tuple[Task, ...]:
         """The newest task of every slot, whatever its state, and every older one that is live."""
@@ -204,10 +193,6 @@ class Store:
     def samples(self) -> Mapping[str, Stats]:
         """The newest stats of each node that ever showed some: the earlier sample for its CPU use."""
         return {look.node: look.stats for look in self.looks() if look.stats}
-
-    def last_look(self) -> float | None:
-        """When a node was last looked at."""
-        return max((look.at for look in self.looks()), default=None)
 
     def put_sweep(self, sweep: Sweep) -> None:
         """Remember that a run over the fleet ended; the newest thousand are kept."""

@@ -69,15 +69,11 @@ def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: Op
             stack.enter_context(raw_terminal(ends.stdin))
             stack.enter_context(following_size(partial(_resize, open_channel, path)))
         if ends.stdin is not None:
-            stack.enter_context(sending(ends.stdin, channel.sendall, partial(_end_input, channel)))
+            stack.enter_context(sending(ends.stdin, channel.sendall, channel.shutdown_write))
         for stream, data in _output(channel, rest, tty=tty):
             end = ends.stderr if stream == "stderr" else ends.stdout
             end.write(data)
             end.flush()
-
-
-def _end_input(channel: Channel) -> None:
-    channel._under.shutdown_write()  # noqa: SLF001 - until Channel has a call for it
 
 
 def _output(channel: Channel, rest: bytes, *, tty: bool) -> Iterator[tuple[str, bytes]]:
