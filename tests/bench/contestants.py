@@ -174,7 +174,7 @@ def hang_up(kit: Kit) -> None:
 
 
 def _control_sockets(kit: Kit) -> Path:
-    return Path("/tmp") / f"cube-bench-{kit.fleet.lab.name}"
+    return kit.fleet.folder / "cp"
 
 
 def _ansible(kit: Kit, program: str, *words: object) -> Command:
