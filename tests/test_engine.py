@@ -64,7 +64,7 @@ def test_a_container_gets_what_the_spec_asks_for() -> None:
     assert config["User"] == "1000"
     assert config["StopSignal"] == "SIGINT"
     assert config["StopTimeout"] == 3
-    assert config["HostConfig"]["NanoCpus"] == 250_000_000
+    assert config["HostConfig"]["CpuShares"] == 256
     assert config["HostConfig"]["Memory"] == config["HostConfig"]["MemorySwap"] == 64 * 1024**2
 
 
@@ -207,6 +207,21 @@ def test_one_that_was_started_meanwhile_has_not_ended() -> None:
     with answering(response(items.encode()), response(again.encode())) as channel:
         (container,) = list_containers(channel, cluster="lab").containers
     assert (container.state, container.exit_code) == (ContainerState.RUNNING, None)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["", "[1]", "null", '"x"', '{"image": "x", "health": "x"}', '{"image": "x", "ports": {"a": 1}}',
+     '{"image": "x", "env": [1]}', '{"image": "x", "command": "sh"}', '{"image": 7}', "[" * 100_000],
+)  # fmt: skip
+def test_a_container_with_a_spec_that_nobody_can_read_is_listed_all_the_same(spec: str) -> None:
+    """P2: whoever may start containers on a node cannot blind Cube by a label."""
+    labels = labels_of(TASK, cluster="lab", owner="store-1", epoch=3) | {"cube.spec": spec}
+    body = json.dumps([listed(State="running", Labels=labels)]).encode()
+    with answering(response(body)) as channel:
+        listing = list_containers(channel, cluster="lab")
+    assert len(listing.containers) == 1
+    assert not listing.specs
 
 
 @pytest.mark.parametrize("inspected", [b"[]", b"{}", b'{"State": {}}', b'{"State": null}', b"nu"])

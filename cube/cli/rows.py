@@ -11,7 +11,7 @@ from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.node import Node
-from cube.model.observation import Container, Observation, Seen, Stats, Unknown
+from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
 from cube.model.task import Health, State, Task, TaskEvent
 
 Row = dict[str, Any]
@@ -21,6 +21,10 @@ TASK = ("task", "version", "state", "health", "node", "ports", "restarts", "age"
 CONTAINER = ("node", "container", "task", "image", "state", "health", "ports", "age")
 NODE = ("node", "state", "datacenter", "cpus", "cpu", "load", "memory", "disk", "engine", "tasks", "other")
 EVENT = ("at", "task", "change", "node", "reason", "by")
+
+
+AT_BOOT = CpuTimes(total=0, idle=0)
+"""The first sample of a node that was not seen since it was switched on: as vmstat, its mean since then."""
 
 
 def is_of_interest(task: Task) -> bool:
@@ -145,7 +149,7 @@ def _of_container(node: str, found: Container, cluster: str) -> Row:
 
 def _of_stats(stats: Stats, earlier: Stats | None) -> Row:
     is_same_boot = earlier is not None and earlier.boot_id == stats.boot_id
-    busy = stats.cpu.busy_since(earlier.cpu) if earlier and is_same_boot else None
+    busy = stats.cpu.busy_since(earlier.cpu if earlier and is_same_boot else AT_BOOT)
     used = stats.memory_total - stats.memory_available
     return {
         "cpus": stats.cpus,

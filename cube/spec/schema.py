@@ -158,7 +158,8 @@ class GroupSchema(Written):
         example='"1000"',
     )
     cpu: Annotated[int, _scalar(grammar.cpu)] = _key(
-        "100m", "Reserved cores: `0.5`, `2`, or millicores as `500m`."
+        "100m",
+        "Reserved cores: `0.5`, `2`, or millicores as `500m`; its share where cores are scarce, not a limit.",
     )
     memory: Annotated[int, _scalar(grammar.memory)] = _key(
         "128MiB", "Reserved memory, which is also its limit."

@@ -53,7 +53,8 @@ def _overrides(spec: TaskSpec) -> dict[str, Any]:
 def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
     spec = task.spec
     return {
-        "NanoCpus": spec.resources.cpu * 1_000_000,
+        # A share, not a limit: cores that nobody uses are for whoever wants them. 1024 shares are one core.
+        "CpuShares": max(spec.resources.cpu * 1024 // 1000, 2),
         "Memory": spec.resources.memory,
         # Without this the engine adds as much swap again, and the reservation would be half of the truth.
         "MemorySwap": spec.resources.memory,
