@@ -62,25 +62,29 @@ def _optional(decode: Decode) -> Decode:
 
 
 def _mapping(decode: Decode) -> Decode:
-    return lambda data: {key: decode(item) for key, item in data.items()}
+    return lambda data: {key: decode(item) for key, item in _plain(dict)(data).items()}
 
 
 def _tuple(items: tuple[Any, ...]) -> Decode:
     if len(items) == 2 and items[1] is Ellipsis:
         decode = _decoder(items[0])
-        return lambda data: tuple(decode(item) for item in data)
+        return lambda data: tuple(decode(item) for item in _plain(list)(data))
     decoders = tuple(_decoder(item) for item in items)
-    return lambda data: tuple(decode(item) for decode, item in zip(decoders, data, strict=True))
+    return lambda data: tuple(decode(item) for decode, item in zip(decoders, _plain(list)(data), strict=True))
 
 
 def _dataclass(kind: Any) -> Decode:
     decoders = {name: _decoder(hint) for name, hint in get_type_hints(kind).items()}
-    return lambda data: kind(
-        **{name: decoders[name](item) for name, item in data.items() if name in decoders}
-    )
+
+    def decode(data: Any) -> Any:
+        known = {name: item for name, item in _plain(dict)(data).items() if name in decoders}
+        return kind(**{name: decoders[name](item) for name, item in known.items()})
+
+    return decode
 
 
-def _plain(kind: type) -> Decode:
+@cache
+def _plain(kind: Any) -> Decode:
     def decode(data: Any) -> Any:
         if not isinstance(data, kind):
             raise TypeError(f"expected {kind.__name__}, got {data!r}")

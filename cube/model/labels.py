@@ -50,4 +50,7 @@ def spec_of(labels: Mapping[str, str]) -> TaskSpec:
 
     Raises KeyError, TypeError or ValueError where the labels are not Cube's.
     """
-    return from_data(TaskSpec, json.loads(labels["cube.spec"]))
+    try:
+        return from_data(TaskSpec, json.loads(labels["cube.spec"]))
+    except RecursionError as error:
+        raise ValueError("the spec is nested too deeply") from error

@@ -209,7 +209,7 @@ def _get(connection: HTTPConnection, path: str) -> tuple[HTTPResponse, Any]:
 def _decoded(body: bytes, path: str) -> Any:
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EngineError("the engine's answer is cut short, or no JSON", why=f"{path}: {error}") from error
 
 
@@ -229,5 +229,5 @@ def _message(response: HTTPResponse) -> str:
     body = response.read(65536)
     try:
         return str(json.loads(body)["message"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return body[:200].decode("utf-8", "replace")
