@@ -1,6 +1,7 @@
 """Reading a machine: what the probe's answers mean, from answers that machines gave."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_an_answer_cut_anywhere_is_an_error(cut: int) -> None:
     whole = answer("debian12").rstrip(b"\n")
     with pytest.raises(probe.StrangeAnswerError):
         probe.parse(whole[: cut % len(whole)], at=AT)
+
+
+@given(st.integers(min_value=0), st.binary(max_size=3))
+def test_a_line_that_is_another_is_read_or_an_error(number: int, begins: bytes) -> None:
+    """P2: whatever one machine answers, it is that machine's trouble alone."""
+    lines = answer("debian12").splitlines(keepends=True)
+    number %= len(lines)
+    source, colon, content = lines[number].partition(b":")
+    lines[number] = source + colon + begins + content[3:]
+    with suppress(probe.StrangeAnswerError):
+        probe.parse(b"".join(lines), at=AT)
 
 
 def test_iowait_is_idle_and_guest_time_is_not_counted_twice() -> None:

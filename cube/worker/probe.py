@@ -112,10 +112,10 @@ def _cpu_times(lines: list[str]) -> CpuTimes:
     A processor that waits for a disk does nothing: iowait is idle. The two guest columns are already part
     of user and nice.
     """
-    line = next(line for line in lines if line.startswith("cpu "))
-    ticks = [int(word) for word in line.split()[1:9]]
-    if len(ticks) < 4:
-        raise ValueError(line)
+    totals = [line.split()[1:9] for line in lines if line.startswith("cpu ")]
+    if not totals or len(totals[0]) < 4:
+        raise ValueError("no times of all processors together in /proc/stat")
+    ticks = [int(word) for word in totals[0]]
     return CpuTimes(total=sum(ticks), idle=sum(ticks[3:5]))
 
 
