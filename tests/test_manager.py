@@ -1,15 +1,18 @@
 """The manager: what it claims when it has settled, against the simulated fleet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from random import Random  # noqa: TID251 - the simulator draws from one seed
 
 import pytest
 
 from cube.manager.manager import Manager, Run
-from cube.model.job import RestartPolicy, TaskSpec
+from cube.manager.seams import Fleet
+from cube.model.action import Effect, Outcome
+from cube.model.job import CheckKind, HealthCheck, Port, RestartPolicy, TaskSpec
 from cube.model.node import Cluster
-from cube.model.task import State
+from cube.model.observation import Observation, Seen
+from cube.model.task import Health, State
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import SimulatedFleet
@@ -86,6 +89,39 @@ def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, st
     (first,) = report.unknown
     assert [task.restarts for task in store.current_tasks()] == [2]
     assert first.at == begun
+
+
+def unchecked(found: Observation) -> Observation:
+    assert isinstance(found, Seen)
+    held = (replace(container, health=Health.UNCHECKED) for container in found.containers)
+    return replace(found, containers=tuple(held))
+
+
+class Unasked:
+    """A fleet whose checks cannot be asked: sshd forbids the way to its tasks."""
+
+    def __init__(self, under: Fleet) -> None:
+        self.under = under
+
+    def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
+        return {name: unchecked(found) for name, found in self.under.observe(names, now).items()}
+
+    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
+        return self.under.perform(effects)
+
+
+def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_no_longer(
+    manager: Manager,
+) -> None:
+    """P1, P12: every run would last as long as it may."""
+    manager._fleet = Unasked(manager._fleet)
+    check = HealthCheck(kind=CheckKind.TCP, port="http", grace=20.0)
+    begun = manager._clock.now()
+    wanted = job(task=spec(ports=(Port(name="http", container=80),), health=check))
+    report = manager.deploy(wanted, Run(until=begun + 600, actor="ann"))
+    assert (report.exit_code, report.summary) == (3, "1 changes, 1 not known to be healthy")
+    assert 20 <= manager._clock.now() - begun < 25
+    assert not report.is_late
 
 
 def test_a_run_that_has_nothing_left_to_do_is_never_late(manager: Manager) -> None:

@@ -10,7 +10,7 @@ from cube.manager.seams import Clock, Fleet
 from cube.model.action import Action, Note, Plan, Start, Stop, Verdict, Wait
 from cube.model.job import Job
 from cube.model.node import Cluster
-from cube.model.observation import Observation, Seen
+from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health, State
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
@@ -198,15 +198,17 @@ class Manager:
 
 
 def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
-    """The same looks without their checks: a failure that is planned from twice would count twice."""
+    """The same looks, their checks marked as counted: a failure planned from twice would count twice."""
     return {
-        name: replace(
-            seen, containers=tuple(replace(held, health=Health.UNCHECKED) for held in seen.containers)
-        )
+        name: replace(seen, containers=tuple(map(_counted, seen.containers)))
         if isinstance(seen, Seen)
         else seen
         for name, seen in observed.items()
     }
+
+
+def _counted(container: Container) -> Container:
+    return container if container.health is Health.UNCHECKED else replace(container, health=Health.STARTING)
 
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:

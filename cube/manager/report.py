@@ -53,6 +53,17 @@ class Report:
         )
 
     @property
+    def unproven(self) -> tuple[Task, ...]:
+        """Tasks that run and whose check has not answered well, or could not be asked at all."""
+        return tuple(
+            task
+            for task in self.tasks
+            if self.job in (None, task.slot.job)
+            and task.state is State.RUNNING
+            and task.health is Health.STARTING
+        )
+
+    @property
     def waiting(self) -> tuple[Wait, ...]:
         """Slots that fit nowhere."""
         waits = (action for action in self.plan.actions if isinstance(action, Wait))
@@ -91,7 +102,7 @@ class Report:
             return 3 if self._is_only_unknown else 1
         if self.is_late:
             return 1
-        return 3 if self.unknown or self.out_of_sight else 0
+        return 3 if self.unknown or self.out_of_sight or self.unproven else 0
 
     @property
     def summary(self) -> str:
@@ -101,6 +112,7 @@ class Report:
             (len(self.waiting), "fit nowhere"),
             (len(self.undone), "not done"),
             (len(self.held), "groups held at an older version"),
+            (len(self.unproven), "not known to be healthy"),
             (len(self.unknown), "nodes unknown"),
             (len(self.out_of_sight), "on nodes that are not in the inventory"),
         )

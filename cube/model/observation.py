@@ -87,7 +87,8 @@ class Container:
     """A container on a node. `identity` None: not Cube's.
 
     `exit_code` and `oom_killed` are None unless it has ended. `host_ports` are those taken on the node.
-    `health` is the outcome of the task's check in this look, UNCHECKED where it has none.
+    `health` is the outcome of the task's check in this look: UNCHECKED where it has none or could not be
+    asked, STARTING where the outcome has been counted already.
     """
 
     id: str

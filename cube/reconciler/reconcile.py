@@ -13,7 +13,7 @@ from cube.reconciler.tasks import (
     CHECK_AGAIN,
     can_restart,
     check_health,
-    is_starting,
+    is_awaited,
     recover,
     restart,
     restart_due,
@@ -101,7 +101,7 @@ def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping
         if can_restart(task, wants[task.slot])
     ]
     again = world.now + CHECK_AGAIN
-    checks = [(task.slot.job, again) for task in tasks.buckets[Bucket.KEPT] if is_starting(task)]
+    checks = [(task.slot.job, again) for task in tasks.buckets[Bucket.KEPT] if is_awaited(task, world)]
     due: dict[str, float] = {}
     for job, at in (*restarts, *checks):
         due[job] = min(at, due.get(job, at))

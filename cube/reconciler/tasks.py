@@ -85,7 +85,7 @@ def restart(task: Task, want: Want) -> Start:
 def check_health(task: Task, world: World) -> Note | None:
     """What the last check changes on a running task; None: nothing."""
     check, container = task.spec.health, world.container(task)
-    if check is None or container is None or container.health is Health.UNCHECKED:
+    if check is None or container is None or container.health in (Health.UNCHECKED, Health.STARTING):
         return None
     if container.health is Health.HEALTHY:
         is_news = task.health is not Health.HEALTHY or task.check_failures > 0
@@ -101,6 +101,14 @@ def check_health(task: Task, world: World) -> Note | None:
 def is_starting(task: Task) -> bool:
     """Running, and its check has not answered well yet."""
     return task.state is State.RUNNING and task.health is Health.STARTING
+
+
+def is_awaited(task: Task, world: World) -> bool:
+    """Starting, and the next look may tell more; after its grace not where nobody can ask its check."""
+    check, container = task.spec.health, world.container(task)
+    if check is None or container is None or not is_starting(task):
+        return False
+    return world.now - task.changed_at < check.grace or container.health is not Health.UNCHECKED
 
 
 def serves(task: Task, world: World) -> bool:
