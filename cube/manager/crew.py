@@ -13,6 +13,8 @@ from cube.model.action import Effect, Outcome
 from cube.model.observation import Observation
 
 THREADS = 32
+"""Nodes that are talked to at once."""
+
 LANES = 2
 """Effects at once on one node: more only queue up in its engine (docs/benchmarks.md)."""
 

@@ -10,14 +10,13 @@ from cube.connection.dialer import Dialer
 from cube.connection.known_hosts import HostKey, load, parse_key, pin, pins
 from cube.connection.route import Target, load_config, route
 from cube.errors import AuthenticityError, CubeError
+from cube.manager.crew import THREADS
 from cube.manager.fleet import CONNECT, KNOWN_HOSTS, opener, trust_in
 from cube.model.node import Node
 from cube.worker.container import Claim
 from cube.worker.doctor import Finding, Grade, examine
 from cube.worker.setup import install_docker
 from cube.worker.worker import Worker
-
-THREADS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from heapq import merge
 from queue import SimpleQueue
 
 from cube.errors import CubeError, InputError
+from cube.manager.crew import THREADS
 from cube.model.task import Task
 from cube.worker.execution import own_ends
 from cube.worker.worker import Worker
@@ -46,7 +47,7 @@ def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
 
 def read_logs(workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract) -> Iterator[LogLine]:
     """What the tasks have written so far, merged by time. Raises CubeError where a node does not answer."""
-    with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
+    with ThreadPoolExecutor(max_workers=min(THREADS, len(tasks))) as pool:
         pages = pool.map(lambda task: list(_lines(workers, task, extract, follow=False)), tasks)
         yield from merge(*pages, key=lambda line: line.at)
 
