@@ -48,14 +48,17 @@ class Manager:
 
     def deploy(self, job: Job, run: Run) -> Report:
         """Want this job, and settle. Its tasks that failed for good get a new try."""
+        observed = self._look_at_own()
         self._want(replace(job, stopped=False), run, "deployed")
         self._retry(job.name, run)
-        return self.settle(run, job=job.name)
+        return self._settle(observed, run, job=job.name)
 
     def stop(self, name: str, run: Run) -> Report:
         """Want none of the job's tasks, and settle. Raises InputError for a job that is not known."""
-        self._want(replace(self.job(name), stopped=True), run, "stopped")
-        return self.settle(run, job=name)
+        known = self.job(name)
+        observed = self._look_at_own()
+        self._want(replace(known, stopped=True), run, "stopped")
+        return self._settle(observed, run, job=name)
 
     def remove(self, name: str, run: Run) -> Report:
         """Stop the job, then forget it; one whose tasks could not all be stopped is kept."""
@@ -66,13 +69,15 @@ class Manager:
 
     def scale(self, name: str, counts: Mapping[str, int], run: Run) -> Report:
         """Want that many tasks of each named group, and settle. Raises InputError for an unknown name."""
-        self._want(scaled(self.job(name), counts), run, "scaled")
-        return self.settle(run, job=name)
+        wanted = scaled(self.job(name), counts)
+        observed = self._look_at_own()
+        self._want(wanted, run, "scaled")
+        return self._settle(observed, run, job=name)
 
     def reconcile(self, run: Run) -> Report:
         """Change nothing that is wanted, and settle."""
         started = self._clock.now()
-        report = self.settle(run)
+        report = self._settle(self._look_at_own(), run)
         sweep = Sweep(started=started, finished=self._clock.now(), result=report.summary)
         self.store.put_sweep(sweep)
         return report
@@ -105,13 +110,18 @@ class Manager:
             )
         return job
 
-    def settle(self, run: Run, *, job: str | None = None) -> Report:
+    def _look_at_own(self) -> Mapping[str, Observation]:
+        """Every node, before anything is wanted. Raises CubeError for a fleet that is another store's."""
+        observed = self.look()
+        self._refuse_strangers(observed)
+        return observed
+
+    def _settle(self, looked: Mapping[str, Observation], run: Run, *, job: str | None = None) -> Report:
         """Turns of the loop until nothing is left to do, nothing can be done, or the time is over.
 
         With a `job`, nothing is waited for on behalf of the others: what they need later is left to a sweep.
         """
-        observed = dict(self.look())
-        self._refuse_strangers(observed)
+        observed = dict(looked)
         done: list[Done] = []
         while True:
             plan = self._plan(observed, self.store.jobs())
