@@ -1,5 +1,7 @@
 """What the loop decides, one situation at a time."""
 
+from dataclasses import replace
+
 from cube.model.action import Note, Place, Plan, Start, Stop, Wait
 from cube.model.job import (
     CheckKind,
@@ -11,9 +13,9 @@ from cube.model.job import (
     RestartPolicy,
     TaskSpec,
 )
-from cube.model.observation import ContainerState
+from cube.model.observation import Container, ContainerState
 from cube.model.resources import Resources
-from cube.model.task import Health, State
+from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
@@ -30,6 +32,10 @@ def places(given: World) -> list[tuple[str, str]]:
 
 def stops(given: World) -> list[str]:
     return [found.container_name for found in plan(given).actions if isinstance(found, Stop)]
+
+
+def renamed(of: Task) -> Container:
+    return replace(container(of), id="another-id", name="other")
 
 
 class TestANewJob:
@@ -111,6 +117,17 @@ class TestASettledJob:
         assert "another store" in plan(given).warnings[0]
 
 
+class TestAPausedTask:
+    def test_is_left_as_it_is_and_told_with_the_way_on_p12(self) -> None:
+        held = task()
+        given = world(
+            jobs=[job()], tasks=[held], observed=[seen("node1", container(held, ContainerState.PAUSED))]
+        )
+        assert plan(given).actions == ()
+        (warning,) = plan(given).warnings
+        assert f"docker unpause {held.container_name}" in warning
+
+
 class TestATaskOnAnUnknownNode:
     def test_is_neither_moved_nor_stopped_p3(self) -> None:
         lost = [task(0), task(1, node="node2")]
@@ -181,6 +198,21 @@ class TestAnOrphan:
             observed=[seen("node1", container(kept)), seen("node2", container(kept))],
         )
         assert [found.node for found in plan(given).actions if isinstance(found, Stop)] == ["node2"]
+
+
+class TestASecondContainerOfOneTask:
+    """As after `docker rename` and a restart by hand: the engine's guard against doubles is the name."""
+
+    def test_is_removed_p4(self) -> None:
+        kept = task()
+        given = world(jobs=[job()], tasks=[kept], observed=[seen("node1", renamed(kept), container(kept))])
+        assert stops(given) == ["other"]
+
+    def test_is_kept_instead_where_the_one_with_the_name_has_ended(self) -> None:
+        kept = task()
+        ended = container(kept, ContainerState.EXITED, exit_code=1)
+        given = world(jobs=[job()], tasks=[kept], observed=[seen("node1", ended, renamed(kept))])
+        assert stops(given) == [kept.container_name]
 
 
 class TestAScheduledTask:

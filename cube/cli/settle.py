@@ -39,7 +39,7 @@ def settle(
     """Let a manager do what is asked, tell how it goes, and exit as the report says.
 
     `waits` are the words for the timeout and for the wait for the lock. `is_quiet`: nothing is printed
-    about a run that changed nothing and found nothing wrong.
+    about a run that changed nothing and found nothing odd.
     """
     timeout, lock_wait = seconds(waits[0], "--timeout"), seconds(waits[1], "--lock-wait")
     started = time.time()
@@ -51,7 +51,7 @@ def settle(
         report = ask(manager, Run(until=started + timeout, actor=actor(), tell=tell))
     if not is_table:
         render.as_json(report_data(report))
-    elif not (is_quiet and report.exit_code == 0 and not report.done):
+    elif not (is_quiet and report.exit_code == 0 and not report.done and not report.plan.warnings):
         progress.print_report(report, time.time() - started)
     raise typer.Exit(report.exit_code)
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from cube.model.action import Action, Note, Plan, Stop
-from cube.model.observation import Seen, Unknown
+from cube.model.observation import ContainerState, Seen, Unknown
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
 from cube.reconciler.placement import place_unfilled
@@ -50,9 +50,9 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
 
 def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
     """Containers of this store that no recorded task accounts for: a late effect, or a leftover."""
-    kept = {task.id for task in tasks.buckets[Bucket.FINISHED] if task.slot in wants}
-    kept |= {task.id for bucket in Bucket if bucket is not Bucket.FINISHED for task in tasks.buckets[bucket]}
-    nodes = {task.id: task.node for task in world.tasks}
+    done = {task.id for task in tasks.buckets[Bucket.FINISHED] if task.slot not in wants}
+    kept = [task for task in world.tasks if task.id not in done]
+    accounted = {(task.node, found.id) for task in kept if (found := world.container(task)) is not None}
     return tuple(
         Stop(
             node=name,
@@ -64,8 +64,7 @@ def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> t
         for name in world.observed
         if (seen := world.seen(name)) is not None
         for found in seen.containers
-        if found.identity is not None and world.is_ours(found)
-        if found.identity.task not in kept or nodes[found.identity.task] != name
+        if world.is_ours(found) and (name, found.id) not in accounted
     )
 
 
@@ -117,6 +116,10 @@ def warnings(world: World) -> Iterator[str]:
             yield f"{name}: unknown: {found.cause}, {found.why}{left}"
         elif _has_strangers(found, world):
             yield f"{name}: has containers of this cluster that another store made; they are not touched"
+    for task in world.tasks:
+        container = world.container(task)
+        if container is not None and container.state is ContainerState.PAUSED:
+            yield f"{task.slot} on {task.node}: paused by hand; go on with: docker unpause {container.name}"
     for name in sorted(set(held) - set(world.observed)):
         yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are"
 

@@ -31,11 +31,18 @@ class World:
         return found if isinstance(found, Seen) else None
 
     def container(self, task: Task) -> Container | None:
-        """The task's container on its node, as seen; None where there is none, or nobody knows."""
+        """The task's container on its node, as seen; None where there is none, or nobody knows.
+
+        Of several, as after a rename by hand, one that is alive, then the one with the task's name.
+        """
         seen = self.seen(task.node)
         if seen is None:
             return None
-        return next((found for found in seen.containers if self.is_ours(found, task.id)), None)
+        return max(
+            (found for found in seen.containers if self.is_ours(found, task.id)),
+            key=lambda found: (found.state.is_alive, found.name == task.container_name, found.created_at),
+            default=None,
+        )
 
     def is_ours(self, container: Container, task: str | None = None) -> bool:
         """Made by this store for this cluster, and for that task if one is given."""
