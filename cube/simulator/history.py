@@ -14,6 +14,7 @@ from cube.model.job import Group, Job, Port, RestartPolicy, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.observation import Container, ContainerState
 from cube.model.resources import Resources
+from cube.model.task import Task
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import ManagerKilled, SimulatedFleet, Weather
@@ -218,9 +219,7 @@ def check_always(history: History) -> None:
 def check_room(history: History) -> None:
     """P13: what is recorded on a node fits into it."""
     for name, machine in history.fleet.machines.items():
-        held = [
-            task for task in history.store.current_tasks() if task.node == name and not task.state.is_terminal
-        ]
+        held = held_on(history, name)
         cpu = sum(task.spec.resources.cpu for task in held)
         ports = Counter(port for task in held for port in task.ports.values())
         must(history, cpu <= machine.cpus * 1000, f"P13 never over-committed: {cpu}m of cpu on {name}")
@@ -237,15 +236,36 @@ def check_settled(history: History) -> None:
     )
     jobs = Counter(slot.job for slot in running)
     must(history, jobs + waiting == expected, f"wanted {expected}, running {jobs}, pending {waiting}")
-    versions = {name: job.groups[0].spec.image for name, job in history.wanted.items()}
     for _, found in ours(history):
         assert found.identity is not None
         must(history, runs(found), f"P6 no orphan: {found.name} is {found.state}")
-        must(history, found.image == versions[found.identity.slot.job], f"{found.name} runs {found.image}")
+        wanted = history.wanted[found.identity.slot.job].groups[0].spec
+        is_current = found.image == wanted.image or not would_fit(history, wanted, instead_of=found)
+        must(history, is_current, f"{found.name} runs {found.image}")
     before = sum(machine.mutations for machine in history.fleet.machines.values())
     sweep(history)
     after = sum(machine.mutations for machine in history.fleet.machines.values())
     must(history, before == after, f"P10 idempotent: {after - before} calls changed a settled fleet")
+
+
+def would_fit(history: History, spec: TaskSpec, *, instead_of: Container) -> bool:
+    """A task of that spec would have room somewhere without the old one; else the old one serves on (P19)."""
+    assert instead_of.identity is not None
+    fixed = {port.host for port in spec.ports}
+    for name, machine in history.fleet.machines.items():
+        held = [task for task in held_on(history, name) if task.id != instead_of.identity.task]
+        free = machine.cpus * 1000 - sum(task.spec.resources.cpu for task in held)
+        taken = {port for task in held for port in task.ports.values()}
+        if free >= spec.resources.cpu and not fixed & taken:
+            return True
+    return False
+
+
+def held_on(history: History, node: str) -> list[Task]:
+    """The tasks that are recorded to take room there."""
+    return [
+        task for task in history.store.current_tasks() if task.node == node and not task.state.is_terminal
+    ]
 
 
 def wanted_count(job: Job) -> int:
