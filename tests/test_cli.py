@@ -206,6 +206,29 @@ class TestAStandardStream:
         assert "Traceback" not in done.stderr
         assert "bug in Cube" not in done.stderr
 
+    @pytest.mark.parametrize(
+        ("redirection", "code", "says"),
+        [
+            (">/dev/full", 1, "standard output: no space is left"),
+            (">&-", 0, ""),
+            ("<&- >&- 2>&-", 0, ""),
+        ],
+    )
+    def test_that_is_full_or_closed_is_no_bug_either(
+        self, folder: Folder, redirection: str, code: int, says: str
+    ) -> None:
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{sys.executable} -m cube.cli.main inventory -i inv.yml {redirection}"],
+            cwd=folder.path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (code, "")
+        assert says in done.stderr
+        assert "bug in Cube" not in done.stderr
+
     def test_that_is_a_narrow_or_dumb_terminal_still_gets_its_answer(self, folder: Folder) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "cube.cli.main", "inventory", "-i", "inv.yml"],

@@ -1,12 +1,14 @@
 """The `cube` command: the list of its commands, the only `except`, and the exit codes."""
 
+import errno
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from cube.cli import deploy, inventory, lab, node, status, store, task
-from cube.errors import CubeError
+from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
     name="cube",
@@ -36,6 +38,7 @@ app.add_typer(store.app, name="store")
 
 def main() -> None:
     """Run one command; every failure becomes one message and one exit code."""
+    _replace_closed_streams()
     try:
         app(color=False if "NO_COLOR" in os.environ else None)
     except SystemExit as end:
@@ -43,13 +46,29 @@ def main() -> None:
             typer.echo("cube: interrupted; what was done is recorded", err=True)
         raise
     except CubeError as error:
-        typer.echo(f"cube: {error}", err=True)
-        sys.exit(error.exit_code)
+        _end(error)
     except Exception as bug:  # noqa: BLE001 - the one place where what nobody foresaw is told to a person
-        typer.echo(
-            f"cube: this is a bug in Cube: {bug!r}\n  The traceback is in {_write_down(bug)}", err=True
-        )
-        sys.exit(1)
+        _end(_explained(bug))
+
+
+def _end(error: CubeError) -> NoReturn:
+    typer.echo(f"cube: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def _explained(bug: Exception) -> CubeError:
+    """A full disk may be met wherever something is printed; all else that gets here is Cube's fault."""
+    if isinstance(bug, OSError) and bug.errno == errno.ENOSPC:
+        where = bug.filename or "standard output"
+        return CubeError("no space is left", where=where, cure="Make room; what was done is recorded.")
+    return InternalError(f"this is a bug in Cube: {bug!r}", cure=f"The traceback is in {_write_down(bug)}")
+
+
+def _replace_closed_streams() -> None:
+    """A closed stream becomes an empty one: the next file that is opened would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123 - for the life of the process
 
 
 def _was_interrupted(end: SystemExit) -> bool:

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -36,7 +36,8 @@ def execute(open_channel: OpenChannel, container: str, argv: Sequence[str], *, e
     """Run the command in the container to its end; its exit status.
 
     With `tty` the command has a terminal and `ends.stdin` must be one. Raises EngineError where it cannot be
-    started, EngineSilentError where the connection is lost: the command may go on.
+    started, EngineSilentError where the connection is lost, and OSError where an end takes no more of its
+    output: the command may go on.
     """
     created = post_json(
         open_channel(),
@@ -53,8 +54,6 @@ def execute(open_channel: OpenChannel, container: str, argv: Sequence[str], *, e
     channel = open_channel()
     try:
         _run(channel, path, ends=ends, tty=tty, open_channel=open_channel)
-    except OSError as error:
-        raise EngineSilentError("the connection to the command was lost", why=str(error)) from error
     finally:
         channel.close()
     return _exit_status(get_json(open_channel(), f"{path}/json"))
@@ -62,7 +61,8 @@ def execute(open_channel: OpenChannel, container: str, argv: Sequence[str], *, e
 
 def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: OpenChannel) -> None:
     """Carry the bytes both ways until the command closes its output."""
-    rest = _hijack(channel, f"{path}/start", tty=tty)
+    with _told_as_lost():
+        rest = _hijack(channel, f"{path}/start", tty=tty)
     channel.expire_at(math.inf)  # the command may take as long as it takes
     with ExitStack() as stack:
         if ends.stdin is not None and tty:
@@ -70,10 +70,24 @@ def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: Op
             stack.enter_context(following_size(partial(_resize, open_channel, path)))
         if ends.stdin is not None:
             stack.enter_context(sending(ends.stdin, channel.sendall, channel.shutdown_write))
-        for stream, data in _output(channel, rest, tty=tty):
+        for stream, data in _received(channel, rest, tty=tty):
             end = ends.stderr if stream == "stderr" else ends.stdout
             end.write(data)
             end.flush()
+
+
+def _received(channel: Channel, rest: bytes, *, tty: bool) -> Iterator[tuple[str, bytes]]:
+    """The output; its loss on the way here is told apart from what our own ends do to it."""
+    with _told_as_lost():
+        yield from _output(channel, rest, tty=tty)
+
+
+@contextmanager
+def _told_as_lost() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EngineSilentError("the connection to the command was lost", why=str(error)) from error
 
 
 def _output(channel: Channel, rest: bytes, *, tty: bool) -> Iterator[tuple[str, bytes]]:
