@@ -8,11 +8,11 @@ import pytest
 
 from cube.manager.manager import Manager, Run
 from cube.manager.seams import Fleet
-from cube.model.action import Effect, Outcome
+from cube.model.action import Effect, Outcome, Place
 from cube.model.job import CheckKind, HealthCheck, Port, RestartPolicy, TaskSpec
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
-from cube.model.task import Health, State
+from cube.model.task import Health, Slot, State
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import SimulatedFleet
@@ -130,3 +130,14 @@ def test_a_run_that_has_nothing_left_to_do_is_never_late(manager: Manager) -> No
     report = manager.reconcile(replace(RUN, until=0.0))
     assert (report.exit_code, report.is_late) == (0, False)
     assert manager.deploy(job(count=2), replace(RUN, until=0.0)).is_late
+
+
+def test_a_plan_shows_the_new_try_that_a_deploy_would_make(manager: Manager) -> None:
+    """P12: what deploy would do first, of a job that failed for good, too."""
+    hopeless = job("bad", task=spec(command=("fail",)), restart=RestartPolicy(attempts=0))
+    manager.deploy(hopeless, RUN)
+    plan, _ = manager.preview(hopeless)
+    assert [change.slot for change in plan.changes if isinstance(change, Place)] == [
+        Slot(job="bad", group="main", index=0)
+    ]
+    assert manager.preview()[0].changes == (), "a sweep makes none"

@@ -115,12 +115,12 @@ def of_node(node: Node, found: Observation, earlier: Stats | None, cluster: str)
 
 
 def of_event(event: TaskEvent) -> Row:
-    """An event, its time as the operator's clock shows it."""
+    """An event, its time as the operator's clock shows it; a removed orphan's has no task."""
     return {
         **to_data(event),
         "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at)),
         "time": event.at,
-        "task": str(event.slot),
+        "task": str(event.slot) if event.slot.job else None,
         "id": event.task,
         "change": f"{event.source or 'new'} -> {event.target}",
         "by": event.actor,

@@ -11,7 +11,7 @@ from cube.model.action import Action, Note, Plan, Start, Stop, Verdict, Wait
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
-from cube.model.task import Health, State
+from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
@@ -85,12 +85,14 @@ class Manager:
     def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
         """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing."""
         observed = self.look()
-        jobs = self.store.jobs()
+        jobs, tasks = self.store.jobs(), self.store.current_tasks()
         if job is not None:
             known = next((found for found in jobs if found.name == job.name), None)
             wanted = replace(job, version=known.version + 1 if known else 1)
             jobs = (*(found for found in jobs if found.name != job.name), wanted)
-        return self._plan(observed, jobs), observed
+            failed = _failed_of(job.name, tasks)
+            tasks = tuple(replace(task, state=State.COMPLETED) if task in failed else task for task in tasks)
+        return self._plan(observed, jobs, tasks), observed
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """Ask the nodes, all of them by default, and remember their stats."""
@@ -124,7 +126,7 @@ class Manager:
         observed = dict(looked)
         done: list[Done] = []
         while True:
-            plan = self._plan(observed, self.store.jobs())
+            plan = self._plan(observed, self.store.jobs(), self.store.current_tasks())
             todo = _worth_trying(plan, done)
             news = any(not isinstance(action, Wait) for action in todo.actions)
             due = plan.due_for(job)
@@ -151,14 +153,16 @@ class Manager:
             is_late=not is_over,
         )
 
-    def _plan(self, observed: Mapping[str, Observation], jobs: tuple[Job, ...]) -> Plan:
+    def _plan(
+        self, observed: Mapping[str, Observation], jobs: tuple[Job, ...], tasks: tuple[Task, ...]
+    ) -> Plan:
         world = World(
             cluster=self.cluster.name,
             owner=self.store.owner,
             now=self._clock.now(),
             nodes={node.name: node for node in self.cluster.nodes},
             jobs=jobs,
-            tasks=self.store.current_tasks(),
+            tasks=tasks,
             observed=observed,
         )
         return reconcile(world, self._scheduler)
@@ -179,11 +183,7 @@ class Manager:
 
     def _retry(self, name: str, run: Run) -> None:
         """Close the record of failed tasks, so that their slots are filled anew."""
-        failed = [
-            task
-            for task in self.store.current_tasks()
-            if task.slot.job == name and task.state is State.FAILED
-        ]
+        failed = _failed_of(name, self.store.current_tasks())
         notes = [Note(task=task, target=State.COMPLETED, reason="deployed again") for task in failed]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
 
@@ -205,6 +205,10 @@ class Manager:
                         why=f"container {container.name} carries its mark, {identity.owner}",
                         cure="Use its state file (--state); if that is lost, remove the containers yourself.",
                     )
+
+
+def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:
+    return [task for task in tasks if task.slot.job == job and task.state is State.FAILED]
 
 
 def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
