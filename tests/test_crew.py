@@ -69,6 +69,15 @@ def test_a_node_that_hangs_delays_no_other() -> None:
     assert [effect.node for effect, _ in answers] == ["node1"] * 4
 
 
+def test_a_node_that_gave_no_answer_is_asked_nothing_more_before_it_is_looked_at() -> None:
+    """P1: thirty effects on a node that hangs would cost thirty times its patience."""
+    silent = Hand(lambda _effect: Outcome(verdict=Verdict.UNKNOWN))
+    hands = {"node1": silent, "node2": Hand(done)}
+    answers = list(crew_of(hands).perform([*starts("node1", 30), *starts("node2", 5)]))
+    assert len(silent.asked) <= LANES
+    assert len(answers) == len(silent.asked) + 5
+
+
 def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
     """P9: what was begun is answered, so it can be recorded."""
     hand = Hand(slowly)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 
 from cube.manager.seams import Worker
-from cube.model.action import Effect, Outcome
+from cube.model.action import Effect, Outcome, Verdict
 from cube.model.observation import Observation
 
 THREADS = 32
@@ -37,7 +37,7 @@ class Crew:
             return dict(zip(asked, seen, strict=True))
 
     def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
-        """Carry the effects out, each with its outcome as it comes.
+        """Carry the effects out, each with its outcome as it comes; none on a node after one that is unknown.
 
         An interrupt lets those under way finish and drops the rest; it is raised once all have answered.
         A second one, or a caller that asks for no more outcomes, leaves also those under way.
@@ -59,7 +59,10 @@ class Crew:
     def _work_off(self, queue: Queue, answers: Answers) -> None:
         try:
             while effect := _next(queue):
-                answers.put((effect, self._workers[effect.node].perform(effect)))
+                outcome = self._workers[effect.node].perform(effect)
+                answers.put((effect, outcome))
+                if outcome.verdict is Verdict.UNKNOWN:
+                    queue.clear()  # each would wait as long in vain; the next turn looks at the node first
         finally:
             answers.put(None)
 
