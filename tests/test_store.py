@@ -303,6 +303,13 @@ class TestOutcomes:
         assert (only(store).state, only(store).reason) == (state, reason)
         assert store.events()[-1].detail == {"image": "app:1", "cure": "pull it"}
 
+    def test_of_a_start_that_ended_at_once_keep_the_container_and_its_exit_code(self, store: Store) -> None:
+        """`cube logs` needs the one, and a batch job's owner the other."""
+        (effect,) = plan(store, place())
+        outcome = Outcome(verdict=Verdict.FAILED, container="c1", why="it ended", detail={"exit_code": "4"})
+        store.record_outcome(effect, outcome, now=11.0, actor="ann")
+        assert (only(store).container, only(store).exit_code) == ("c1", 4)
+
     @pytest.mark.parametrize(
         ("verdict", "state"),
         [

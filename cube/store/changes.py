@@ -134,7 +134,15 @@ def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) ->
                 exit_code=None,
             )
         case Verdict.FAILED:
-            after = _moved(task, State.FAILED, now, reason=f"cannot start: {outcome.why}")
+            code = outcome.detail.get("exit_code")
+            after = _moved(
+                task,
+                State.FAILED,
+                now,
+                reason=f"cannot start: {outcome.why}",
+                container=outcome.container or task.container,
+                exit_code=int(code) if code else None,
+            )
         case Verdict.UNKNOWN:
             after = replace(task, reason=f"the reply to the start was lost: {outcome.why}")
         case _:
