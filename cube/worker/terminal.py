@@ -19,7 +19,7 @@ Resize = Callable[[int, int], None]
 def raw_terminal(stdin: BinaryIO) -> Iterator[None]:
     """Every key goes to the far end, Ctrl-C too; the terminal is given back as it was."""
     before = termios.tcgetattr(stdin)
-    tty.setraw(stdin.fileno())
+    tty.setraw(stdin.fileno(), termios.TCSADRAIN)  # what was typed ahead is not thrown away
     try:
         yield
     finally:
