@@ -1,114 +1,15 @@
 """The whole `cube` command against real nodes, as a person types it: every exit code, every promise."""
 
-import json
 import signal
-import subprocess
-import sys
 import time  # noqa: TID251 - real nodes take real time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from docker import DockerClient
 
 from cube.lab import faults
-from cube.lab.fleet import Lab, LabNode
+from tests.lab.desk import SERVER, SLEEPER, Desk, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
-
-SLEEPER = """
-job: sleeper
-groups:
-  main:
-    count: {count}
-    image: {image}
-    command: [sleep, "100000"]
-    env: {{MARK: "{mark}"}}
-    cpu: {cpu}
-    memory: 32MiB
-    restart: {{attempts: 1, delay: 1s}}
-    stop: {{grace: 1s}}
-"""
-
-SERVER = """
-job: server
-groups:
-  main:
-    count: {count}
-    image: {image}
-    memory: 32MiB
-    ports: {{http: {{container: 8080, host: {host}, public: true}}}}
-    health: {{http: /health, port: http, grace: 5s, failures: 1}}
-    restart: {{attempts: 0}}
-    stop: {{grace: 1s}}
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """A folder with an inventory, where somebody types commands."""
-
-    folder: Path
-    inventory: Path
-    engine: DockerClient
-    nodes: tuple[LabNode, ...]
-
-    def cube(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run `cube`; it must exit with that code, and never with a traceback."""
-        done = subprocess.run(
-            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=90, check=False
-        )
-        assert "bug in Cube" not in done.stderr, done.stderr
-        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
-        return done
-
-    def command(self, *words: str) -> list[str]:
-        command, *rest = words
-        at = rest.index("--") if "--" in rest else len(rest)
-        return [
-            sys.executable, "-m", "cube.cli.main", command, *rest[:at], "-i", str(self.inventory), *rest[at:],
-        ]  # fmt: skip
-
-    def data(self, *words: str, code: int = 0) -> Any:
-        """What the command answers as JSON."""
-        return json.loads(self.cube(*words, "-o", "json", code=code).stdout)
-
-    def write(self, template: str, **values: object) -> str:
-        """A job file with those values; the rest are defaults."""
-        defaults = {"count": 3, "image": "cube-busybox:1", "mark": "1", "cpu": "50m", "host": "auto"}
-        path = self.folder / "job.yml"
-        path.write_text(template.format(**(defaults | values)))
-        return str(path)
-
-    def on(self, node: int, *argv: str) -> str:
-        """Run a program as root on a node, past Cube."""
-        status, output = self.engine.containers.get(self.nodes[node].container).exec_run(list(argv))
-        assert status == 0, output
-        assert isinstance(output, bytes)
-        return output.decode().strip()
-
-    def containers(self) -> list[str]:
-        """The names of Cube's running containers on all nodes, from their own engines."""
-        listed = [
-            self.on(number, "docker", "ps", "--filter", "label=cube.cluster", "--format", "{{.Names}}")
-            for number in range(len(self.nodes))
-        ]
-        return sorted(name for names in listed for name in names.split())
-
-    def ids(self) -> set[str]:
-        return {
-            line
-            for number in range(len(self.nodes))
-            for line in self.on(number, "docker", "ps", "-aq", "--no-trunc").split()
-        }
-
-
-@pytest.fixture
-def desk(engine: DockerClient, lab: Lab, tmp_path: Path) -> Desk:
-    return Desk(folder=tmp_path, inventory=lab.inventory, engine=engine, nodes=lab.nodes)
 
 
 class TestDeploy:
@@ -154,11 +55,11 @@ class TestDeploy:
         path = desk.folder / "crash.yml"
         path.write_text(
             "job: crash\ngroups:\n  main:\n    image: cube-busybox:1\n"
-            "    command: [no-such-program]\n    restart: {attempts: 1, delay: 1s}\n"
+            "    user: no-such-user\n    restart: {attempts: 1, delay: 1s}\n"
         )
         done = desk.cube("deploy", str(path), code=1)
         assert done.stdout.count("start  crash/main[0] on") == 2, "once, and one restart"
-        assert "no-such-program" in done.stdout
+        assert "no-such-user" in done.stdout
 
     def test_that_failed_gets_a_new_try_when_it_is_asked_again(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, image="later:1", count=1)
@@ -191,7 +92,7 @@ class TestDeploy:
             "groups:\n  main: {image: cube-busybox:1, command: [echo, done], memory: 16MiB}\n"
         )
         desk.cube("deploy", str(path))
-        _wait(lambda: desk.cube("reconcile") and desk.data("status", "batch")[0]["state"] == "Completed")
+        wait_until(lambda: desk.cube("reconcile") and desk.data("status", "batch")[0]["state"] == "Completed")
         assert desk.data("status", "batch")[0]["exit_code"] == 0
         assert "done" in desk.cube("logs", "batch").stdout
 
@@ -256,7 +157,7 @@ class TestASweep:
         desk.cube("deploy", desk.write(SLEEPER))
         faults.kill(desk.engine, desk.nodes[0])
         faults.start(desk.engine, desk.nodes[0])
-        _wait(lambda: desk.cube("reconcile") and len(desk.containers()) == 3)
+        wait_until(lambda: desk.cube("reconcile") and len(desk.containers()) == 3)
         assert len(desk.containers()) == 3
 
 
@@ -294,7 +195,7 @@ class TestANodeThatIsGone:
 class TestAnInterruptedDeploy:
     def test_by_ctrl_c_says_130_and_a_second_run_finishes_it_p9(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=12)
-        running = _begin(desk, file)
+        running = desk.begin("deploy", file)
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
         assert running.returncode == 130
@@ -304,7 +205,7 @@ class TestAnInterruptedDeploy:
 
     def test_by_kill_9_leaves_no_lock_and_a_second_run_finishes_it_p9(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=12)
-        running = _begin(desk, file)
+        running = desk.begin("deploy", file)
         running.kill()
         running.communicate(timeout=60)
         desk.cube("deploy", file)
@@ -313,7 +214,7 @@ class TestAnInterruptedDeploy:
 
     def test_holds_off_a_second_one_that_names_the_holder(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=30)
-        running = _begin(desk, file)
+        running = desk.begin("deploy", file)
         done = desk.cube("reconcile", code=4)
         assert "deploy" in done.stderr
         assert str(running.pid) in done.stderr
@@ -330,23 +231,3 @@ class TestTwoStores:
         assert "driven from another store" in done.stderr
         assert desk.ids() == before
         assert desk.data("status", "--state", other) == [], "what was refused is not wanted"
-
-
-def _begin(desk: Desk, file: str) -> subprocess.Popen[str]:
-    """A deploy that has started its first containers and is not done."""
-    running = subprocess.Popen(
-        desk.command("deploy", file),
-        cwd=desk.folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert running.stdout is not None
-    running.stdout.readline()
-    return running
-
-
-def _wait(until: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not until() and time.monotonic() < deadline:
-        time.sleep(0.5)

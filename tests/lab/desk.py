@@ -1,0 +1,121 @@
+"""A desk: a folder with an inventory, where somebody types whole `cube` commands against the lab."""
+
+import json
+import subprocess
+import sys
+import time  # noqa: TID251 - real nodes take real time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+
+from cube.lab.fleet import LabNode
+
+SLEEPER = """
+job: sleeper
+groups:
+  main:
+    count: {count}
+    image: {image}
+    command: [sleep, "100000"]
+    env: {{MARK: "{mark}"}}
+    cpu: {cpu}
+    memory: 32MiB
+    restart: {{attempts: 1, delay: 1s}}
+    stop: {{grace: 1s}}
+"""
+
+SERVER = """
+job: server
+groups:
+  main:
+    count: {count}
+    image: {image}
+    memory: 32MiB
+    ports: {{http: {{container: 8080, host: {host}, public: true}}}}
+    health: {{http: /health, port: http, grace: 5s, failures: 1}}
+    restart: {{attempts: 0}}
+    stop: {{grace: 1s}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A folder with an inventory, where somebody types commands."""
+
+    folder: Path
+    inventory: Path
+    engine: DockerClient
+    nodes: tuple[LabNode, ...]
+
+    def cube(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run `cube`; it must exit with that code, and never with a traceback."""
+        done = subprocess.run(
+            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=90, check=False
+        )
+        assert "bug in Cube" not in done.stderr, done.stderr
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    def command(self, *words: str) -> list[str]:
+        command, *rest = words
+        at = rest.index("--") if "--" in rest else len(rest)
+        return [
+            sys.executable, "-m", "cube.cli.main", command, *rest[:at], "-i", str(self.inventory), *rest[at:],
+        ]  # fmt: skip
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """Start `cube`, and return once it has printed its first line."""
+        running = subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert running.stdout is not None
+        running.stdout.readline()
+        return running
+
+    def data(self, *words: str, code: int = 0) -> Any:
+        """What the command answers as JSON."""
+        return json.loads(self.cube(*words, "-o", "json", code=code).stdout)
+
+    def write(self, template: str, **values: object) -> str:
+        """A job file with those values; the rest are defaults."""
+        defaults = {"count": 3, "image": "cube-busybox:1", "mark": "1", "cpu": "50m", "host": "auto"}
+        path = self.folder / "job.yml"
+        path.write_text(template.format(**(defaults | values)))
+        return str(path)
+
+    def on(self, node: int, *argv: str) -> str:
+        """Run a program as root on a node, past Cube."""
+        status, output = self.engine.containers.get(self.nodes[node].container).exec_run(list(argv))
+        assert status == 0, output
+        assert isinstance(output, bytes)
+        return output.decode().strip()
+
+    def containers(self) -> list[str]:
+        """The names of Cube's running containers on all nodes, from their own engines."""
+        return sorted(name for number in range(len(self.nodes)) for name in self.containers_on(number))
+
+    def containers_on(self, node: int) -> list[str]:
+        """Those of one node."""
+        names = self.on(node, "docker", "ps", "--filter", "label=cube.cluster", "--format", "{{.Names}}")
+        return names.split()
+
+    def ids(self) -> set[str]:
+        return {
+            line
+            for number in range(len(self.nodes))
+            for line in self.on(number, "docker", "ps", "-aq", "--no-trunc").split()
+        }
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Ask again and again for half a minute; the assertion is the caller's."""
+    deadline = time.monotonic() + 30
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.5)
