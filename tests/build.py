@@ -1,12 +1,12 @@
 """Sane defaults, so that a test names only what matters to it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from cube.model.job import Group, Job, TaskSpec
 from cube.model.labels import identity_of, labels_of
-from cube.model.node import Access, Node
+from cube.model.node import Access, Cordon, Node, Silence
 from cube.model.observation import (
     Cause,
     Container,
@@ -18,7 +18,9 @@ from cube.model.observation import (
     Stats,
     Unknown,
 )
+from cube.model.policy import UpdatePolicy
 from cube.model.resources import Resources
+from cube.model.rollout import Rollout
 from cube.model.task import Slot, State, Task
 from cube.reconciler.world import World
 
@@ -26,6 +28,7 @@ NOW = 1_800_000_000.0
 CLUSTER = "test"
 OWNER = "owner-1"
 GIB = 2**30
+UPDATE = tuple(found.name for found in fields(UpdatePolicy))
 
 
 def node(name: str, **changes: Any) -> Node:
@@ -37,9 +40,10 @@ def spec(image: str = "app:1", **changes: Any) -> TaskSpec:
 
 
 def job(name: str = "web", count: int = 1, *, task: TaskSpec | None = None, **changes: Any) -> Job:
-    group_changes = {
-        key: changes.pop(key) for key in ("restart", "max_parallel", "constraints") if key in changes
-    }
+    of_group = {found.name for found in fields(Group)} - {"name", "spec", "count", "type"}
+    group_changes = {key: changes.pop(key) for key in of_group if key in changes}
+    if of_update := {key: changes.pop(key) for key in UPDATE if key in changes}:
+        group_changes["update"] = UpdatePolicy(**of_update)
     group = Group(name="main", spec=task or spec(), count=count, **group_changes)
     return Job(name=name, groups=(group,), version=changes.pop("version", 1), **changes)
 
@@ -120,6 +124,9 @@ def world(
     observed: Iterable[Observation] | None = None,
     nodes: Iterable[Node] = (),
     now: float = NOW,
+    rollouts: Iterable[Rollout] = (),
+    cordons: Iterable[Cordon] = (),
+    silences: Iterable[Silence] = (),
 ) -> World:
     """Where nothing is observed for a task's node, the node is seen with that task's container running."""
     recorded = tuple(tasks)
@@ -133,6 +140,9 @@ def world(
         jobs=tuple(jobs),
         tasks=recorded,
         observed=looks,
+        rollouts={found.job: found for found in rollouts},
+        cordons={found.node: found for found in cordons},
+        silences={found.node: found for found in silences},
     )
 
 

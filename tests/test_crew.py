@@ -9,7 +9,11 @@ import pytest
 from cube.manager.crew import LANES, Crew
 from cube.model.action import Effect, Outcome, Start, Verdict
 from cube.model.observation import Observation
+from cube.simulator.clock import VirtualClock
 from tests.build import task, unknown
+
+CLOCK = VirtualClock()
+SOON = CLOCK.now() + 60
 
 Act = Callable[[Effect], Outcome]
 
@@ -43,13 +47,13 @@ def starts(node: str, count: int) -> list[Effect]:
 
 
 def crew_of(hands: Mapping[str, Hand]) -> Crew:
-    return Crew(hands)
+    return Crew(hands, CLOCK)
 
 
 def test_every_effect_is_answered_once() -> None:
     hands = {name: Hand(done) for name in ("node1", "node2")}
     effects = [*starts("node1", 7), *starts("node2", 5)]
-    answered = [effect for effect, _ in crew_of(hands).perform(effects)]
+    answered = [effect for effect, _ in crew_of(hands).perform(effects, SOON)]
     assert sorted(answered, key=id) == sorted(effects, key=id)
 
 
@@ -62,7 +66,7 @@ def test_a_node_that_hangs_delays_no_other() -> None:
         return done(effect)
 
     hands = {"node1": Hand(wait), "node2": Hand(done)}
-    answers = crew_of(hands).perform([*starts("node1", 4), *starts("node2", 5)])
+    answers = crew_of(hands).perform([*starts("node1", 4), *starts("node2", 5)], SOON)
     first = [next(answers)[0].node for _ in range(5)]
     over.set()
     assert first == ["node2"] * 5
@@ -73,7 +77,7 @@ def test_a_node_that_gave_no_answer_is_asked_nothing_more_before_it_is_looked_at
     """P1: thirty effects on a node that hangs would cost thirty times its patience."""
     silent = Hand(lambda _effect: Outcome(verdict=Verdict.UNKNOWN))
     hands = {"node1": silent, "node2": Hand(done)}
-    answers = list(crew_of(hands).perform([*starts("node1", 30), *starts("node2", 5)]))
+    answers = list(crew_of(hands).perform([*starts("node1", 30), *starts("node2", 5)], SOON))
     assert len(silent.asked) <= LANES
     assert len(answers) == len(silent.asked) + 5
 
@@ -84,7 +88,7 @@ def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
     answered = []
     threading.Timer(0.12, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes from within the loop
-        for effect, _ in crew_of({"node1": hand}).perform(starts("node1", 200)):
+        for effect, _ in crew_of({"node1": hand}).perform(starts("node1", 200), SOON):
             answered.append(effect)
     assert 0 < len(answered) < 200
     assert len(answered) == len(hand.asked)
@@ -95,7 +99,7 @@ def test_a_caller_that_fails_begins_nothing_more() -> None:
     hand = Hand(slowly)
 
     def record() -> None:
-        for _ in crew_of({"node1": hand}).perform(starts("node1", 200)):
+        for _ in crew_of({"node1": hand}).perform(starts("node1", 200), SOON):
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
@@ -108,4 +112,12 @@ def test_a_bug_in_a_worker_is_not_lost_in_its_thread() -> None:
         raise IndexError("a bug")
 
     with pytest.raises(IndexError, match="a bug"):
-        list(crew_of({"node1": Hand(fail)}).perform(starts("node1", 1)))
+        list(crew_of({"node1": Hand(fail)}).perform(starts("node1", 1), SOON))
+
+
+def test_an_effect_of_a_plan_that_is_too_old_is_not_tried() -> None:
+    """P3: the process may have been stopped for hours between the plan and the act."""
+    hand = Hand(done)
+    ((_, outcome),) = crew_of({"node1": hand}).perform(starts("node1", 1), CLOCK.now() - 1)
+    assert outcome.verdict is Verdict.STALE
+    assert hand.asked == []

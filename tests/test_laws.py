@@ -12,7 +12,8 @@ from cube.model.resources import Resources
 from cube.model.task import State, Task
 from cube.reconciler.buckets import Bucket, sort_tasks
 from cube.reconciler.reconcile import reconcile
-from cube.reconciler.world import World, wants_of
+from cube.reconciler.wants import wants_of
+from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from tests.build import GIB, container, foreign, job, node, seen, spec, task, unknown, world
 
@@ -85,7 +86,7 @@ def test_the_same_world_gives_the_same_plan(given_world: World, scheduler: Sched
 
 @given(worlds())
 def test_every_task_is_in_exactly_one_bucket(given_world: World) -> None:
-    buckets = sort_tasks(given_world, wants_of(given_world.jobs)).buckets
+    buckets = sort_tasks(given_world, wants_of(given_world)).buckets
     assert sorted(found.id for bucket in Bucket for found in buckets[bucket]) == sorted(
         found.id for found in given_world.tasks
     )
@@ -121,7 +122,7 @@ def test_no_slot_is_acted_on_twice_by_one_plan_p4(given_world: World) -> None:
 
 @given(worlds())
 def test_placements_never_exceed_what_is_wanted(given_world: World) -> None:
-    wants = wants_of(given_world.jobs)
+    wants = wants_of(given_world)
     assert {action.slot for action in _plan(given_world).actions if isinstance(action, Place)} <= set(wants)
 
 
@@ -148,7 +149,7 @@ def test_a_node_is_never_promised_more_than_it_has_p13(given_world: World) -> No
 
 @given(worlds())
 def test_a_running_task_with_the_right_spec_stays_where_it_is_p7(given_world: World) -> None:
-    wants = wants_of(given_world.jobs)
+    wants = wants_of(given_world)
     buckets = sort_tasks(given_world, wants).buckets
     kept = {found.id for found in (*buckets[Bucket.KEPT], *buckets[Bucket.UNKNOWN])}
     stopped = {

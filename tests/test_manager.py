@@ -6,12 +6,14 @@ from random import Random  # noqa: TID251 - the simulator draws from one seed
 
 import pytest
 
-from cube.manager.manager import Manager, Run
+from cube.manager.manager import Manager
 from cube.manager.seams import Fleet
+from cube.manager.turn import Run
 from cube.model.action import Effect, Outcome, Place
-from cube.model.job import CheckKind, HealthCheck, Port, RestartPolicy, TaskSpec
+from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
+from cube.model.policy import RestartPolicy
 from cube.model.task import Health, Slot, State
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
@@ -56,7 +58,7 @@ def test_a_deploy_that_settled_claims_success_and_a_second_one_changes_nothing(m
 def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Manager, store: Store) -> None:
     """P3, P12: its task may run on."""
     manager.deploy(job(count=2), RUN)
-    manager.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[:1])
+    manager.loop.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[:1])
     report = manager.remove("web", RUN)
     assert report.exit_code == 3
     assert report.summary == "1 changes, 1 on nodes that are not in the inventory"
@@ -65,8 +67,8 @@ def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Man
 
 
 def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None:
-    """P2: a job that fails again and again has its own restarts, by the next sweep."""
-    patient = RestartPolicy(attempts=3, delay=60.0)
+    """P2: a job that fails again and again has its own restarts, and a sweep waits for near ones only."""
+    patient = RestartPolicy(attempts=3, delay=150.0, max_delay=150.0)
     soon = replace(RUN, until=manager.look()["node1"].at + 10)
     manager.deploy(job("bad", task=spec(command=("fail",)), restart=patient), soon)
     report = manager.deploy(job("good"), RUN)
@@ -75,12 +77,12 @@ def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None
     assert (bad.state, bad.restarts) == (State.FAILED, 0)
     assert manager.reconcile(RUN).exit_code == 1
     (bad,) = (task for task in store.current_tasks() if task.slot.job == "bad")
-    assert bad.restarts == 3
+    assert bad.restarts == 0
 
 
 def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, store: Store) -> None:
     """P1, P2: while others are waited for, a dead node would cost its patience in every turn."""
-    fleet = manager._fleet
+    fleet = manager.loop.fleet
     assert isinstance(fleet, SimulatedFleet)
     fleet.down.add("node2")
     begun = fleet.clock.now()
@@ -106,15 +108,15 @@ class Unasked:
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
         return {name: unchecked(found) for name, found in self.under.observe(names, now).items()}
 
-    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
-        return self.under.perform(effects)
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+        return self.under.perform(effects, until)
 
 
 def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_no_longer(
     manager: Manager,
 ) -> None:
     """P1, P12: every run would last as long as it may."""
-    manager._fleet = Unasked(manager._fleet)
+    manager.loop.fleet = Unasked(manager.loop.fleet)
     check = HealthCheck(kind=CheckKind.TCP, port="http", grace=20.0)
     begun = manager._clock.now()
     wanted = job(task=spec(ports=(Port(name="http", container=80),), health=check))

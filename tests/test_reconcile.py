@@ -10,10 +10,10 @@ from cube.model.job import (
     JobType,
     Operator,
     Port,
-    RestartPolicy,
     TaskSpec,
 )
 from cube.model.observation import Container, ContainerState
+from cube.model.policy import Order, ReschedulePolicy, RestartPolicy
 from cube.model.resources import Resources
 from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
@@ -177,7 +177,7 @@ class TestATaskThatIsNoLongerWanted:
 
     def test_leaves_no_second_container_behind_when_a_slot_was_filled_twice_p4(self) -> None:
         tasks = [task(0, id="older-0000", order=1), task(0, id="newer-0000", order=2)]
-        assert stops(world(jobs=[job(count=1)], tasks=tasks)) == [tasks[0].container_name]
+        assert stops(world(jobs=[job(count=1)], tasks=tasks)) == [tasks[1].container_name]
 
 
 class TestAnOrphan:
@@ -281,12 +281,12 @@ class TestAFailedTask:
         failed = task(state=State.FAILED, changed_at=NOW - 3)
         given = plan(world(jobs=[job(restart=self.policy)], tasks=[failed], observed=[seen("node1")]))
         assert given.actions == ()
-        assert given.due == {"web": NOW + 7}
+        assert NOW - 3 + 5 <= given.due["web"] <= NOW - 3 + 10
 
     def test_stays_failed_after_the_last_attempt_p8(self) -> None:
         failed = task(state=State.FAILED, restarts=2)
-        given = plan(world(jobs=[job(restart=self.policy)], tasks=[failed], observed=[seen("node1")]))
-        assert given == Plan()
+        wanted = job(restart=self.policy, reschedule=ReschedulePolicy(attempts=0))
+        assert plan(world(jobs=[wanted], tasks=[failed], observed=[seen("node1")])) == Plan()
 
     def test_that_had_run_for_a_whole_window_gets_its_attempts_back(self) -> None:
         policy = RestartPolicy(attempts=2, window=100.0)
@@ -301,11 +301,10 @@ class TestAFailedTask:
 class TestAnUpdate:
     def test_replaces_one_at_a_time_p19(self) -> None:
         tasks = [task(0), task(1), task(2)]
-        given = world(jobs=[job(count=3, task=spec("app:2"), version=2)], tasks=tasks)
+        wanted = job(count=3, task=spec("app:2"), version=2, order=Order.STOP_FIRST)
+        given = world(jobs=[wanted], tasks=tasks)
         assert stops(given) == [tasks[0].container_name]
-        assert [str(held) for held in plan(given).held] == [
-            "web/main: 2 of an older version left: 1 at a time"
-        ]
+        assert [str(held) for held in plan(given).held] == ["web/main: 2 still to be replaced: 1 at a time"]
 
     def test_waits_for_the_slot_that_is_out_of_service_p19(self) -> None:
         tasks = [task(0, state=State.COMPLETED), task(1), task(2)]
@@ -335,13 +334,14 @@ class TestAnUpdate:
 
     def test_is_not_held_up_by_a_slot_that_never_had_room(self) -> None:
         tasks = [task(0), task(1, node=None, state=State.PENDING, spec=spec("app:2"))]
-        given = world(jobs=[job(count=2, task=spec("app:2"), version=2)], tasks=tasks)
+        wanted = job(count=2, task=spec("app:2"), version=2, order=Order.STOP_FIRST)
+        given = world(jobs=[wanted], tasks=tasks)
         assert stops(given) == [tasks[0].container_name]
 
     def test_is_not_held_up_by_a_node_that_is_unknown_p2(self) -> None:
         tasks = [task(0, node="node2"), task(1)]
         given = world(
-            jobs=[job(count=2, task=spec("app:2"), version=2)],
+            jobs=[job(count=2, task=spec("app:2"), version=2, order=Order.STOP_FIRST)],
             tasks=tasks,
             observed=[seen("node1", container(tasks[1])), unknown("node2")],
         )
@@ -356,7 +356,7 @@ class TestAnUpdate:
             nodes=[node("node1"), node("node2", labels={"disk": "ssd"})],
             observed=[seen("node1", container(tasks[0])), seen("node2")],
         )
-        assert stops(given) == [tasks[0].container_name]
+        assert places(given) == [("web/main[0]", "node2")]
 
     def test_of_the_count_alone_touches_no_running_task_p7(self) -> None:
         given = world(jobs=[job(count=2, version=2)], tasks=[task(0)])
@@ -378,7 +378,8 @@ class TestHealth:
     def test_is_healthy_after_one_good_answer(self) -> None:
         note = self.note(Health.HEALTHY, health=Health.STARTING)
         assert note is not None
-        assert note.health is Health.HEALTHY
+        assert note.checked is not None
+        assert (note.checked.health, note.checked.healthy_since) == (Health.HEALTHY, NOW)
 
     def test_failures_during_the_grace_after_the_start_do_not_count(self) -> None:
         assert self.note(Health.UNHEALTHY, health=Health.STARTING, changed_at=NOW - 5) is None
@@ -388,8 +389,26 @@ class TestHealth:
         second = self.note(Health.UNHEALTHY, health=Health.HEALTHY, check_failures=1)
         assert first is not None
         assert second is not None
-        assert (first.health, first.check_failures) == (Health.HEALTHY, 1)
-        assert (second.health, second.check_failures) == (Health.UNHEALTHY, 2)
+        assert first.checked is not None
+        assert second.checked is not None
+        assert (first.checked.health, first.checked.failures) == (Health.HEALTHY, 1)
+        assert (second.checked.health, second.checked.failures) == (Health.UNHEALTHY, 2)
+
+    def test_counts_at_most_one_answer_in_an_interval(self) -> None:
+        assert self.note(Health.UNHEALTHY, health=Health.HEALTHY, checked_at=NOW - 9) is None
+        assert self.note(Health.UNHEALTHY, health=Health.HEALTHY, checked_at=NOW - 10) is not None
+
+    def test_a_clock_that_was_set_back_does_not_stop_the_counting(self) -> None:
+        assert self.note(Health.UNHEALTHY, health=Health.HEALTHY, checked_at=NOW + 3600) is not None
+
+    def test_a_good_answer_ends_a_row_of_bad_ones(self) -> None:
+        since = NOW - 500
+        note = self.note(
+            Health.HEALTHY, health=Health.HEALTHY, check_failures=1, healthy_since=since, checked_at=NOW - 1
+        )
+        assert note is not None
+        assert note.checked is not None
+        assert (note.checked.failures, note.checked.healthy_since) == (0, since)
 
     def test_that_nobody_asked_for_says_nothing_p3(self) -> None:
         assert self.note(Health.UNCHECKED, health=Health.HEALTHY) is None

@@ -2,16 +2,13 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
-from cube.model.job import CheckKind, HealthCheck
-from cube.model.task import Health
-from cube.simulator.faults import Fault, Weather
+from cube.model.task import State
+from cube.simulator.faults import Fault
 from cube.simulator.history import BrokenLawError, begin, check_always, ours, play, step, sweep
 from cube.simulator.machine import Machine
-from tests.build import job, spec
 
 SEEDS = range(120)
 
@@ -29,7 +26,7 @@ def test_every_history_keeps_the_laws_and_settles(seed: int) -> None:
 
 
 def test_the_same_seed_lives_the_same_history() -> None:
-    def trace(seed: int) -> list[tuple[float, str, str, str]]:
+    def trace(seed: int) -> list[tuple[float, str, State | None, str]]:
         history = begin(seed)
         for _ in range(6):
             step(history)
@@ -80,22 +77,6 @@ def test_every_kind_of_fault_is_drawn() -> None:
     history.fleet.weather.effects = 1.0
     drawn = {history.fleet._draw() for _ in range(200)}
     assert drawn == set(Fault) - {Fault.NONE}
-
-
-def test_a_failed_check_counts_once_however_many_turns_a_sweep_takes() -> None:
-    history = begin(3)
-    history.fleet.weather = Weather()
-    check = HealthCheck(kind=CheckKind.TCP, port="http", failures=3, grace=0.0)
-    history.manager().deploy(job(task=replace(spec(), health=check)), history.run())
-    ((machine, container),) = ours(history)
-    machine.containers[container.id] = replace(container, health=Health.UNHEALTHY)
-    failures = []
-    for _ in range(3):
-        sweep(history)
-        (found,) = history.store.current_tasks()
-        failures.append((found.check_failures, found.health))
-    assert failures == [(1, Health.HEALTHY), (2, Health.HEALTHY), (3, Health.UNHEALTHY)]
-
 
 def test_a_sweep_of_an_empty_fleet_changes_nothing() -> None:
     history = begin(3)

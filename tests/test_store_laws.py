@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from cube.model.action import (
+    Checked,
     Decision,
     Effect,
     Note,
@@ -39,6 +40,8 @@ def replayed(events: tuple[TaskEvent, ...]) -> Mapping[str, State]:
     """The states that the events add up to, each step checked against the one before it and the table."""
     states: dict[str, State] = {}
     for event in events:
+        if event.target is None:
+            continue  # It tells of a job.
         assert states.get(event.task) == event.source
         assert event.source == event.target or event.target in TRANSITIONS[event.source]
         states[event.task] = event.target
@@ -132,7 +135,7 @@ class Histories(RuleBasedStateMachine):
         failed = State.FAILED if isinstance(effect, Start) else state
         self.states[effect.task.id] = (
             job,
-            {Verdict.OK: ended, Verdict.FAILED: failed, Verdict.UNKNOWN: state}[verdict],
+            {Verdict.OK: ended, Verdict.FAILED: failed}.get(verdict, state),
         )
 
     @rule(data=st.data(), state=st.sampled_from(State), health=st.sampled_from(Health))
@@ -142,7 +145,14 @@ class Histories(RuleBasedStateMachine):
         tasks = [task for task in self.store.tasks() if ends or task.node]
         if tasks := [task for task in tasks if state in TRANSITIONS[task.state]]:
             task = data.draw(st.sampled_from(tasks))
-            self.record(Note(task=task, target=state, reason="seen", health=health))
+            self.record(
+                Note(
+                    task=task,
+                    target=state,
+                    reason="seen",
+                    checked=Checked(health=health, at=1.0, healthy_since=None),
+                )
+            )
             self.states[task.id] = (task.slot.job, state)
 
     @rule(data=st.data())
@@ -172,9 +182,10 @@ class Histories(RuleBasedStateMachine):
                 effect for effect in self.under_way if effect.task and effect.task.slot.job != name
             ]
             assert self.store.job(name) is None
+            told = [event.version for event in self.store.events(job=name)]
             self.jobs[name].clear()
             self.deploy(name, 1)
-            assert all(event.version < self.jobs[name][-1] for event in self.store.events(job=name))
+            assert all(version < self.jobs[name][-1] for version in told)
 
     @rule()
     def reopen(self) -> None:

@@ -51,7 +51,7 @@ def test_four_processes_at_once_lose_nothing(tmp_path: Path) -> None:
     store = open_store(path)
     assert [version.job.version for version in store.versions("shared")] == list(range(1, 4 * turns + 1))
     assert len(store.tasks()) == 4 * turns * 3
-    assert len(store.events()) == 4 * turns * 3 * 2
+    assert sum(bool(event.task) for event in store.events()) == 4 * turns * 3 * 2
     assert store.check() == ()
     store.close()
 

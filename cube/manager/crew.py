@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
 
-from cube.manager.seams import Worker
+from cube.manager.seams import Clock, Worker
 from cube.model.action import Effect, Outcome, Verdict
 from cube.model.observation import Observation
 
@@ -18,6 +18,8 @@ THREADS = 32
 LANES = 2
 """Effects at once on one node: more only queue up in its engine (docs/benchmarks.md)."""
 
+STALE = Outcome(verdict=Verdict.STALE, why="the plan is too old; what is there now is looked at first")
+
 Queue = deque[Effect]
 Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
 """What came of each effect, an interrupt in between; None: a lane has nothing more to do."""
@@ -26,8 +28,9 @@ Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
 class Crew:
     """Workers by node name: at most 32 nodes at once, and a few effects at once on each."""
 
-    def __init__(self, workers: Mapping[str, Worker]) -> None:
+    def __init__(self, workers: Mapping[str, Worker], clock: Clock) -> None:
         self._workers = workers
+        self._clock = clock
 
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
         """Look at each of those nodes; every name gets an answer, in the order asked."""
@@ -36,8 +39,11 @@ class Crew:
             seen = pool.map(lambda name: self._workers[name].observe(now), asked)
             return dict(zip(asked, seen, strict=True))
 
-    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
         """Carry the effects out, each with its outcome as it comes; none on a node after one that is unknown.
+
+        One that has not begun at `until` (seconds since the epoch) is STALE: this process may have been
+        stopped for hours, and its plan is of another world.
 
         An interrupt lets those under way finish and drops the rest; it is raised once all have answered.
         A second one, or a caller that asks for no more outcomes, leaves also those under way.
@@ -47,7 +53,7 @@ class Crew:
         answers: Answers = SimpleQueue()
         pool = ThreadPoolExecutor(max_workers=min(THREADS, max(len(lanes), 1)))
         try:
-            working = [pool.submit(self._work_off, lane, answers) for lane in lanes]
+            working = [pool.submit(self._work_off, lane, answers, until) for lane in lanes]
             with _interrupt_put_into(answers):
                 yield from _answered(answers, len(working), queues.values())
             for lane in working:
@@ -56,10 +62,11 @@ class Crew:
             _drop(queues.values())
             pool.shutdown(wait=False)
 
-    def _work_off(self, queue: Queue, answers: Answers) -> None:
+    def _work_off(self, queue: Queue, answers: Answers, until: float) -> None:
         try:
             while effect := _next(queue):
-                outcome = self._workers[effect.node].perform(effect)
+                is_stale = self._clock.now() > until
+                outcome = STALE if is_stale else self._workers[effect.node].perform(effect)
                 answers.put((effect, outcome))
                 if outcome.verdict is Verdict.UNKNOWN:
                     queue.clear()  # each would wait as long in vain; the next turn looks at the node first

@@ -1,106 +1,184 @@
-"""The loop. Every command changes at most one desired fact, then settles."""
+"""The manager: each of its calls changes at most one desired fact, then lets the loop settle."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from cube.errors import CubeError, InputError
-from cube.manager.report import Done, Report, Step
+from cube.manager import hooks
+from cube.manager.report import Report
 from cube.manager.seams import Clock, Fleet
-from cube.model.action import Action, Note, Plan, Start, Stop, Verdict, Wait
-from cube.model.job import Job
-from cube.model.node import Cluster
-from cube.model.observation import Container, Observation, Seen
-from cube.model.task import Health, State, Task
-from cube.reconciler.reconcile import reconcile
-from cube.reconciler.world import World
+from cube.manager.turn import Concern, Loop, Run
+from cube.model.action import Note, Plan
+from cube.model.job import Job, JobType
+from cube.model.node import Cluster, Cordon
+from cube.model.observation import Observation
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import State, Task
+from cube.reconciler.periodic import run_of
 from cube.scheduler.algorithms import Scheduler
 from cube.store.rows import Sweep
 from cube.store.store import Store
 
-TRIES = 3
-"""How often one run asks for the same effect before it gives up on it."""
-
-PAUSE = 0.5
-"""Seconds before an effect that failed, or was not answered, is asked for again; doubled each time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """How one call settles: until when at most (seconds since the epoch), for whom, and who is told."""
-
-    until: float
-    actor: str
-    tell: Callable[[Step], None] = lambda _step: None
+PATIENCE = 30.0
+"""Seconds for which a sweep waits for what time alone will change; the next one goes on with the rest."""
 
 
 class Manager:
-    """One cluster, its store and its fleet. It decides nothing: `reconcile` does."""
+    """One cluster, its store and its fleet."""
 
     def __init__(
         self, cluster: Cluster, store: Store, fleet: Fleet, *, scheduler: Scheduler, clock: Clock
     ) -> None:
-        self.cluster = cluster
         self.store = store
-        self._fleet = fleet
-        self._scheduler = scheduler
         self._clock = clock
+        self.loop = Loop(cluster, store, fleet, scheduler=scheduler, clock=clock)
 
-    def deploy(self, job: Job, run: Run) -> Report:
-        """Want this job, and settle. Its tasks that failed for good get a new try."""
-        observed = self._look_at_own()
-        self._want(replace(job, stopped=False), run, "deployed")
+    @property
+    def cluster(self) -> Cluster:
+        """The environment that it manages."""
+        return self.loop.cluster
+
+    def deploy(self, job: Job, run: Run, *, expected: Sequence[str] | None = None) -> Report:
+        """Want this job, and settle. Its tasks that failed for good get a new try.
+
+        `expected` is the fingerprint of a plan that was looked at before. Raises CubeError where the fleet
+        has moved on since, or the job's hook refuses: then nothing is changed.
+        """
+        observed = self.loop.look_before_a_change()
+        if expected is not None:
+            self._refuse_another_plan(job, observed, expected)
+        hooks.run_before(job, self.cluster.name)
+        wanted = self._want(replace(job, stopped=False), run, "deployed")
         self._retry(job.name, run)
-        return self._settle(observed, run, job=job.name)
+        report = self.loop.settle(observed, run, Concern(job=job.name))
+        hooks.run_after(wanted, self.cluster.name, succeeded=report.exit_code == 0)
+        return report
 
     def stop(self, name: str, run: Run) -> Report:
         """Want none of the job's tasks, and settle. Raises InputError for a job that is not known."""
         known = self.job(name)
-        observed = self._look_at_own()
-        self._want(replace(known, stopped=True), run, "stopped")
-        return self._settle(observed, run, job=name)
+        observed = self.loop.look_before_a_change()
+        for job in (known, *self._runs_of(name)):
+            self._want(replace(job, stopped=True), run, "stopped")
+        return self.loop.settle(observed, run, Concern(job=name))
 
     def remove(self, name: str, run: Run) -> Report:
         """Stop the job, then forget it; one whose tasks could not all be stopped is kept."""
         report = self.stop(name, run)
         if report.exit_code == 0:
-            self.store.forget_job(name)
+            for job in (name, *(found.name for found in self._runs_of(name))):
+                self.store.forget_job(job)
         return report
 
     def scale(self, name: str, counts: Mapping[str, int], run: Run) -> Report:
         """Want that many tasks of each named group, and settle. Raises InputError for an unknown name."""
         wanted = scaled(self.job(name), counts)
-        observed = self._look_at_own()
+        observed = self.loop.look_before_a_change()
         self._want(wanted, run, "scaled")
-        return self._settle(observed, run, job=name)
+        return self.loop.settle(observed, run, Concern(job=name))
+
+    def rollback(self, name: str, version: int | None, run: Run) -> Report:
+        """Want the job as it was in that version, by default in the last one that had succeeded before.
+
+        Raises InputError where there is no such version.
+        """
+        current = self.job(name)
+        to = version if version is not None else self._version_before(current)
+        earlier = self.store.job(name, to)
+        if earlier is None:
+            known = ", ".join(str(found.job.version) for found in self.store.versions(name))
+            raise InputError(f"job {name} has no version {to}", cure=f"Its versions: {known}.")
+        observed = self.loop.look_before_a_change()
+        self._want(replace(earlier, stopped=False), run, f"rolled back to version {to}")
+        self._retry(name, run)
+        return self.loop.settle(observed, run, Concern(job=name))
+
+    def promote(self, name: str, run: Run) -> Report:
+        """Let the new version take the place of every old task, and settle."""
+        rollout = self._rollout_under_way(name)
+        return self._roll(replace(rollout, promoted=True), run, f"version {rollout.version} promoted")
+
+    def pause(self, name: str, run: Run) -> Report:
+        """Replace no further task of an older version, until somebody resumes the rollout; and settle."""
+        rollout = self._rollout_under_way(name)
+        paused = replace(rollout, state=RolloutState.PAUSED)
+        return self._roll(paused, run, f"the rollout of version {rollout.version} paused")
+
+    def resume(self, name: str, run: Run) -> Report:
+        """Go on with a rollout that was paused, and settle. Raises InputError where it was not."""
+        rollout = self.store.rollouts().get(self.job(name).name)
+        if rollout is None or rollout.state is not RolloutState.PAUSED:
+            raise InputError(f"the rollout of job {name} is not paused", where=self.cluster.name)
+        resumed = replace(rollout, state=RolloutState.RUNNING)
+        return self._roll(resumed, run, f"the rollout of version {rollout.version} resumed")
+
+    def dispatch(self, name: str, values: Mapping[str, str], run: Run) -> Report:
+        """Begin a run of a parameterized job with those values, and settle it.
+
+        Raises InputError for a job of another type, and for values that it does not name or that are missing.
+        """
+        wanted = dispatched(self.job(name), values, now=self._clock.now())
+        observed = self.loop.look_before_a_change()
+        job = self.store.put_run(wanted, now=self._clock.now(), actor=run.actor, reason="dispatched")
+        return self.loop.settle(observed, run, Concern(job=job.name))
+
+    def cordon(self, node: str, run: Run) -> None:
+        """Keep new tasks away from the node. Raises InputError for a node that is not in the inventory."""
+        self._refuse_unknown(node)
+        self.store.put_cordon(Cordon(node=node, at=self._clock.now(), actor=run.actor))
+
+    def uncordon(self, node: str, run: Run) -> bool:
+        """Let the node have new tasks again; False: nobody had kept them away."""
+        self._refuse_unknown(node)
+        return self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
+
+    def drain(self, node: str, run: Run, *, deadline: float | None = None) -> Report:
+        """Move every task of the node elsewhere, and settle; what is left at `deadline` is stopped.
+
+        `deadline` in seconds from now; None: a task without a place elsewhere stays.
+        """
+        self._refuse_unknown(node)
+        observed = self.loop.look_before_a_change()
+        now = self._clock.now()
+        until = None if deadline is None else now + deadline
+        self.store.put_cordon(Cordon(node=node, at=now, actor=run.actor, draining=True, deadline=until))
+        return self.loop.settle(observed, run, Concern())
+
+    def forget_node(self, node: str, run: Run) -> Report:
+        """Take the tasks of a node that has left the inventory for ended, and settle.
+
+        Raises InputError for a node that is in the inventory, or on which no task is recorded.
+        """
+        tasks = [
+            task for task in self.store.current_tasks() if task.node == node and not task.state.is_terminal
+        ]
+        if self.cluster.node(node) is not None:
+            cure = f"Take it out of the inventory first, or move its tasks: cube node drain {node}"
+            raise InputError(f"node {node} is in the inventory", where=self.cluster.name, cure=cure)
+        if not tasks:
+            raise InputError(f"no live task is recorded on a node {node}", where=self.cluster.name)
+        observed = self.loop.look_before_a_change()
+        reason = f"node {node} was forgotten; its containers, if it is still there, are left to run"
+        self._note(tasks, reason, run)
+        self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
+        return self.loop.settle(observed, run, Concern())
 
     def reconcile(self, run: Run) -> Report:
         """Change nothing that is wanted, and settle."""
         started = self._clock.now()
-        report = self._settle(self._look_at_own(), run)
+        report = self.loop.settle(self.loop.look_before_a_change(), run, Concern(until=started + PATIENCE))
         sweep = Sweep(started=started, finished=self._clock.now(), result=report.summary)
         self.store.put_sweep(sweep)
         return report
 
     def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
         """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing."""
-        observed = self.look()
-        jobs, tasks = self.store.jobs(), self.store.current_tasks()
-        if job is not None:
-            known = next((found for found in jobs if found.name == job.name), None)
-            wanted = replace(job, version=known.version + 1 if known else 1)
-            jobs = (*(found for found in jobs if found.name != job.name), wanted)
-            failed = _failed_of(job.name, tasks)
-            tasks = tuple(replace(task, state=State.COMPLETED) if task in failed else task for task in tasks)
-        return self._plan(observed, jobs, tasks), observed
+        observed = self.loop.look()
+        return self._preview(job, observed), observed
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """Ask the nodes, all of them by default, and remember their stats."""
-        now = self._clock.now()
-        asked = [node.name for node in self.cluster.nodes] if names is None else list(names)
-        observed = self._fleet.observe(asked, now)
-        self.store.put_observations(observed.values())
-        return observed
+        return self.loop.look(names)
 
     def job(self, name: str) -> Job:
         """The latest version. Raises InputError for a job that is not known."""
@@ -112,117 +190,94 @@ class Manager:
             )
         return job
 
-    def _look_at_own(self) -> Mapping[str, Observation]:
-        """Every node, before anything is wanted. Raises CubeError for a fleet that is another store's."""
-        observed = self.look()
-        self._refuse_strangers(observed)
-        return observed
-
-    def _settle(self, looked: Mapping[str, Observation], run: Run, *, job: str | None = None) -> Report:
-        """Turns of the loop until nothing is left to do, nothing can be done, or the time is over.
-
-        With a `job`, nothing is waited for on behalf of the others: what they need later is left to a sweep.
-        """
-        observed = dict(looked)
-        done: list[Done] = []
-        while True:
-            plan = self._plan(observed, self.store.jobs(), self.store.current_tasks())
-            todo = _worth_trying(plan, done)
-            news = any(not isinstance(action, Wait) for action in todo.actions)
-            due = plan.due_for(job)
-            is_over = not news and due is None
-            if is_over or self._clock.now() >= run.until:
-                self.store.record_plan(_only_records(todo), now=self._clock.now(), actor=run.actor)
-                break
-            if due is not None and not news:
-                self._clock.sleep(max(min(due, run.until) - self._clock.now(), 0))
-                # A silent node would cost every turn its whole patience: the next run asks it again.
-                observed |= self.look(name for name, found in observed.items() if isinstance(found, Seen))
-                continue
-            wave = self._act(todo, run)
-            done += wave
-            self._pause_after(wave, done)
-            touched = {step.effect.node for step in wave}
-            observed = _spent(observed) | dict(self.look(name for name in observed if name in touched))
-        return Report(
-            job=job,
-            plan=plan,
-            done=tuple(done),
-            tasks=self.store.current_tasks(),
-            observed=observed,
-            is_late=not is_over,
+    def _preview(self, job: Job | None, observed: Mapping[str, Observation]) -> Plan:
+        world = self.loop.world(observed)
+        if job is None:
+            return self.loop.plan(world)
+        known = next((found for found in world.jobs if found.name == job.name), None)
+        wanted = replace(job, version=known.version + 1 if known else 1)
+        rollout = Rollout(
+            job=job.name, version=wanted.version, since=world.now, stable=self.store.stable_version(job.name)
+        )
+        failed = _failed_of(job.name, world.tasks)
+        return self.loop.plan(
+            replace(
+                world,
+                jobs=(*(found for found in world.jobs if found.name != job.name), wanted),
+                rollouts={**world.rollouts, job.name: rollout},
+                tasks=tuple(
+                    replace(task, state=State.COMPLETED) if task in failed else task for task in world.tasks
+                ),
+            )
         )
 
-    def _plan(
-        self, observed: Mapping[str, Observation], jobs: tuple[Job, ...], tasks: tuple[Task, ...]
-    ) -> Plan:
-        world = World(
-            cluster=self.cluster.name,
-            owner=self.store.owner,
-            now=self._clock.now(),
-            nodes={node.name: node for node in self.cluster.nodes},
-            jobs=jobs,
-            tasks=tasks,
-            observed=observed,
-        )
-        return reconcile(world, self._scheduler)
+    def _refuse_another_plan(
+        self, job: Job, observed: Mapping[str, Observation], expected: Sequence[str]
+    ) -> None:
+        found = self._preview(job, observed).fingerprint
+        if tuple(expected) != found:
+            gone, new = set(expected) - set(found), set(found) - set(expected)
+            why = "; ".join(
+                [*(f"no longer: {what}" for what in sorted(gone)), *(f"now: {what}" for what in sorted(new))]
+            )
+            raise CubeError(
+                "the fleet has moved on since the plan was made",
+                where=self.cluster.name,
+                why=why,
+                cure="Plan again, look, and deploy that plan.",
+            )
 
-    def _act(self, plan: Plan, run: Run) -> list[Done]:
-        """Record the intents, carry the effects out, record each outcome as it comes."""
-        run.tell(plan)
-        effects = self.store.record_plan(plan, now=self._clock.now(), actor=run.actor)
-        done = []
-        for effect, outcome in self._fleet.perform(effects):
-            self.store.record_outcome(effect, outcome, now=self._clock.now(), actor=run.actor)
-            done.append(Done(effect=effect, outcome=outcome))
-            run.tell(done[-1])
-        return done
+    def _want(self, job: Job, run: Run, reason: str) -> Job:
+        return self.store.put_job(job, now=self._clock.now(), actor=run.actor, reason=reason)
 
-    def _want(self, job: Job, run: Run, reason: str) -> None:
-        self.store.put_job(job, now=self._clock.now(), actor=run.actor, reason=reason)
+    def _runs_of(self, name: str) -> list[Job]:
+        return [job for job in self.store.jobs() if job.parent == name]
+
+    def _roll(self, rollout: Rollout, run: Run, reason: str) -> Report:
+        observed = self.loop.look_before_a_change()
+        now = self._clock.now()
+        self.store.put_rollout(replace(rollout, since=now), now=now, actor=run.actor, reason=reason)
+        return self.loop.settle(observed, run, Concern(job=rollout.job))
+
+    def _rollout_under_way(self, name: str) -> Rollout:
+        rollout = self.store.rollouts().get(self.job(name).name)
+        if rollout is None or rollout.state is not RolloutState.RUNNING:
+            state = "unknown" if rollout is None else rollout.state
+            raise InputError(
+                f"no rollout of job {name} is under way", where=self.cluster.name, why=f"the last one {state}"
+            )
+        return rollout
+
+    def _version_before(self, current: Job) -> int:
+        """The newest version that succeeded and is not what is wanted now."""
+        good = {
+            found.version
+            for found in self.store.rollouts_of(current.name)
+            if found.state is RolloutState.SUCCEEDED and found.version < current.version
+        }
+        versions = [found.job for found in self.store.versions(current.name) if found.job.version in good]
+        others = [job.version for job in versions if not job.stopped and job.groups != current.groups]
+        if not others:
+            raise InputError(
+                f"job {current.name} has no earlier version that had succeeded",
+                cure=f"See what there is: cube history {current.name}",
+            )
+        return max(others)
 
     def _retry(self, name: str, run: Run) -> None:
         """Close the record of failed tasks, so that their slots are filled anew."""
-        failed = _failed_of(name, self.store.current_tasks())
-        notes = [Note(task=task, target=State.COMPLETED, reason="deployed again") for task in failed]
+        self._note(_failed_of(name, self.store.current_tasks()), "deployed again", run)
+
+    def _note(self, tasks: Iterable[Task], reason: str, run: Run) -> None:
+        notes = [Note(task=task, target=State.COMPLETED, reason=reason) for task in tasks]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
 
-    def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
-        if all(step.outcome.verdict is Verdict.OK for step in wave):
-            return
-        tries = max(_misses(done).values(), default=1)
-        self._clock.sleep(PAUSE * 2 ** (tries - 1))
-
-    def _refuse_strangers(self, observed: Mapping[str, Observation]) -> None:
-        """Two stores that drive one fleet would undo each other's work: the second is refused."""
-        for name, seen in observed.items():
-            for container in seen.containers if isinstance(seen, Seen) else ():
-                identity = container.identity
-                if identity and identity.cluster == self.cluster.name and identity.owner != self.store.owner:
-                    raise CubeError(
-                        f"cluster {self.cluster.name} is driven from another store",
-                        where=name,
-                        why=f"container {container.name} carries its mark, {identity.owner}",
-                        cure="Use its state file (--state); if that is lost, remove the containers yourself.",
-                    )
-
-
-def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:
-    return [task for task in tasks if task.slot.job == job and task.state is State.FAILED]
-
-
-def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
-    """The same looks, their checks marked as counted: a failure planned from twice would count twice."""
-    return {
-        name: replace(seen, containers=tuple(map(_counted, seen.containers)))
-        if isinstance(seen, Seen)
-        else seen
-        for name, seen in observed.items()
-    }
-
-
-def _counted(container: Container) -> Container:
-    return container if container.health is Health.UNCHECKED else replace(container, health=Health.STARTING)
+    def _refuse_unknown(self, node: str) -> None:
+        if self.cluster.node(node) is None:
+            known = ", ".join(found.name for found in self.cluster.nodes)
+            raise InputError(
+                f"there is no node {node!r}", where=self.cluster.name, cure=f"Known nodes: {known}."
+            )
 
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:
@@ -235,33 +290,34 @@ def scaled(job: Job, counts: Mapping[str, int]) -> Job:
     return replace(job, groups=groups)
 
 
-def _worth_trying(plan: Plan, done: list[Done]) -> Plan:
-    """The plan without the effects that this run has asked for in vain too often."""
-    misses = _misses(done)
-    keep = tuple(action for action in plan.actions if misses[_target(action)] < TRIES)
-    return replace(plan, actions=keep)
+def dispatched(job: Job, values: Mapping[str, str], *, now: float) -> Job:
+    """A run of the parameterized job: its tasks get the values as CUBE_PARAM_NAME.
 
-
-def _misses(done: list[Done]) -> Counter[str]:
-    """How often each target's effect was in vain; a start that failed is the restart policy's business."""
-    return Counter(
-        _target(step.effect)
-        for step in done
-        if step.outcome.verdict is Verdict.UNKNOWN
-        or (step.outcome.verdict is Verdict.FAILED and isinstance(step.effect, Stop))
+    Raises InputError for a job of another type, and for values that it does not name or that are missing.
+    """
+    if job.type is not JobType.PARAMETERIZED or job.parameters is None:
+        raise InputError(
+            f"job {job.name} cannot be dispatched",
+            why=f"it is of type {job.type}",
+            cure="Only a parameterized job can: see docs/jobs.md.",
+        )
+    known = (*job.parameters.required, *job.parameters.optional)
+    missing = [name for name in job.parameters.required if name not in values]
+    strange = [name for name in values if name not in known]
+    if missing or strange:
+        why = f"missing: {', '.join(missing)}" if missing else f"not a parameter: {', '.join(strange)}"
+        cure = f"Its parameters: {', '.join(known) or 'none'}."
+        raise InputError(f"job {job.name} cannot be dispatched", why=why, cure=cure)
+    variables = {f"CUBE_PARAM_{name.upper()}": value for name, value in values.items()}
+    groups = tuple(
+        replace(group, spec=replace(group.spec, env={**group.spec.env, **variables})) for group in job.groups
     )
+    return replace(run_of(job, job.name, now), name=job.name, groups=groups)
 
 
-def _target(action: Action) -> str:
-    """What an effect is counted by; a Place makes a task that nothing has been tried on."""
-    match action:
-        case Start():
-            return f"start {action.task.id}"
-        case Stop():
-            return f"stop {action.container}"
-        case _:
-            return ""
-
-
-def _only_records(plan: Plan) -> Plan:
-    return replace(plan, actions=tuple(found for found in plan.actions if isinstance(found, Note | Wait)))
+def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:
+    return [
+        task
+        for task in tasks
+        if task.slot.job == job and task.state is State.FAILED and task.quarantined_until is None
+    ]

@@ -1,10 +1,11 @@
 """What a settled, or unsettled, fleet looks like to the person who asked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cube.model.action import Effect, Held, Outcome, Place, Plan, Start, Stop, Verdict, Wait
+from cube.model.action import Effect, Held, Outcome, Place, Plan, Quarantine, Start, Stop, Verdict, Wait
 from cube.model.observation import Observation, Unknown
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
 
 
@@ -25,7 +26,8 @@ class Report:
     """How it stands when the loop ends.
 
     `job` is the one that was asked about; None: all. `plan` is the last one; what it still holds could
-    not be done. `tasks` are the current ones.
+    not be done. `tasks` are the current ones, `rollouts` those of every job. `asked` is the version that the
+    run began with, 0 where it was about no single one.
     """
 
     job: str | None
@@ -34,6 +36,8 @@ class Report:
     tasks: tuple[Task, ...]
     observed: Mapping[str, Observation]
     is_late: bool
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    asked: int = 0
 
     @property
     def unknown(self) -> tuple[Unknown, ...]:
@@ -65,9 +69,14 @@ class Report:
 
     @property
     def waiting(self) -> tuple[Wait, ...]:
-        """Slots that fit nowhere."""
+        """Slots that fit nowhere, or wait for another group."""
         waits = (action for action in self.plan.actions if isinstance(action, Wait))
         return tuple(wait for wait in waits if self.job in (None, wait.slot.job))
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """How far the job that was asked about has come."""
+        return self.rollouts.get(self.job or "")
 
     @property
     def failed(self) -> tuple[Task, ...]:
@@ -78,15 +87,22 @@ class Report:
             if self.job in (None, task.slot.job)
             and (task.state is State.FAILED or task.health is Health.UNHEALTHY)
             and task.state is not State.COMPLETED
+            and task.quarantined_until is None
         )
 
     @property
     def held(self) -> tuple[Held, ...]:
-        """Older versions that still serve, because the new one has no place or does not come up."""
+        """Tasks that were to go and still serve: their successor has no place, or does not come up."""
         return tuple(held for held in self.plan.held if self.job in (None, held.job))
 
     @property
-    def undone(self) -> tuple[Place | Start | Stop, ...]:
+    def stuck(self) -> tuple[Held, ...]:
+        """Those of them that nobody has put on hold on purpose."""
+        has_failed = self.rollout is not None and self.rollout.state is RolloutState.FAILED
+        return tuple(held for held in self.held if has_failed or not held.waits_for_a_person)
+
+    @property
+    def undone(self) -> tuple[Place | Start | Stop | Quarantine, ...]:
         """Changes that the last plan still asked for."""
         return tuple(change for change in self.plan.changes if self.job in (None, _job(change)))
 
@@ -98,7 +114,7 @@ class Report:
     @property
     def exit_code(self) -> int:
         """0 settled; 1 something failed, fits nowhere or took too long; 3 a node or a task is unknown."""
-        if self.failed or self.waiting or self.undone or self.held:
+        if self.failed or self.waiting or self.undone or self.stuck or self._has_gone_back:
             return 3 if self._is_only_unknown else 1
         if self.is_late:
             return 1
@@ -111,7 +127,7 @@ class Report:
             (len(self.failed), "failed"),
             (len(self.waiting), "fit nowhere"),
             (len(self.undone), "not done"),
-            (len(self.held), "groups held at an older version"),
+            (len(self.held), "groups with tasks still to be replaced"),
             (len(self.unproven), "not known to be healthy"),
             (len(self.unknown), "nodes unknown"),
             (len(self.out_of_sight), "on nodes that are not in the inventory"),
@@ -120,11 +136,16 @@ class Report:
         return ", ".join([*words, "out of time"] if self.is_late else words)
 
     @property
+    def _has_gone_back(self) -> bool:
+        """The version that was asked for failed, and the one before it was brought back."""
+        return self.rollout is not None and self.rollout.version > self.asked > 0
+
+    @property
     def _is_only_unknown(self) -> bool:
         return not self.failed and not self.undone and len(self.unknown) == len(self.observed)
 
 
-def _job(change: Place | Start | Stop) -> str | None:
+def _job(change: Place | Start | Stop | Quarantine) -> str | None:
     if isinstance(change, Place):
         return change.slot.job
     return change.task.slot.job if change.task else None

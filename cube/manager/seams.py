@@ -38,6 +38,9 @@ class Fleet(Protocol):
         """Look at each of those nodes; every name gets an answer, in the order asked."""
         ...
 
-    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
-        """Carry the effects out, nodes in parallel; each with its outcome as it comes."""
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+        """Carry the effects out, nodes in parallel; each with its outcome as it comes.
+
+        One that has not begun at `until` (seconds since the epoch) is STALE and not tried.
+        """
         ...

@@ -59,4 +59,6 @@ def recorded(office: Office) -> Iterator[Store]:
 def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
     with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
         scheduler = ALGORITHMS[office.scheduler]
-        yield Manager(office.cluster, store, Crew(workers), scheduler=scheduler, clock=WallClock())
+        yield Manager(
+            office.cluster, store, Crew(workers, WallClock()), scheduler=scheduler, clock=WallClock()
+        )

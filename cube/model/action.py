@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cube.model.job import TaskSpec
+from cube.model.job import Job, TaskSpec
+from cube.model.observation import PostMortem
+from cube.model.rollout import RolloutState
 from cube.model.task import Health, Slot, State, Task
 
 
@@ -27,7 +29,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Fill a slot: a task of this spec on this node. `pending` is the task that waited for it, if one did."""
+    """Fill a slot: a task of this spec on this node. `pending` is the task that waited for it, if one did.
+
+    `reschedules` and `failed_on` are what the new task knows of those that failed before it.
+    """
 
     slot: Slot
     version: int
@@ -37,6 +42,8 @@ class Place:
     decision: Decision
     reason: str
     pending: Task | None = None
+    reschedules: int = 0
+    failed_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +77,39 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """Cut the task's container off from every network, and let it run on until `until`; the task failed."""
+
+    task: Task
+    container: str
+    container_name: str
+    until: float
+    reason: str
+
+    @property
+    def node(self) -> str:
+        """Where it happens."""
+        assert self.task.node is not None
+        return self.task.node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """How a task stands with its health check, after one more answer. See Task for the fields."""
+
+    health: Health
+    at: float
+    healthy_since: float | None
+    failures: int = 0
+    successes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Record what was seen: the task's new state and health. Touches no node.
 
-    `restarts` is how many still count against the policy; None: as many as before.
+    `restarts` and `reschedules` are how many still count against the policies; None: as many as before.
+    `node` is what its node is called now; None: as before.
     """
 
     task: Task
@@ -81,14 +117,18 @@ class Note:
     reason: str
     container: str | None = None
     exit_code: int | None = None
-    health: Health | None = None
-    check_failures: int = 0
+    checked: Checked | None = None
     restarts: int | None = None
+    reschedules: int | None = None
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A slot that cannot be filled now: it stays Pending, with a refusal per node."""
+    """A slot that cannot be filled now: it stays Pending, with a refusal per node.
+
+    Without any refusal it waits for something else than a node. `reschedules` and `failed_on` as in Place.
+    """
 
     slot: Slot
     version: int
@@ -96,24 +136,66 @@ class Wait:
     decision: Decision
     reason: str
     pending: Task | None = None
+    reschedules: int = 0
+    failed_on: tuple[str, ...] = ()
 
 
-Action = Place | Start | Stop | Note | Wait
-Effect = Start | Stop
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Begin a run of a periodic job: `job` is the run, a job of its own."""
+
+    job: Job
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclude:
+    """A rollout has ended, in that state."""
+
+    job: str
+    version: int
+    state: RolloutState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revert:
+    """Want the job again as it was in version `to`, in place of `version`, which failed."""
+
+    job: str
+    version: int
+    to: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forget:
+    """Forget a run of a periodic or parameterized job that ended long ago, and of which nothing is left."""
+
+    job: str
+    reason: str
+
+
+Action = Place | Start | Stop | Quarantine | Note | Wait | Launch | Conclude | Revert | Forget
+Effect = Start | Stop | Quarantine
 """The actions that touch a node; a Place becomes a Start once its task is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """Tasks of an older version that still serve: they may not go yet, and why."""
+    """Tasks that are to go and still serve, for now: how many of a group, and why.
+
+    `waits_for_a_person`: time alone will not let them go.
+    """
 
     job: str
     group: str
     count: int
     reason: str
+    waits_for_a_person: bool = False
 
     def __str__(self) -> str:
-        return f"{self.job}/{self.group}: {self.count} of an older version left: {self.reason}"
+        return f"{self.job}/{self.group}: {self.count} still to be replaced: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,11 +203,13 @@ class Plan:
     """The actions of one wave, none of which waits for another.
 
     `due` is when the passing of time alone will change the plan, by job: a restart, the next health check.
+    `wake` is when a manager that has nothing else to do should look again: the next run of a periodic job.
     `held` says what will follow once these are done, if it can; `warnings` what a person should know.
     """
 
     actions: tuple[Action, ...] = ()
     due: Mapping[str, float] = field(default_factory=dict)
+    wake: float | None = None
     held: tuple[Held, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -134,25 +218,51 @@ class Plan:
         return min((at for name, at in self.due.items() if job in (None, name)), default=None)
 
     @property
-    def changes(self) -> tuple[Place | Start | Stop, ...]:
+    def fingerprint(self) -> tuple[str, ...]:
+        """What it changes, each in a few words, in order: two plans with the same one do the same."""
+        return tuple(sorted(_in_short(change) for change in self.changes))
+
+    @property
+    def changes(self) -> tuple[Place | Start | Stop | Quarantine, ...]:
         """The actions that touch a node."""
-        return tuple(action for action in self.actions if isinstance(action, Place | Start | Stop))
+        kinds = Place | Start | Stop | Quarantine
+        return tuple(action for action in self.actions if isinstance(action, kinds))
+
+
+def _in_short(change: Place | Start | Stop | Quarantine) -> str:
+    match change:
+        case Place():
+            return f"start {change.slot} on {change.node} (spec {change.spec.digest})"
+        case Start():
+            return f"start {change.task.slot} on {change.node} ({change.task.container_name})"
+        case Stop():
+            return f"stop {change.container_name} on {change.node}"
+        case Quarantine():
+            return f"quarantine {change.container_name} on {change.node}"
 
 
 class Verdict(StrEnum):
-    """UNKNOWN: the reply was lost; the effect may have happened, or may yet happen."""
+    """UNKNOWN: the reply was lost; the effect may have happened, or may yet happen.
+
+    STALE: it was not tried, for its plan had become too old.
+    """
 
     OK = "ok"
     FAILED = "failed"
     UNKNOWN = "unknown"
+    STALE = "stale"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one effect. `container` is the id of a started one."""
+    """What came of one effect. `container` is the id of a started one.
+
+    `post_mortem` is what was left of a container that had ended badly, taken before the effect touched it.
+    """
 
     verdict: Verdict
     container: str | None = None
     why: str = ""
     cure: str = ""
     detail: Mapping[str, str] = field(default_factory=dict)
+    post_mortem: PostMortem | None = None

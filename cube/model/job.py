@@ -7,14 +7,36 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cube.model.codec import to_data
+from cube.model.policy import (
+    Condition,
+    DisconnectPolicy,
+    OnUnhealthy,
+    QuarantinePolicy,
+    ReschedulePolicy,
+    RestartPolicy,
+    UpdatePolicy,
+)
 from cube.model.resources import Resources
 
 
 class JobType(StrEnum):
-    """How long a job's tasks are meant to live."""
+    """How long a job's tasks are meant to live, and who starts them.
+
+    SERVICE: until it is stopped. BATCH: until each has ended well. SYSTEM: as a service, one on every node
+    that may have it. PERIODIC and PARAMETERIZED want no task themselves: the clock, or a dispatch, makes a
+    batch job of them each time.
+    """
 
     SERVICE = "service"
     BATCH = "batch"
+    SYSTEM = "system"
+    PERIODIC = "periodic"
+    PARAMETERIZED = "parameterized"
+
+    @property
+    def is_template(self) -> bool:
+        """It wants no task itself."""
+        return self in (JobType.PERIODIC, JobType.PARAMETERIZED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,25 +65,35 @@ class Volume:
 
 
 class CheckKind(StrEnum):
-    """What a health check does."""
+    """What a health check does. EXEC: a command in the container. IMAGE: the image's own HEALTHCHECK."""
 
     HTTP = "http"
     TCP = "tcp"
+    EXEC = "exec"
+    IMAGE = "image"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
     """Asked of the task over its node's SSH connection. Durations in seconds.
 
-    `port` is the name of one of the task's ports. `failures` in a row make the task unhealthy;
-    during `grace` after the start a failure does not count.
+    `port` is the name of one of the task's ports, for HTTP and TCP. An HTTP answer is good whose status is
+    from `status[0]` to `status[1]` and whose first 64 KiB contain `body`. A `command` is good that exits
+    with 0. Answers count at most once in `interval`: `failures` in a row make the task unhealthy, `successes`
+    in a row healthy; during `grace` after the start a failure does not count.
     """
 
     kind: CheckKind
-    port: str
+    port: str = ""
     path: str = "/"
+    status: tuple[int, int] = (200, 399)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    command: tuple[str, ...] = ()
+    interval: float = 10.0
     timeout: float = 2.0
     failures: int = 3
+    successes: int = 1
     grace: float = 30.0
 
 
@@ -113,34 +145,64 @@ class Constraint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicy:
-    """At most `attempts` restarts, each after `delay` seconds; then the task stays Failed.
-
-    One that has run for `window` seconds without a failure gets all of its attempts back.
-    """
-
-    attempts: int = 2
-    window: float = 1800.0
-    delay: float = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`count` tasks of one spec. At most `max_parallel` of them are replaced at a time."""
+    """`count` tasks of one spec; of a system job one on each node that may have it.
+
+    `type` None: the job's own. A group gets no task before each group that it `depends_on` is as it says.
+    """
 
     name: str
     spec: TaskSpec
     count: int = 1
+    type: JobType | None = None
     constraints: tuple[Constraint, ...] = ()
+    depends_on: Mapping[str, Condition] = field(default_factory=dict)
     restart: RestartPolicy = RestartPolicy()
-    max_parallel: int = 1
+    reschedule: ReschedulePolicy = ReschedulePolicy()
+    update: UpdatePolicy = UpdatePolicy()
+    on_unhealthy: OnUnhealthy = OnUnhealthy.RESTART
+    quarantine: QuarantinePolicy = QuarantinePolicy()
+    disconnect: DisconnectPolicy = DisconnectPolicy()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a periodic job runs: a `cron` expression in a `timezone` of the IANA database.
+
+    `prohibit_overlap`: no run begins while another is under way. A run that takes longer than `deadline`
+    seconds is stopped; None: it may take for ever.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    prohibit_overlap: bool = True
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameters:
+    """What a dispatch must and may name; tasks get them as variables CUBE_PARAM_NAME."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Commands on the operator's machine, before and after a deploy. `timeout` in seconds, for each."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    timeout: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A named set of groups. `version` is given by the store, 0 before; `datacenters` empty: any.
 
-    `priority` 0 to 100, the higher is placed first. A `stopped` job wants no task at all.
+    `priority` 0 to 100, the higher is placed first. A `stopped` job wants no task at all. A run of a periodic
+    or parameterized job is a job of its own: `parent` is that job's name, `launched` the time (seconds since
+    the epoch) that it is the run of.
     """
 
     name: str
@@ -148,9 +210,18 @@ class Job:
     type: JobType = JobType.SERVICE
     datacenters: tuple[str, ...] = ()
     priority: int = 50
+    schedule: Schedule | None = None
+    parameters: Parameters | None = None
+    hooks: Hooks = Hooks()
+    parent: str | None = None
+    launched: float | None = None
     version: int = 0
     stopped: bool = False
 
     def group(self, name: str) -> Group | None:
         """The group of that name, or None."""
         return next((group for group in self.groups if group.name == name), None)
+
+    def type_of(self, group: Group) -> JobType:
+        """How long that group's tasks are meant to live."""
+        return group.type or self.type

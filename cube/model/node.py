@@ -52,6 +52,35 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cordon:
+    """The operator keeps new tasks away from a node, since `at`.
+
+    `draining`: those that it has move elsewhere, and are stopped without a successor from `deadline` on
+    (seconds since the epoch; None: never).
+    """
+
+    node: str
+    at: float
+    actor: str
+    draining: bool = False
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """A node that does not answer: since how many looks, and for how many seconds that somebody watched.
+
+    `at` is the last look. A gap between two looks counts at most GAP seconds: a manager that was away, or a
+    clock that jumped, has not watched.
+    """
+
+    node: str
+    at: float
+    misses: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """One environment: one inventory. Its name labels everything that Cube makes.
 

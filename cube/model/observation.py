@@ -88,7 +88,8 @@ class Container:
 
     `exit_code` and `oom_killed` are None unless it has ended. `host_ports` are those taken on the node.
     `health` is the outcome of the task's check in this look: UNCHECKED where it has none or could not be
-    asked, STARTING where the outcome has been counted already.
+    asked, STARTING where the outcome has been counted already. `drift` says what somebody has changed of it
+    since it was made, empty where nothing.
     """
 
     id: str
@@ -103,6 +104,24 @@ class Container:
     exit_code: int | None = None
     oom_killed: bool | None = None
     health: Health = Health.UNCHECKED
+    drift: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostMortem:
+    """What a container that ended badly left behind, taken before it was restarted or removed.
+
+    `log` are its last lines, `checks` what its health checks said last, the newest at the end.
+    """
+
+    at: float
+    container: str
+    exit_code: int | None
+    oom_killed: bool
+    started_at: str
+    finished_at: str
+    log: str
+    checks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,11 @@ class Task:
 
     `ports` maps a port's name to the port on the node. Times are seconds since the epoch.
     `reason` is that of the last event. `order` counts tasks in the order in which they were first wanted.
+
+    `healthy_since`: since when it has been healthy without a break, or has run where nothing is checked.
+    `checked_at`: when a check was last counted. `reschedules` counts the tasks of this slot that failed for
+    good one after the other before this one, `failed_on` names their nodes. `quarantined_until`: its
+    container is kept for somebody to look at.
     """
 
     id: str
@@ -81,8 +86,14 @@ class Task:
     container: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
     health: Health = Health.UNCHECKED
+    healthy_since: float | None = None
+    checked_at: float = 0.0
     check_failures: int = 0
+    check_successes: int = 0
     restarts: int = 0
+    reschedules: int = 0
+    failed_on: tuple[str, ...] = ()
+    quarantined_until: float | None = None
     exit_code: int | None = None
     reason: str = ""
 
@@ -94,9 +105,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskEvent:
-    """One thing that happened to a task: from which state to which, when, why and by whom.
+    """One thing that happened: to a task, from which state to which, when, why and by whom.
 
     `number` grows by one with every event of the store. `detail` holds a placement's scores and refusals.
+    `task` is empty and `target` None for what happened to a whole job, or to a node: a rollout, a drain.
     """
 
     number: int
@@ -105,7 +117,7 @@ class TaskEvent:
     slot: Slot
     version: int
     source: State | None
-    target: State
+    target: State | None
     node: str | None
     reason: str
     actor: str

@@ -1,22 +1,28 @@
 """Every recorded task in exactly one bucket; each bucket has one rule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cube.model.job import JobType
+from cube.model.rollout import RolloutState
 from cube.model.task import Slot, State, Task
-from cube.reconciler.world import Want, World
-from cube.scheduler.filters import STANDING_FILTERS, refusals_of
-from cube.scheduler.state import NodeState, Request
+from cube.reconciler.restarts import makes_way
+from cube.reconciler.silence import is_lost
+from cube.reconciler.tasks import is_proven, serves
+from cube.reconciler.wants import Want, fits_for_good
+from cube.reconciler.world import World
 
 
 class Bucket(StrEnum):
     """What is to be done about a task."""
 
     PENDING = "pending"  # waits for a place
+    RENAMED = "renamed"  # its node has another name now
     UNKNOWN = "unknown"  # its node did not answer: hands off
+    LOST = "lost"  # its node has been silent for too long: hands off, and its slot is to be filled
+    QUARANTINED = "quarantined"  # sick, and kept for somebody to look at
     EXTRA = "extra"  # nobody wants it, or another task fills its slot
+    BESIDE = "beside"  # serves on until the task that took its slot is proven
     OUTDATED = "outdated"  # its slot wants another spec, or another node
     FINISHED = "finished"  # ended as it should
     FAILED = "failed"  # ended as it should not
@@ -26,10 +32,15 @@ class Bucket(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sorted:
-    """The tasks by bucket, and the slots that no task fills."""
+    """The tasks by bucket, the slots that no task fills, and the task that fills each of the others."""
 
     buckets: Mapping[Bucket, tuple[Task, ...]]
     unfilled: tuple[Want, ...]
+    holders: Mapping[Slot, Task]
+
+    def of(self, *buckets: Bucket) -> tuple[Task, ...]:
+        """The tasks of those buckets."""
+        return tuple(task for bucket in buckets for task in self.buckets[bucket])
 
 
 def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:
@@ -39,23 +50,56 @@ def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:
     buckets = {bucket: tuple(task for task in world.tasks if placed[task.id] is bucket) for bucket in Bucket}
     pending = {task.slot for task in buckets[Bucket.PENDING]}
     unfilled = tuple(want for slot, want in wants.items() if slot not in holders or slot in pending)
-    return Sorted(buckets=buckets, unfilled=unfilled)
+    return Sorted(buckets=buckets, unfilled=unfilled, holders=holders)
+
+
+def why_outdated(task: Task, want: Want, world: World) -> str:
+    """Why the task is not what its slot wants; empty: it is."""
+    if task.spec != want.group.spec:
+        return f"replaced by version {want.job.version}"
+    if world.is_draining(task.node):
+        return f"{task.node} is drained"
+    node = world.nodes.get(task.node or "")
+    if node is not None and (want.node not in (None, node.name) or not fits_for_good(want, node)):
+        return f"{node.name} no longer meets what its group demands"
+    container = world.container(task)
+    return f"changed by hand: {container.drift}" if container is not None and container.drift else ""
 
 
 def _bucket(task: Task, world: World, want: Want | None, holders: Mapping[Slot, Task]) -> Bucket:
-    is_wanted = want is not None and holders.get(task.slot) is task
+    is_held = want is not None and holders.get(task.slot) is task
     if task.state is State.PENDING:
-        return Bucket.PENDING if is_wanted else Bucket.EXTRA
+        return Bucket.PENDING if is_held else Bucket.EXTRA
     if task.state is State.COMPLETED:
         return Bucket.FINISHED
     if world.seen(task.node) is None:
-        return Bucket.UNKNOWN
-    if want is None or not is_wanted:
+        return _bucket_out_of_sight(task, world, want)
+    if want is None:
         return Bucket.EXTRA
-    return Bucket.OUTDATED if is_outdated(task, want, world) else _bucket_of_wanted(task, world)
+    if task.quarantined_until is not None:
+        return Bucket.QUARANTINED if world.now < task.quarantined_until else Bucket.EXTRA
+    return _bucket_of_holder(task, world, want) if is_held else _bucket_of_rival(task, world, want, holders)
 
 
-def _bucket_of_wanted(task: Task, world: World) -> Bucket:
+def _bucket_out_of_sight(task: Task, world: World, want: Want | None) -> Bucket:
+    if task.node not in world.nodes and world.whereabouts(task):
+        return Bucket.RENAMED
+    return Bucket.LOST if want is not None and is_lost(task, want, world) else Bucket.UNKNOWN
+
+
+def _bucket_of_rival(task: Task, world: World, want: Want, holders: Mapping[Slot, Task]) -> Bucket:
+    """A task that serves stays until the one that took its slot has shown that it can."""
+    holder = holders.get(task.slot)
+    if holder is None or not serves(task, world):
+        return Bucket.EXTRA
+    is_older = task.spec != want.group.spec
+    waits = not is_proven(holder, want.group, world) or (is_older and is_on_hold(want, world))
+    return Bucket.BESIDE if waits else Bucket.EXTRA
+
+
+def _bucket_of_holder(task: Task, world: World, want: Want) -> Bucket:
+    if why_outdated(task, want, world) and not _is_left_as_it_is(task, world, want):
+        return Bucket.OUTDATED
     container = world.container(task)
     runs = container is not None and container.state.is_alive
     if runs and task.state is State.RUNNING:
@@ -63,36 +107,53 @@ def _bucket_of_wanted(task: Task, world: World) -> Bucket:
     return Bucket.FAILED if task.state is State.FAILED and not runs else Bucket.MISSING
 
 
-def is_outdated(task: Task, want: Want, world: World) -> bool:
-    """The task's spec is not the group's, or its node no longer meets the group's standing demands."""
-    if task.spec != want.group.spec:
-        return True
-    node = world.nodes.get(task.node or "")
-    if node is None:
-        return False
-    request = Request.of(want.job, want.group, index=task.slot.index, order=0)
-    state = NodeState(node=node, capacity=want.group.spec.resources)
-    return bool(refusals_of(request, state, STANDING_FILTERS))
+def _is_left_as_it_is(task: Task, world: World, want: Want) -> bool:
+    """An old version stays, and is looked after, while the rollout of the new one is held."""
+    is_older = task.spec != want.group.spec
+    return is_older and world.rollout(task.slot.job).state.is_held and not world.is_draining(task.node)
+
+
+def is_on_hold(want: Want, world: World) -> bool:
+    """No old version may go: the rollout failed, is paused, or waits for somebody to promote its canaries."""
+    rollout = world.rollout(want.job.name)
+    return rollout.state.is_held or has_canaries(want, world)
+
+
+def has_canaries(want: Want, world: World) -> bool:
+    """Only the first slots of the group may be given the new version, and the old ones stay beside them."""
+    rollout = world.rollout(want.job.name)
+    is_begun = rollout.state is RolloutState.RUNNING and rollout.stable is not None
+    return is_begun and want.group.update.canary > 0 and not rollout.promoted
 
 
 def _holders(world: World, wants: Mapping[Slot, Want]) -> Mapping[Slot, Task]:
-    """The task that fills each wanted slot: of several the right spec, then Running, then the newest."""
-    holders: dict[Slot, Task] = {}
+    """The task that fills each wanted slot."""
+    rivals: dict[Slot, list[Task]] = {}
     for task in world.tasks:
         want = wants.get(task.slot)
-        if want is None or not _can_fill(task, want):
-            continue
-        rival = holders.get(task.slot)
-        if rival is None or _claim(task, want) > _claim(rival, want):
-            holders[task.slot] = task
-    return holders
+        if want is not None and _can_fill(task, want, world):
+            rivals.setdefault(task.slot, []).append(task)
+    return {slot: _holder(found, wants[slot], world) for slot, found in rivals.items()}
 
 
-def _can_fill(task: Task, want: Want) -> bool:
-    if task.state is not State.COMPLETED:
-        return True
-    return want.job.type is JobType.BATCH and task.spec == want.group.spec
+def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
+    """The one that is as wanted, then one that serves, then the oldest; if a rollout failed, the old one."""
+
+    def claim(task: Task) -> tuple[bool, ...]:
+        is_right = not why_outdated(task, want, world)
+        is_alive = task.state is not State.FAILED
+        if world.rollout(want.job.name).state is RolloutState.FAILED:
+            return serves(task, world), not is_right, is_alive
+        return is_right, serves(task, world), is_alive
+
+    if len(rivals) == 1:
+        return rivals[0]
+    return max(rivals, key=lambda task: (claim(task), -task.order))
 
 
-def _claim(task: Task, want: Want) -> tuple[bool, bool, int]:
-    return task.spec == want.group.spec, task.state is State.RUNNING, task.order
+def _can_fill(task: Task, want: Want, world: World) -> bool:
+    if task.state is State.COMPLETED:
+        return want.ends_by_itself and task.spec == want.group.spec
+    if task.quarantined_until is not None or makes_way(task, want.group, world.now):
+        return False
+    return not is_lost(task, want, world)

@@ -1,40 +1,67 @@
 """Unfilled slots to nodes: by priority, then first in, first out; one that fits nowhere holds up nobody."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cube.model.action import Decision, Place, Refusal, Wait
 from cube.model.observation import Unknown
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
-from cube.reconciler.world import Want, World
+from cube.reconciler.wants import Want
+from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
-from cube.scheduler.state import NodeState, Request
+from cube.scheduler.state import NodeState
 
 
-def place_unfilled(
-    world: World, unfilled: Sequence[Want], pending: Sequence[Task], scheduler: Scheduler
-) -> tuple[Place | Wait, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A slot to be filled now. `waiting`: the task that waits for that. `former`: the last one that failed.
+
+    `is_optional`: where it fits nowhere it is not said to wait, for an old task serves on in its slot.
+    """
+
+    want: Want
+    waiting: Task | None = None
+    former: Task | None = None
+    is_optional: bool = False
+
+    @property
+    def reschedules(self) -> int:
+        """How many tasks of the slot have failed for good, one after the other."""
+        if self.waiting is not None:
+            return self.waiting.reschedules
+        return self.former.reschedules + 1 if self.former is not None else 0
+
+    @property
+    def failed_on(self) -> tuple[str, ...]:
+        """The nodes on which they did."""
+        if self.waiting is not None:
+            return self.waiting.failed_on
+        if self.former is None or self.former.node is None:
+            return ()
+        return tuple(dict.fromkeys((*self.former.failed_on, self.former.node)))
+
+
+def place_all(world: World, openings: Sequence[Opening], scheduler: Scheduler) -> tuple[Place | Wait, ...]:
     """A Place or a Wait for every slot. Room that other actions of the plan free is not counted."""
     states = node_states(world)
     absent = _absent(world)
-    waiting = {task.slot: task for task in pending}
     earlier = {task.slot: task.order for task in world.tasks}
     newest = max((task.order for task in world.tasks), default=0)
     actions: list[Place | Wait] = []
-    for position, want in enumerate(_in_line(unfilled, earlier)):
-        task = waiting.get(want.slot)
-        order = task.order if task else newest + 1 + position
-        request = Request.of(want.job, want.group, index=want.slot.index, order=order)
+    for position, opening in enumerate(_in_line(openings, earlier)):
+        order = opening.waiting.order if opening.waiting else newest + 1 + position
+        request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
         state, decision = place(scheduler, request, tuple(states.values()))
         decision = Decision(scores=decision.scores, refusals=decision.refusals + absent)
-        if state is None:
-            actions.append(_wait(want, decision, task))
-            continue
-        ports = choose_ports(request.ports, state.ports)
-        assert ports is not None, "a candidate has passed the filter of ports"
-        states[state.node.name] = state.with_task(request, ports)
-        actions.append(_place(want, state, ports, decision, task))
+        if state is not None:
+            ports = choose_ports(request.ports, state.ports)
+            assert ports is not None, "a candidate has passed the filter of ports"
+            states[state.node.name] = state.with_task(request, ports)
+            actions.append(_place(opening, state, ports, decision))
+        elif not opening.is_optional:
+            actions.append(_wait(opening, decision))
     return tuple(actions)
 
 
@@ -56,15 +83,26 @@ def node_states(world: World) -> dict[str, NodeState]:
             ports=frozenset(port for found in seen.containers for port in found.host_ports)
             | frozenset(port for task in tasks for port in task.ports.values()),
             tasks=_count(tasks),
+            closed=_why_closed(name, world),
         )
     return states
 
 
 def has_successor(task: Task, want: Want, states: Mapping[str, NodeState]) -> bool:
     """The slot's new task would fit somewhere, once this one has given up its room."""
-    request = Request.of(want.job, want.group, index=task.slot.index, order=task.order)
     left = [state.without(task) if name == task.node else state for name, state in states.items()]
-    return any(not refusals_of(request, state) for state in left)
+    return any(not refusals_of(want.request(), state) for state in left)
+
+
+def fits_beside(want: Want, states: Mapping[str, NodeState]) -> bool:
+    """The slot's new task would fit somewhere although the old one keeps its room."""
+    return any(not refusals_of(want.request(), state) for state in states.values())
+
+
+def _why_closed(name: str, world: World) -> str:
+    if world.is_draining(name):
+        return "it is drained"
+    return "it is cordoned" if name in world.cordons else ""
 
 
 def _holds_room(task: Task) -> bool:
@@ -79,12 +117,16 @@ def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:
     return counts
 
 
-def _in_line(unfilled: Sequence[Want], earlier: Mapping[Slot, int]) -> list[Want]:
+def _in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int]) -> list[Opening]:
     """By priority, then by the age of the slot's last task: one that is being replaced keeps its turn.
 
     Stable: among slots that never had a task, the order of jobs, groups and indices holds.
     """
-    return sorted(unfilled, key=lambda want: (-want.job.priority, earlier.get(want.slot, float("inf"))))
+
+    def turn(opening: Opening) -> tuple[int, float]:
+        return -opening.want.job.priority, earlier.get(opening.want.slot, float("inf"))
+
+    return sorted(openings, key=turn)
 
 
 def _absent(world: World) -> tuple[Refusal, ...]:
@@ -95,29 +137,32 @@ def _absent(world: World) -> tuple[Refusal, ...]:
     )
 
 
-def _wait(want: Want, decision: Decision, pending: Task | None) -> Wait:
+def _wait(opening: Opening, decision: Decision) -> Wait:
     nodes = {refusal.node for refusal in decision.refusals}
     return Wait(
-        slot=want.slot,
-        version=want.job.version,
-        spec=want.group.spec,
+        slot=opening.want.slot,
+        version=opening.want.job.version,
+        spec=opening.want.group.spec,
         decision=decision,
         reason=f"fits on none of {len(nodes)} nodes",
-        pending=pending,
+        pending=opening.waiting,
+        reschedules=opening.reschedules,
+        failed_on=opening.failed_on,
     )
 
 
-def _place(
-    want: Want, state: NodeState, ports: Mapping[str, int], decision: Decision, pending: Task | None
-) -> Place:
+def _place(opening: Opening, state: NodeState, ports: Mapping[str, int], decision: Decision) -> Place:
     name = state.node.name
+    again = f"after {opening.former.reason} on {opening.former.node}: " if opening.former else ""
     return Place(
-        slot=want.slot,
-        version=want.job.version,
-        spec=want.group.spec,
+        slot=opening.want.slot,
+        version=opening.want.job.version,
+        spec=opening.want.group.spec,
         node=name,
         ports=ports,
         decision=decision,
-        reason=f"best of {len(decision.scores)} nodes, score {decision.scores[name]:.3f}",
-        pending=pending,
+        reason=f"{again}best of {len(decision.scores)} nodes, score {decision.scores[name]:.3f}",
+        pending=opening.waiting,
+        reschedules=opening.reschedules,
+        failed_on=opening.failed_on,
     )

@@ -1,29 +1,32 @@
 """The one function that decides: what is wanted, recorded and seen, to a plan of one wave."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from cube.model.action import Action, Note, Plan, Stop
-from cube.model.observation import ContainerState, Seen, Unknown
-from cube.model.task import Slot, Task
+from cube.model.action import Action, Decision, Note, Plan, Quarantine, Stop, Wait
+from cube.model.task import Health, Slot, State, Task
+from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
-from cube.reconciler.placement import place_unfilled
-from cube.reconciler.rollout import replace_outdated
-from cube.reconciler.tasks import (
-    CHECK_AGAIN,
-    can_restart,
-    check_health,
-    is_awaited,
-    recover,
-    restart,
-    restart_due,
-    stop,
-)
-from cube.reconciler.world import Want, World, wants_of
+from cube.reconciler.health import check_health, heal, next_check
+from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launch
+from cube.reconciler.placement import Opening, place_all
+from cube.reconciler.restarts import can_reschedule, can_restart, makes_way, reschedule_due, restart_due
+from cube.reconciler.rollout import Wave, conclusions, next_dependencies, next_proofs, next_wave, unmet
+from cube.reconciler.tasks import recover, restart, serves, stop
+from cube.reconciler.wants import Want, wants_of
+from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
 
 ORPHAN_GRACE = 10.0
 """Seconds to stop in, for a container whose task nobody remembers."""
+
+AT_ONCE = 5
+"""Tasks of one job that one wave restarts, or ends because they are sick: a herd comes back in steps (P8)."""
+
+MOVES = 2
+"""Tasks of lost nodes that may be on their way to another one at a time; a tenth of all, if that is more."""
+
+SOON = 60.0
+"""Seconds: what time changes later than that is left to the next sweep."""
 
 
 def reconcile(world: World, scheduler: Scheduler) -> Plan:
@@ -31,26 +34,47 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
 
     Pure and deterministic: the same world gives the same plan. Nothing is done about a node that is unknown.
     """
-    wants = wants_of(world.jobs)
+    wants = wants_of(world)
     tasks = sort_tasks(world, wants)
-    replaced, held = replace_outdated(world, wants, tasks)
+    wave = next_wave(world, wants, tasks)
     actions: tuple[Action, ...] = (
+        *follow_renamed(world, tasks),
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
-        *replaced,
-        *(recover(task, world, wants[task.slot]) for task in tasks.buckets[Bucket.MISSING]),
+        *wave.stops,
+        *(recover(task, world, wants[task.slot]) for task in tasks.of(Bucket.MISSING)),
         *restart_failed(world, wants, tasks),
-        *(note for task in tasks.buckets[Bucket.KEPT] if (note := check_health(task, world))),
-        *place_unfilled(world, tasks.unfilled, tasks.buckets[Bucket.PENDING], scheduler),
+        *heal_sick(world, wants, tasks),
+        *(note for task in tasks.of(Bucket.KEPT, Bucket.BESIDE) if (note := check_health(task, world))),
+        *hold_back(world, wants, tasks),
+        *place_all(world, openings(world, wants, tasks, wave), scheduler),
+        *launches(world),
+        *forget_runs(world),
+        *conclusions(world, wants, tasks),
     )
+    due = dict(earliest(time_changes(world, wants, tasks)))
     return Plan(
-        actions=actions, due=next_due(world, wants, tasks), held=held, warnings=tuple(warnings(world))
+        actions=actions,
+        due={job: at for job, at in due.items() if at <= world.now + SOON},
+        wake=min((*due.values(), *filter(None, [next_launch(world)])), default=None),
+        held=wave.held,
+        warnings=tuple(warnings(world, tasks)),
+    )
+
+
+def follow_renamed(world: World, tasks: Sorted) -> tuple[Note, ...]:
+    """Tasks whose node left the inventory and whose container was seen on another: that is its new name."""
+    return tuple(
+        Note(task=task, target=task.state, reason=f"{task.node} is called {name} now", node=name)
+        for task in tasks.of(Bucket.RENAMED)
+        for name in world.whereabouts(task)[:1]
     )
 
 
 def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
     """Containers of this store that no recorded task accounts for: a late effect, or a leftover."""
-    done = {task.id for task in tasks.buckets[Bucket.FINISHED] if task.slot not in wants}
+    done = {task.id for task in tasks.of(Bucket.FINISHED) if task.slot not in wants}
+    renamed = {task.id for task in tasks.of(Bucket.RENAMED)}
     kept = [task for task in world.tasks if task.id not in done]
     accounted = {(task.node, found.id) for task in kept if (found := world.container(task)) is not None}
     return tuple(
@@ -65,6 +89,7 @@ def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> t
         if (seen := world.seen(name)) is not None
         for found in seen.containers
         if world.is_ours(found) and (name, found.id) not in accounted
+        if found.identity is not None and found.identity.task not in renamed
     )
 
 
@@ -73,57 +98,129 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
     jobs = {job.name: job for job in world.jobs}
 
     def reason(task: Task) -> str:
-        job = jobs.get(task.slot.job)
+        job, want = jobs.get(task.slot.job), wants.get(task.slot)
         if job is None:
             return "its job was removed"
-        if job.stopped:
-            return "its job was stopped"
-        return "its slot is filled by another task" if task.slot in wants else "scaled down"
+        if want is None:
+            return _why_unwanted(task, world, is_stopped=job.stopped, is_overdue=is_overdue(job, world))
+        if task.quarantined_until is not None:
+            return "its quarantine is over"
+        is_moved = makes_way(task, want.group, world.now)
+        return f"moved: {task.reason}" if is_moved else "its slot is filled by another task"
 
-    return tuple(stop(task, world, reason(task)) for task in tasks.buckets[Bucket.EXTRA])
+    return tuple(stop(task, world, reason(task)) for task in tasks.of(Bucket.EXTRA))
 
 
 def restart_failed(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Action, ...]:
-    """The failed tasks whose policy allows another attempt now."""
+    """The failed tasks whose policy allows another attempt now; a few of each job at a time."""
+    due = [
+        task
+        for task in tasks.of(Bucket.FAILED)
+        if can_restart(task, wants[task.slot].group)
+        and restart_due(task, wants[task.slot].group) <= world.now
+    ]
+    return tuple(restart(task, wants[task.slot]) for task in few_of_each_job(due))
+
+
+def heal_sick(
+    world: World, wants: Mapping[Slot, Want], tasks: Sorted
+) -> tuple[Stop | Note | Quarantine, ...]:
+    """What is done about the tasks that are unhealthy; a few of each job at a time."""
+    sick = [task for task in tasks.of(Bucket.KEPT) if task.health is Health.UNHEALTHY]
     return tuple(
-        restart(task, wants[task.slot])
-        for task in tasks.buckets[Bucket.FAILED]
-        if can_restart(task, wants[task.slot]) and restart_due(task, wants[task.slot]) <= world.now
+        heal(task, world, wants[task.slot], _quarantined(task, tasks)) for task in few_of_each_job(sick)
     )
 
 
-def next_due(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping[str, float]:
-    """When time alone will change the plan: each job's next restart, or check of a starting task."""
-    restarts = [
-        (task.slot.job, restart_due(task, wants[task.slot]))
-        for task in tasks.buckets[Bucket.FAILED]
-        if can_restart(task, wants[task.slot])
-    ]
-    again = world.now + CHECK_AGAIN
-    checks = [(task.slot.job, again) for task in tasks.buckets[Bucket.KEPT] if is_awaited(task, world)]
-    due: dict[str, float] = {}
-    for job, at in (*restarts, *checks):
-        due[job] = min(at, due.get(job, at))
-    return due
+def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Wait, ...]:
+    """The slots of groups that wait for another group."""
+    pending = {task.slot: task for task in tasks.of(Bucket.PENDING)}
+    return tuple(
+        Wait(
+            slot=want.slot,
+            version=want.job.version,
+            spec=want.group.spec,
+            decision=Decision(scores={}),
+            reason=reason,
+            pending=pending.get(want.slot),
+        )
+        for want in tasks.unfilled
+        if (reason := unmet(want, world, wants, tasks))
+    )
 
 
-def warnings(world: World) -> Iterator[str]:
-    """What a person should know and Cube will not mend by itself."""
-    held = Counter(task.node for task in world.tasks if task.node and not task.state.is_terminal)
-    for name, found in world.observed.items():
-        if isinstance(found, Unknown):
-            left = f"; its {held[name]} tasks are left as they are" if held[name] else ""
-            yield f"{name}: unknown: {found.cause}, {found.why}{left}"
-        elif _has_strangers(found, world):
-            yield f"{name}: has containers of this cluster that another store made; they are not touched"
-    for task in world.tasks:
-        container = world.container(task)
-        if container is not None and container.state is ContainerState.PAUSED:
-            yield f"{task.slot} on {task.node}: paused by hand; go on with: docker unpause {container.name}"
-    for name in sorted(set(held) - set(world.observed)):
-        yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are"
+def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted, wave: Wave) -> tuple[Opening, ...]:
+    """The slots to be filled now: the empty ones, and those that the rollout fills beside their old task."""
+    waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
+    former = {task.slot: task for task in tasks.of(Bucket.EXTRA, Bucket.QUARANTINED) if _has_failed(task)}
+    free = [want for want in within_moves(world, tasks) if not unmet(want, world, wants, tasks)]
+    return (
+        *(Opening(want=want, waiting=waiting.get(want.slot), former=former.get(want.slot)) for want in free),
+        *(Opening(want=want, is_optional=True) for want in wave.begins),
+    )
 
 
-def _has_strangers(seen: Seen, world: World) -> bool:
-    identities = [found.identity for found in seen.containers if found.identity is not None]
-    return any(found.cluster == world.cluster and found.owner != world.owner for found in identities)
+def within_moves(world: World, tasks: Sorted) -> tuple[Want, ...]:
+    """The unfilled slots without those of lost tasks for which the brakes leave no room now (P8)."""
+    lost = {task.slot for task in tasks.of(Bucket.LOST)}
+    live = sum(not task.state.is_terminal for task in world.tasks)
+    on_the_way = sum(slot in lost and not serves(task, world) for slot, task in tasks.holders.items())
+    allowed = max(MOVES, live // 10) - on_the_way
+    moving = [want for want in tasks.unfilled if want.slot in lost]
+    held = {want.slot for want in moving[max(allowed, 0) :]}
+    return tuple(want for want in tasks.unfilled if want.slot not in held)
+
+
+def time_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
+    """By job, when time alone will change the plan: a restart, a check, a proof, the end of a quarantine."""
+    for task in tasks.of(Bucket.FAILED):
+        group = wants[task.slot].group
+        if can_restart(task, group):
+            yield task.slot.job, restart_due(task, group)
+        elif can_reschedule(task, group):
+            yield task.slot.job, reschedule_due(task, group)
+    for task in tasks.of(Bucket.KEPT):
+        if (at := next_check(task, world)) is not None:
+            yield task.slot.job, at
+    for task in tasks.of(Bucket.QUARANTINED):
+        if task.quarantined_until is not None:
+            yield task.slot.job, task.quarantined_until
+    for job in next_dependencies(world, wants, tasks):
+        yield job, world.now + 1.0
+    yield from next_proofs(world, wants, tasks)
+
+
+def earliest(times: Iterable[tuple[str, float]]) -> Mapping[str, float]:
+    """The first time of each job."""
+    first: dict[str, float] = {}
+    for job, at in times:
+        first[job] = min(at, first.get(job, at))
+    return first
+
+
+def few_of_each_job(tasks: Iterable[Task]) -> Iterator[Task]:
+    """The first few tasks of each job."""
+    taken: dict[str, int] = {}
+    for task in tasks:
+        taken[task.slot.job] = taken.get(task.slot.job, 0) + 1
+        if taken[task.slot.job] <= AT_ONCE:
+            yield task
+
+
+def _why_unwanted(task: Task, world: World, *, is_stopped: bool, is_overdue: bool) -> str:
+    if is_stopped:
+        return "its job was stopped"
+    if is_overdue:
+        return "its run has taken longer than the schedule allows"
+    return f"{task.node} is drained" if world.is_draining(task.node) else "scaled down"
+
+
+def _has_failed(task: Task) -> bool:
+    return task.state is State.FAILED
+
+
+def _quarantined(task: Task, tasks: Sorted) -> int:
+    """Memory, in bytes, of the group's tasks that are kept on the task's node already."""
+    kept = [found for found in tasks.of(Bucket.QUARANTINED) if found.node == task.node]
+    group = (task.slot.job, task.slot.group)
+    return sum(found.spec.resources.memory for found in kept if (found.slot.job, found.slot.group) == group)

@@ -1,41 +1,185 @@
-"""How many outdated tasks may go now: never more out of service at a time than the group allows."""
+"""How a new version takes the place of the old: what may begin, what holds the rest, when it is over."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from cube.model.action import Held, Note, Stop
-from cube.model.task import Slot, Task
-from cube.reconciler.buckets import Bucket, Sorted
-from cube.reconciler.placement import has_successor, node_states
-from cube.reconciler.tasks import serves, stop
-from cube.reconciler.world import Want, World
+from cube.model.action import Conclude, Held, Note, Revert, Stop
+from cube.model.job import Group
+from cube.model.policy import Condition, Order
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import Health, Slot, State, Task
+from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
+from cube.reconciler.placement import fits_beside, has_successor, node_states
+from cube.reconciler.restarts import begins_a_window, can_restart
+from cube.reconciler.tasks import is_proven, proven_at, serves, stop
+from cube.reconciler.wants import Want
+from cube.reconciler.world import World
+from cube.scheduler.state import NodeState
 
 GroupKey = tuple[str, str]
 
 
-def replace_outdated(
-    world: World, wants: Mapping[Slot, Want], tasks: Sorted
-) -> tuple[tuple[Stop | Note, ...], tuple[Held, ...]]:
-    """Stops for as many outdated tasks as may go, and for each group what holds the others.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What is done about outdated tasks now: those to stop, and the slots to be filled beside their old task.
 
-    One that does not serve goes at once. Of those that serve, as many go as `max_parallel` leaves after
-    the slots of the group that are out of service already, and only where a task of the new version will
-    fit. A slot on an unknown node does not count: one bad node holds up no other.
+    `held` tells of those that stay for now.
+    """
+
+    stops: tuple[Stop | Note, ...] = ()
+    begins: tuple[Want, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
+    """As many outdated tasks of each group as may go now.
+
+    One that does not serve goes at once. Of those that serve, as many begin as `max_parallel` leaves after
+    the slots of the group that are under way already, and only where a task of the new version will fit.
+    A slot on an unknown node does not count: one bad node holds up no other.
     """
     states = node_states(world)
-    stops: list[Stop | Note] = []
-    held: list[Held] = []
-    for key, outdated in _by_group(tasks.buckets[Bucket.OUTDATED]).items():
-        want = wants[outdated[0].slot]
-        limit = want.group.max_parallel
-        idle = [task for task in outdated if not serves(task, world)]
-        serving = [task for task in outdated if serves(task, world)]
-        fitting = [task for task in serving if has_successor(task, want, states)]
-        going = fitting[: max(limit - _out_of_service(key, world, tasks) - len(idle), 0)]
-        stops += [stop(task, world, f"replaced by version {want.job.version}") for task in (*idle, *going)]
-        if left := len(serving) - len(going):
-            reason = f"{limit} at a time" if fitting else f"version {want.job.version} fits nowhere"
-            held.append(Held(job=key[0], group=key[1], count=left, reason=reason))
-    return tuple(stops), tuple(held)
+    waves = [
+        _wave_of_group(found, world, wants, tasks, states)
+        for found in _by_group(tasks.of(Bucket.OUTDATED)).values()
+    ]
+    return Wave(
+        stops=tuple(action for wave in waves for action in wave.stops),
+        begins=tuple(want for wave in waves for want in wave.begins),
+        held=(*(held for wave in waves for held in wave.held), *_held_on_hold(world, wants, tasks)),
+    )
+
+
+def unmet(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> str:
+    """What the want's group still waits for in another one of its job; empty: nothing."""
+    for name, condition in want.group.depends_on.items():
+        slots = [slot for slot in wants if (slot.job, slot.group) == (want.job.name, name)]
+        if not all(_is_met(condition, wants[slot], tasks.holders.get(slot), world) for slot in slots):
+            return f"waits for group {name} to be {condition}"
+    return ""
+
+
+def conclusions(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Conclude | Revert, ...]:
+    """The rollouts that have ended in this moment, and the failed ones that are to be taken back."""
+    found = (_conclusion(rollout, world, wants, tasks) for _, rollout in sorted(world.rollouts.items()))
+    return tuple(conclusion for conclusion in found if conclusion is not None)
+
+
+def next_proofs(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
+    """By job, when a new task will have been healthy for long enough, where something waits for that."""
+    beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
+    for slot, task in tasks.holders.items():
+        want = wants[slot]
+        is_awaited = slot in beside or world.rollout(slot.job).state is RolloutState.RUNNING
+        if is_awaited and serves(task, world) and not is_proven(task, want.group, world):
+            yield slot.job, proven_at(task, want.group)
+
+
+def next_dependencies(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[str]:
+    """The jobs in which a group waits for another one that is still at work."""
+    for want in tasks.unfilled:
+        if unmet(want, world, wants, tasks):
+            named = [tasks.holders.get(slot) for slot in wants if slot.job == want.job.name]
+            if any(task is not None and serves(task, world) for task in named):
+                yield want.job.name
+
+
+def _wave_of_group(
+    outdated: Sequence[Task],
+    world: World,
+    wants: Mapping[Slot, Want],
+    tasks: Sorted,
+    states: Mapping[str, NodeState],
+) -> Wave:
+    want = wants[outdated[0].slot]
+    key = (want.job.name, want.group.name)
+    if reason := _why_none_may_go(want, world, wants, tasks):
+        return Wave(held=(_held(key, outdated, reason, waits=is_on_hold(want, world)),))
+    idle = [task for task in outdated if not serves(task, world)]
+    serving = [task for task in outdated if serves(task, world)]
+    eligible = [task for task in serving if _is_eligible(task, wants[task.slot], world)]
+    orders = {task.slot: _order(task, wants[task.slot], states) for task in eligible}
+    fitting = [task for task in eligible if orders[task.slot] is not None]
+    left = want.group.update.max_parallel - len(idle) - _under_way(key, world, wants, tasks)
+    going = fitting[: max(left, 0)]
+    stopping = [task for task in going if orders[task.slot] is Order.STOP_FIRST]
+    staying = [task for task in serving if task not in going]
+    return Wave(
+        stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
+        begins=tuple(wants[task.slot] for task in going if orders[task.slot] is Order.START_FIRST),
+        held=(_held(key, staying, _why_they_wait(want, world, eligible, fitting)),) if staying else (),
+    )
+
+
+def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> str:
+    rollout = world.rollout(want.job.name)
+    if rollout.state is RolloutState.FAILED:
+        return f"the rollout of version {rollout.version} failed: {rollout.reason}"
+    if rollout.state is RolloutState.PAUSED:
+        return f"the rollout is paused; go on with: cube resume {want.job.name}"
+    return unmet(want, world, wants, tasks)
+
+
+def _why_they_wait(want: Want, world: World, eligible: Sequence[Task], fitting: Sequence[Task]) -> str:
+    if eligible and not fitting:
+        return f"version {want.job.version} fits nowhere"
+    if has_canaries(want, world) and not eligible:
+        return f"{want.group.update.canary} canaries come first; go on with: cube promote {want.job.name}"
+    return f"{want.group.update.max_parallel} at a time"
+
+
+def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[Held]:
+    """Old tasks that are left beside new ones, or in their place, until a person says how to go on."""
+    kept = [task for task in tasks.of(Bucket.KEPT) if task.spec != wants[task.slot].group.spec]
+    for key, found in _by_group((*tasks.of(Bucket.BESIDE), *kept)).items():
+        want = wants[found[0].slot]
+        if not is_on_hold(want, world):
+            continue
+        reason = _why_none_may_go(want, world, wants, tasks) or _why_they_wait(want, world, (), ())
+        yield _held(key, found, reason, waits=True)
+
+
+def _held(key: GroupKey, found: Sequence[Task], reason: str, *, waits: bool = False) -> Held:
+    return Held(job=key[0], group=key[1], count=len(found), reason=reason, waits_for_a_person=waits)
+
+
+def _why(task: Task, wants: Mapping[Slot, Want], world: World) -> str:
+    return why_outdated(task, wants[task.slot], world)
+
+
+def _is_eligible(task: Task, want: Want, world: World) -> bool:
+    """Of a new version only the canaries before somebody has promoted it; what a drain moves goes anyway."""
+    is_older = task.spec != want.group.spec
+    return not (is_older and has_canaries(want, world)) or task.slot.index < want.group.update.canary
+
+
+def _order(task: Task, want: Want, states: Mapping[str, NodeState]) -> Order | None:
+    """Which comes first; None: the new task would fit nowhere, whatever came first."""
+    order = want.group.update.order
+    if order is not Order.STOP_FIRST and not (order is Order.AUTO and _would_clash(want)):
+        if fits_beside(want, states):
+            return Order.START_FIRST
+        if order is Order.START_FIRST:
+            return None
+    return Order.STOP_FIRST if has_successor(task, want, states) else None
+
+
+def _would_clash(want: Want) -> bool:
+    """Two tasks of the slot would want one host port, or write to one volume."""
+    spec = want.group.spec
+    return any(port.host is not None for port in spec.ports) or any(
+        not volume.read_only for volume in spec.volumes
+    )
+
+
+def _under_way(key: GroupKey, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> int:
+    """The group's slots between two tasks, or whose task is not proven; not those that never had a place."""
+    gone = {task.slot for task in tasks.of(Bucket.FINISHED, Bucket.EXTRA, Bucket.BESIDE)}
+    between = {want.slot for want in tasks.unfilled if want.slot in gone}
+    current = tasks.of(Bucket.KEPT, Bucket.MISSING, Bucket.FAILED)
+    unproven = {task.slot for task in current if not is_proven(task, wants[task.slot].group, world)}
+    beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
+    return sum((slot.job, slot.group) == key for slot in between | unproven | beside)
 
 
 def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
@@ -45,10 +189,75 @@ def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
     return groups
 
 
-def _out_of_service(key: GroupKey, world: World, tasks: Sorted) -> int:
-    """The group's slots between two tasks, or whose task does not serve; not those that never had a place."""
-    gone = {task.slot for task in tasks.buckets[Bucket.FINISHED]}
-    between = [want.slot for want in tasks.unfilled if want.slot in gone]
-    current = (*tasks.buckets[Bucket.KEPT], *tasks.buckets[Bucket.MISSING], *tasks.buckets[Bucket.FAILED])
-    down = [task.slot for task in current if not serves(task, world)]
-    return sum((slot.job, slot.group) == key for slot in (*between, *down))
+def _is_met(condition: Condition, want: Want, holder: Task | None, world: World) -> bool:
+    if holder is None or holder.spec != want.group.spec:
+        return False
+    if condition is Condition.COMPLETED:
+        return holder.state is State.COMPLETED
+    return serves(holder, world)
+
+
+def _conclusion(
+    rollout: Rollout, world: World, wants: Mapping[Slot, Want], tasks: Sorted
+) -> Conclude | Revert | None:
+    mine = [want for slot, want in wants.items() if slot.job == rollout.job]
+    if rollout.state is RolloutState.FAILED:
+        return _way_back(rollout, mine)
+    if rollout.state is not RolloutState.RUNNING:
+        return None
+    if why := _why_it_failed(rollout, mine, world, tasks):
+        return _conclude(rollout, RolloutState.FAILED, why)
+    if all(_is_in_place(want, rollout, world, tasks) for want in mine) and not _is_unfinished(rollout, tasks):
+        return _conclude(rollout, RolloutState.SUCCEEDED, "everything is in place")
+    return None
+
+
+def _way_back(rollout: Rollout, wants: Sequence[Want]) -> Revert | None:
+    if rollout.stable is None or not any(want.group.update.auto_revert for want in wants):
+        return None
+    why = f"version {rollout.version} failed: {rollout.reason}"
+    return Revert(job=rollout.job, version=rollout.version, to=rollout.stable, reason=why)
+
+
+def _conclude(rollout: Rollout, state: RolloutState, reason: str) -> Conclude:
+    return Conclude(job=rollout.job, version=rollout.version, state=state, reason=reason)
+
+
+def _is_unfinished(rollout: Rollout, tasks: Sorted) -> bool:
+    left = tasks.of(Bucket.OUTDATED, Bucket.BESIDE, Bucket.EXTRA)
+    return any(task.slot.job == rollout.job for task in left)
+
+
+def _is_in_place(want: Want, rollout: Rollout, world: World, tasks: Sorted) -> bool:
+    """A first version is in place when it serves; one that replaced another must have been proven."""
+    holder = tasks.holders.get(want.slot)
+    if holder is None or holder.state is State.PENDING:
+        return False
+    if world.seen(holder.node) is None:
+        return True  # It is put right when its node is back: one silent node fails no rollout.
+    if rollout.stable is None:
+        return serves(holder, world) or holder.state is State.COMPLETED
+    return is_proven(holder, want.group, world)
+
+
+def _why_it_failed(rollout: Rollout, wants: Sequence[Want], world: World, tasks: Sorted) -> str:
+    """The first sign that this version will not come up; empty: there is none."""
+    by_slot = {want.slot: want for want in wants}
+    for task in tasks.of(Bucket.KEPT, Bucket.FAILED):
+        is_new = task.slot in by_slot and task.version == rollout.version
+        if is_new and (why := _why_not_proven(task, by_slot[task.slot].group, world)):
+            return f"{task.slot} {why}"
+    return ""
+
+
+def _why_not_proven(task: Task, group: Group, world: World) -> str:
+    if task.state is State.FAILED:
+        is_over = not can_restart(task, group) or begins_a_window(task, group)
+        return f"failed: {task.reason}" if is_over else ""
+    if task.health is Health.UNHEALTHY:
+        return "is unhealthy"
+    runs_for, update = world.now - task.changed_at, group.update
+    if task.health is Health.STARTING and runs_for > update.healthy_deadline:
+        return f"was not healthy within {update.healthy_deadline:.0f}s"
+    is_late = runs_for > update.progress_deadline and not is_proven(task, group, world)
+    return f"has not stayed healthy within {update.progress_deadline:.0f}s" if is_late else ""

@@ -1,36 +1,29 @@
 """One rule per bucket: what a single task needs, from its record and its container."""
 
 from cube.model.action import Note, Start, Stop
-from cube.model.job import JobType
+from cube.model.job import Group
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Health, State, Task
-from cube.reconciler.world import Want, World
-
-CHECK_AGAIN = 0.5
-"""Seconds until a starting task is looked at again."""
+from cube.reconciler.restarts import begins_a_window
+from cube.reconciler.wants import Want
+from cube.reconciler.world import World
 
 
 def stop(task: Task, world: World, reason: str) -> Stop | Note:
     """End the task: remove its container, or record that there is none to remove."""
-    container = world.container(task)
-    if task.node is None or container is None:
-        return Note(task=task, target=State.COMPLETED, reason=reason)
-    return Stop(
-        node=task.node,
-        container=container.id,
-        container_name=container.name,
-        grace=task.spec.stop_grace,
-        reason=reason,
-        task=task,
-    )
+    return _stop(task, world, reason, State.COMPLETED)
+
+
+def stop_as_failed(task: Task, world: World, reason: str) -> Stop | Note:
+    """Remove the container of a task that does not do its work; the policies for failed tasks follow."""
+    return _stop(task, world, reason, State.FAILED)
 
 
 def recover(task: Task, world: World, want: Want) -> Start | Note:
     """A task that should run and is not known to: believe its container, or start it."""
     container = world.container(task)
     if container is None and task.state is State.RUNNING:
-        restarts = _restarts_that_count(task, world, want)
-        return Note(task=task, target=State.FAILED, reason="its container is gone", restarts=restarts)
+        return _failed(task, world, want.group, "its container is gone")
     if container is None:
         return Start(task=task, reason="no container was found where it was to start")
     if container.state is ContainerState.CREATED:
@@ -40,75 +33,12 @@ def recover(task: Task, world: World, want: Want) -> Start | Note:
     return _ended(task, world, container, want)
 
 
-def _ended(task: Task, world: World, container: Container, want: Want) -> Note:
-    succeeded = want.job.type is JobType.BATCH and container.exit_code == 0
-    return Note(
-        task=task,
-        target=State.COMPLETED if succeeded else State.FAILED,
-        reason=_how_it_ended(container),
-        container=container.id,
-        exit_code=container.exit_code,
-        restarts=_restarts_that_count(task, world, want),
-    )
-
-
-def _restarts_that_count(task: Task, world: World, want: Want) -> int:
-    """Those so far; 0 for a task that has run for a whole window, which gets its attempts back."""
-    has_run_well = task.state is State.RUNNING and world.now - task.changed_at >= want.group.restart.window
-    return 0 if has_run_well else task.restarts
-
-
-def _how_it_ended(container: Container) -> str:
-    if container.oom_killed:
-        return "killed: out of memory"
-    if container.exit_code is None:
-        return f"its container is {container.state}"
-    return f"exited with {container.exit_code}"
-
-
-def can_restart(task: Task, want: Want) -> bool:
-    """The policy still allows an attempt."""
-    return task.restarts < want.group.restart.attempts
-
-
-def restart_due(task: Task, want: Want) -> float:
-    """When the policy lets the failed task start again, in seconds since the epoch."""
-    return task.changed_at + want.group.restart.delay
-
-
-def restart(task: Task, want: Want) -> Start:
-    """The next attempt, in the same place."""
+def restart(task: Task, want: Want) -> Start | Note:
+    """The next attempt, in the same place; after the last one of a window first all attempts anew."""
+    if begins_a_window(task, want.group):
+        return Note(task=task, target=State.FAILED, reason=f"a new window begins: {task.reason}", restarts=0)
     attempt = f"restart {task.restarts + 1} of {want.group.restart.attempts}"
     return Start(task=task, reason=f"{attempt}: {task.reason}")
-
-
-def check_health(task: Task, world: World) -> Note | None:
-    """What the last check changes on a running task; None: nothing."""
-    check, container = task.spec.health, world.container(task)
-    if check is None or container is None or container.health in (Health.UNCHECKED, Health.STARTING):
-        return None
-    if container.health is Health.HEALTHY:
-        is_news = task.health is not Health.HEALTHY or task.check_failures > 0
-        return _health_note(task, Health.HEALTHY, 0) if is_news else None
-    if is_starting(task) and world.now - task.changed_at < check.grace:
-        return None
-    failures = task.check_failures + 1
-    if task.health is Health.UNHEALTHY:
-        return None
-    return _health_note(task, Health.UNHEALTHY if failures >= check.failures else task.health, failures)
-
-
-def is_starting(task: Task) -> bool:
-    """Running, and its check has not answered well yet."""
-    return task.state is State.RUNNING and task.health is Health.STARTING
-
-
-def is_awaited(task: Task, world: World) -> bool:
-    """Starting, and the next look may tell more; after its grace not where nobody can ask its check."""
-    check, container = task.spec.health, world.container(task)
-    if check is None or container is None or not is_starting(task):
-        return False
-    return world.now - task.changed_at < check.grace or container.health is not Health.UNCHECKED
 
 
 def serves(task: Task, world: World) -> bool:
@@ -118,6 +48,60 @@ def serves(task: Task, world: World) -> bool:
     return is_well and container is not None and container.state.is_alive
 
 
-def _health_note(task: Task, health: Health, failures: int) -> Note:
-    reason = task.reason if health is task.health else f"health check: {health}"
-    return Note(task=task, target=State.RUNNING, reason=reason, health=health, check_failures=failures)
+def proven_at(task: Task, group: Group) -> float:
+    """When the task will have been healthy for long enough, if it stays so; seconds since the epoch."""
+    since = task.changed_at if task.healthy_since is None else task.healthy_since
+    return since + group.update.min_healthy_time
+
+
+def is_proven(task: Task, group: Group, world: World) -> bool:
+    """It serves, and has for long enough; or it has ended as it should."""
+    if task.state is State.COMPLETED:
+        return True
+    return serves(task, world) and proven_at(task, group) <= world.now
+
+
+def _stop(task: Task, world: World, reason: str, target: State) -> Stop | Note:
+    container = world.container(task)
+    if task.node is None or container is None:
+        return Note(task=task, target=target, reason=reason)
+    return Stop(
+        node=task.node,
+        container=container.id,
+        container_name=container.name,
+        grace=task.spec.stop_grace,
+        reason=reason,
+        task=task,
+        target=target,
+    )
+
+
+def _ended(task: Task, world: World, container: Container, want: Want) -> Note:
+    reason = _how_it_ended(container)
+    if want.ends_by_itself and container.exit_code == 0:
+        return Note(
+            task=task, target=State.COMPLETED, reason=reason, container=container.id, exit_code=0, restarts=0
+        )
+    return _failed(task, world, want.group, reason, container)
+
+
+def _failed(task: Task, world: World, group: Group, reason: str, container: Container | None = None) -> Note:
+    """A task that has run for a whole window gets its attempts back."""
+    ran_for = world.now - task.changed_at if task.state is State.RUNNING else 0.0
+    return Note(
+        task=task,
+        target=State.FAILED,
+        reason=reason,
+        container=container.id if container else None,
+        exit_code=container.exit_code if container else None,
+        restarts=0 if ran_for >= group.restart.window else task.restarts,
+        reschedules=0 if ran_for >= group.reschedule.window else task.reschedules,
+    )
+
+
+def _how_it_ended(container: Container) -> str:
+    if container.oom_killed:
+        return "killed: out of memory"
+    if container.exit_code is None:
+        return f"its container is {container.state}"
+    return f"exited with {container.exit_code}"

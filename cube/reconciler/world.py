@@ -1,20 +1,23 @@
-"""What a plan is made from: what is wanted, what is recorded, what was seen, and the time."""
+"""World: all that a plan is made from. What is wanted, what is recorded, what was seen, and the time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
-from cube.model.job import Group, Job
-from cube.model.node import Node
+from cube.model.job import Job
+from cube.model.node import Cordon, Node, Silence
 from cube.model.observation import Container, Observation, Seen
-from cube.model.task import Slot, Task
+from cube.model.rollout import Rollout
+from cube.model.task import Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class World:
     """Everything that `reconcile` may know. `now` in seconds since the epoch.
 
-    `nodes` by name, in inventory order; `jobs` in their latest versions; `tasks` the latest task of
-    each slot and every older one that has not ended; `observed` an answer, or its absence, for each node.
+    `nodes` by name, in inventory order; `jobs` in their latest versions, `rollouts` how far these have come;
+    `tasks` the latest task of each slot and every older one that has not ended; `observed` an answer, or its
+    absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node.
     """
 
     cluster: str
@@ -24,6 +27,9 @@ class World:
     jobs: tuple[Job, ...]
     tasks: tuple[Task, ...]
     observed: Mapping[str, Observation]
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    cordons: Mapping[str, Cordon] = field(default_factory=dict)
+    silences: Mapping[str, Silence] = field(default_factory=dict)
 
     def seen(self, node: str | None) -> Seen | None:
         """The node's answer; None where it is unknown or no longer in the inventory."""
@@ -35,42 +41,42 @@ class World:
 
         Of several, as after a rename by hand, one that is alive, then the one with the task's name.
         """
-        seen = self.seen(task.node)
-        if seen is None:
-            return None
+        held = (found for node, found in self._containers.get(task.id, ()) if node == task.node)
         return max(
-            (found for found in seen.containers if self.is_ours(found, task.id)),
+            held,
             key=lambda found: (found.state.is_alive, found.name == task.container_name, found.created_at),
             default=None,
         )
 
-    def is_ours(self, container: Container, task: str | None = None) -> bool:
-        """Made by this store for this cluster, and for that task if one is given."""
+    def whereabouts(self, task: Task) -> tuple[str, ...]:
+        """Every node on which a container of the task was seen."""
+        return tuple(node for node, _ in self._containers.get(task.id, ()))
+
+    def is_ours(self, container: Container) -> bool:
+        """Made by this store for this cluster."""
         identity = container.identity
-        return (
-            identity is not None
-            and identity.cluster == self.cluster
-            and identity.owner == self.owner
-            and task in (None, identity.task)
-        )
+        return identity is not None and (identity.cluster, identity.owner) == (self.cluster, self.owner)
 
+    def rollout(self, job: str) -> Rollout:
+        """How far the job's latest version has come."""
+        return self.rollouts.get(job) or Rollout(job=job, version=0, since=self.now)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
-    """A slot that a job wants filled."""
+    def may_get_tasks(self, node: Node) -> bool:
+        """Neither the inventory nor an operator keeps new tasks away."""
+        return node.schedulable and node.name not in self.cordons
 
-    slot: Slot
-    job: Job
-    group: Group
+    def is_draining(self, node: str | None) -> bool:
+        """Its tasks are to move elsewhere."""
+        cordon = self.cordons.get(node or "")
+        return cordon is not None and cordon.draining
 
-
-def wants_of(jobs: tuple[Job, ...]) -> Mapping[Slot, Want]:
-    """Every slot that is wanted, in the order of jobs, groups and indices."""
-    wants = (
-        Want(slot=Slot(job=job.name, group=group.name, index=index), job=job, group=group)
-        for job in jobs
-        if not job.stopped
-        for group in job.groups
-        for index in range(group.count)
-    )
-    return {want.slot: want for want in wants}
+    @cached_property
+    def _containers(self) -> Mapping[str, list[tuple[str, Container]]]:
+        """Our containers by task id, each with its node."""
+        found: dict[str, list[tuple[str, Container]]] = {}
+        for name in self.observed:
+            seen = self.seen(name)
+            for container in seen.containers if seen else ():
+                if container.identity is not None and self.is_ours(container):
+                    found.setdefault(container.identity.task, []).append((name, container))
+        return found

@@ -90,8 +90,9 @@ def place(
     candidates, refusals = scheduler.select_candidate_nodes(request, nodes)
     if not candidates:
         return None, Decision(scores={}, refusals=refusals)
-    scores = scheduler.score(request, candidates)
-    return scheduler.pick(scores, candidates), Decision(scores=scores, refusals=refusals)
+    preferred = tuple(found for found in candidates if found.node.name not in request.avoid) or candidates
+    scores = scheduler.score(request, preferred)
+    return scheduler.pick(scores, preferred), Decision(scores=scores, refusals=refusals)
 
 
 def _free_share(request: Request, state: NodeState) -> float:

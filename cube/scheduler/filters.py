@@ -12,9 +12,15 @@ Filter = Callable[[Request, NodeState], Refusal | None]
 
 def is_schedulable(_request: Request, state: NodeState) -> Refusal | None:
     """The operator lets the node take new tasks."""
-    if state.node.schedulable:
+    reason = state.closed or ("" if state.node.schedulable else "not schedulable")
+    return Refusal(node=state.node.name, reason=reason) if reason else None
+
+
+def is_the_node(request: Request, state: NodeState) -> Refusal | None:
+    """A task of a system job belongs to one node."""
+    if request.node in (None, state.node.name):
         return None
-    return Refusal(node=state.node.name, reason="not schedulable")
+    return Refusal(node=state.node.name, reason=f"it belongs to {request.node}", ever=True)
 
 
 def is_in_datacenter(request: Request, state: NodeState) -> Refusal | None:
@@ -70,6 +76,7 @@ def has_ports(request: Request, state: NodeState) -> Refusal | None:
 
 FILTERS: tuple[Filter, ...] = (
     is_schedulable,
+    is_the_node,
     is_in_datacenter,
     meets_constraints,
     has_cpu,

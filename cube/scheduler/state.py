@@ -11,7 +11,10 @@ from cube.model.task import Slot, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One slot that wants a node. `order` is its place in the queue of all requests ever made."""
+    """One slot that wants a node. `order` is its place in the queue of all requests ever made.
+
+    `node`: it belongs to that one. `avoid`: nodes to be taken only if no other can be.
+    """
 
     slot: Slot
     resources: Resources
@@ -19,9 +22,11 @@ class Request:
     datacenters: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     order: int = 0
+    node: str | None = None
+    avoid: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, job: Job, group: Group, *, index: int, order: int) -> "Request":
+    def of(cls, job: Job, group: Group, *, index: int, order: int, node: str | None = None) -> "Request":
         """What the group's slot of that index asks of a node."""
         return cls(
             slot=Slot(job=job.name, group=group.name, index=index),
@@ -30,6 +35,7 @@ class Request:
             datacenters=job.datacenters,
             constraints=group.constraints,
             order=order,
+            node=node,
         )
 
 
@@ -38,7 +44,8 @@ class NodeState:
     """A node that answered: what it has for tasks, what is promised already, and to whom.
 
     `promised` counts every recorded task that may hold room there, whether it runs or not.
-    `ports` are taken on the node, by anybody. `tasks` counts tasks per (job, group).
+    `ports` are taken on the node, by anybody. `tasks` counts tasks per (job, group). `closed` says why an
+    operator keeps new tasks away; empty: nobody does.
     """
 
     node: Node
@@ -46,6 +53,7 @@ class NodeState:
     promised: Resources = Resources()
     ports: frozenset[int] = frozenset()
     tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    closed: str = ""
 
     @property
     def free(self) -> Resources:

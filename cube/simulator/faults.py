@@ -22,6 +22,9 @@ class Fault(StrEnum):
     KILLED_AFTER = "the manager is killed after the effect"
 
 
+STALE = Outcome(verdict=Verdict.STALE, why="the plan is too old")
+
+
 class ManagerKilled(BaseException):
     """The manager's process ends here, as by kill -9."""
 
@@ -50,13 +53,14 @@ class SimulatedFleet:
         self._deliver_late()
         return {name: self._look(name, now) for name in names}
 
-    def perform(self, effects: Iterable[Effect]) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
         """The outcomes, as the manager gets to know them. Raises ManagerKilled in the middle of it."""
         queue = list(effects)
         self.random.shuffle(queue)
         for effect in queue:
             self.clock.sleep(0.1)
-            yield effect, self._try(effect, self._draw())
+            is_stale = self.clock.now() > until
+            yield effect, STALE if is_stale else self._try(effect, self._draw())
 
     def _look(self, name: str, now: float) -> Observation:
         if name in self.down or self.random.random() < self.weather.looks:

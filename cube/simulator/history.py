@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from cube.manager.manager import Manager, Run
-from cube.model.job import Group, Job, Port, RestartPolicy, TaskSpec
+from cube.manager.manager import Manager
+from cube.manager.turn import Run
+from cube.model.job import Group, Job, Port, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.observation import Container, ContainerState
+from cube.model.policy import RestartPolicy, UpdatePolicy
 from cube.model.resources import Resources
 from cube.model.task import Task
 from cube.scheduler.algorithms import ALGORITHMS
@@ -180,7 +182,7 @@ def draw_job(random: Random) -> Job:
         spec=spec,
         count=random.randint(0, 5),
         restart=RestartPolicy(attempts=1000, delay=1.0),
-        max_parallel=random.randint(1, 3),
+        update=UpdatePolicy(max_parallel=random.randint(1, 3)),
     )
     return Job(name=random.choice(("web", "api", "queue")), groups=(group,))
 

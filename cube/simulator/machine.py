@@ -6,7 +6,7 @@ tests/contract holds it against a real node of the lab, case by case.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cube.model.action import Effect, Outcome, Start, Stop, Verdict
+from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.observation import Container, ContainerState, CpuTimes, Engine, Seen, Stats
@@ -52,7 +52,13 @@ class Machine:
     def perform(self, effect: Effect, now: float) -> Outcome:
         """Carry the effect out as an engine would."""
         self.mutations += 1
-        return self._start(effect, now) if isinstance(effect, Start) else self._stop(effect)
+        match effect:
+            case Start():
+                return self._start(effect, now)
+            case Stop():
+                return self._stop(effect)
+            case Quarantine():
+                return self._quarantine(effect)
 
     def end(self, container: str, exit_code: int) -> None:
         """The process in that container is over."""
@@ -106,6 +112,14 @@ class Machine:
             return _failed(f"container {found.name} is not of cluster {self.cluster}")
         del self.containers[stop.container]
         return Outcome(verdict=Verdict.OK)
+
+    def _quarantine(self, effect: Quarantine) -> Outcome:
+        found = self.containers.get(effect.container)
+        if found is None:
+            return _failed("it is gone")
+        name = f"{effect.container_name.removesuffix('-quarantined')}-quarantined"
+        self.containers[found.id] = replace(found, name=name, host_ports=())
+        return Outcome(verdict=Verdict.OK, container=found.id)
 
     def _add(
         self, name: str, image: str, labels: Mapping[str, str], host_ports: tuple[int, ...], *, now: float

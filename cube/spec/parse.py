@@ -13,10 +13,10 @@ from cube.model.job import (
     Job,
     JobType,
     Port,
-    RestartPolicy,
     TaskSpec,
     Volume,
 )
+from cube.model.policy import RestartPolicy, UpdatePolicy
 from cube.model.resources import Resources
 from cube.spec.rules import broken
 from cube.spec.schema import STRANGE, GroupSchema, HealthSchema, JobSchema, PortSchema
@@ -52,7 +52,7 @@ def _group(name: str, written: GroupSchema) -> Group:
         restart=RestartPolicy(
             attempts=written.restart.attempts, window=written.restart.window, delay=written.restart.delay
         ),
-        max_parallel=written.update.max_parallel,
+        update=UpdatePolicy(max_parallel=written.update.max_parallel),
     )
 
 

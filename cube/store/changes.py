@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
-from cube.model.action import Decision, Note, Outcome, Place, Refusal, Start, Stop, Verdict, Wait
+from cube.model.action import (
+    Checked,
+    Decision,
+    Note,
+    Outcome,
+    Place,
+    Quarantine,
+    Refusal,
+    Start,
+    Stop,
+    Verdict,
+    Wait,
+)
 from cube.model.task import Health, State, Task, check_transition
 
 SCORES_KEPT = 20
@@ -55,6 +67,8 @@ def wanted(action: Place | Wait, *, identity: str, order: int, now: float) -> Ta
         order=order,
         created_at=now,
         changed_at=now,
+        reschedules=action.reschedules,
+        failed_on=action.failed_on,
         reason=action.reason,
     )
 
@@ -92,14 +106,15 @@ def note(action: Note, task: Task, *, now: float) -> Change | None:
         now,
         reason=action.reason,
         container=action.container or task.container,
+        node=action.node or task.node,
         exit_code=task.exit_code if action.exit_code is None else action.exit_code,
-        health=action.health or (_first_health(task) if begins else task.health),
-        check_failures=action.check_failures,
         restarts=task.restarts if action.restarts is None else action.restarts,
+        reschedules=task.reschedules if action.reschedules is None else action.reschedules,
+        **(_checked(action.checked) if action.checked else _unchecked(task, now) if begins else {}),
     )
     if after == task:
         return None
-    told = (after.state, after.reason, after.health) != (task.state, task.reason, task.health)
+    told = _told_of(after) != _told_of(task)
     return Change(before=task, after=after, told=told)
 
 
@@ -119,6 +134,12 @@ def stop(action: Stop, task: Task) -> Change:
     )
 
 
+def quarantine(action: Quarantine, task: Task) -> Change:
+    """The intent to cut a task off: the state stays until the outcome is known."""
+    after = replace(task, reason=action.reason)
+    return Change(before=task, after=after, detail={"intent": "cut off, then Failed"})
+
+
 def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) -> Change:
     """Running, Failed, or still Scheduled because the reply was lost."""
     match outcome.verdict:
@@ -129,9 +150,8 @@ def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) ->
                 now,
                 reason=f"started: {effect.reason}",
                 container=outcome.container,
-                health=_first_health(task),
-                check_failures=0,
                 exit_code=None,
+                **_unchecked(task, now),
             )
         case Verdict.FAILED:
             code = outcome.detail.get("exit_code")
@@ -145,6 +165,8 @@ def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) ->
             )
         case Verdict.UNKNOWN:
             after = replace(task, reason=f"the reply to the start was lost: {outcome.why}")
+        case Verdict.STALE:
+            after = replace(task, reason=f"the start was not tried: {outcome.why}")
         case _:
             assert_never(outcome.verdict)
     return Change(before=task, after=after, detail=_told(outcome))
@@ -155,10 +177,30 @@ def stop_outcome(effect: Stop, outcome: Outcome, task: Task, *, now: float) -> C
     match outcome.verdict:
         case Verdict.OK:
             after = _moved(task, effect.target, now, reason=effect.reason, container=None)
+            after = replace(after, quarantined_until=None, healthy_since=None)
         case Verdict.FAILED:
             after = replace(task, reason=f"cannot stop: {outcome.why}")
         case Verdict.UNKNOWN:
             after = replace(task, reason=f"the reply to the stop was lost: {outcome.why}")
+        case Verdict.STALE:
+            after = replace(task, reason=f"the stop was not tried: {outcome.why}")
+        case _:
+            assert_never(outcome.verdict)
+    return Change(before=task, after=after, detail=_told(outcome))
+
+
+def quarantine_outcome(effect: Quarantine, outcome: Outcome, task: Task, *, now: float) -> Change:
+    """Failed and kept, its host ports free again; or the state it had, with why it is not cut off."""
+    match outcome.verdict:
+        case Verdict.OK:
+            after = _moved(task, State.FAILED, now, reason=effect.reason, ports={}, healthy_since=None)
+            after = replace(after, quarantined_until=effect.until)
+        case Verdict.FAILED:
+            after = replace(task, reason=f"cannot be cut off: {outcome.why}")
+        case Verdict.UNKNOWN:
+            after = replace(task, reason=f"the reply was lost while it was cut off: {outcome.why}")
+        case Verdict.STALE:
+            after = replace(task, reason=f"it was not cut off: {outcome.why}")
         case _:
             assert_never(outcome.verdict)
     return Change(before=task, after=after, detail=_told(outcome))
@@ -198,8 +240,29 @@ def _moved(task: Task, state: State, now: float, **changes: Any) -> Task:
     return replace(task, state=state, changed_at=task.changed_at if state == task.state else now, **changes)
 
 
-def _first_health(task: Task) -> Health:
-    return Health.STARTING if task.spec.health else Health.UNCHECKED
+def _unchecked(task: Task, now: float) -> Mapping[str, Any]:
+    """How a task that begins to run stands with its check; one without a check is well from now on."""
+    return {
+        "health": Health.STARTING if task.spec.health else Health.UNCHECKED,
+        "healthy_since": None if task.spec.health else now,
+        "checked_at": 0.0,
+        "check_failures": 0,
+        "check_successes": 0,
+    }
+
+
+def _checked(answer: Checked) -> Mapping[str, Any]:
+    return {
+        "health": answer.health,
+        "healthy_since": answer.healthy_since,
+        "checked_at": answer.at,
+        "check_failures": answer.failures,
+        "check_successes": answer.successes,
+    }
+
+
+def _told_of(task: Task) -> tuple[object, ...]:
+    return task.state, task.reason, task.health, task.node
 
 
 def _told(outcome: Outcome) -> Mapping[str, str]:
@@ -213,6 +276,7 @@ def _differences(before: Task | None, after: Task) -> Mapping[str, str]:
         "container": None,
         "exit_code": None,
         "restarts": 0,
+        "reschedules": 0,
         "ports": {},
     }
     known = {name: getattr(before, name) for name in unset} if before else unset

@@ -4,15 +4,18 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from cube.model.node import Cordon, Silence
+from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import rows
 from cube.store.lease import Lease
-from cube.store.rows import JobVersion, Look, Sweep
+from cube.store.rows import Death, JobVersion, Look, Sweep
 
 T = TypeVar("T")
 
 TASKS = "SELECT tasks.*, specs.body FROM tasks JOIN specs ON specs.digest = tasks.spec"
 LIVE = "state NOT IN ('Completed', 'Failed')"
+IN_QUARANTINE = "quarantined_until IS NOT NULL"
 NEWEST_OF_ITS_SLOT = """"order" = (
     SELECT max(other."order") FROM tasks AS other
     WHERE other.job = tasks.job AND other."group" = tasks."group" AND other."index" = tasks."index")"""
@@ -97,6 +100,42 @@ def events(
     newest = f"SELECT * FROM events WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
     values = [*(value for _, value in asked), -1 if limit is None else limit]
     return select(connection, rows.event_of, newest, values)[::-1]
+
+
+def rollouts(connection: sqlite3.Connection, job: str | None = None) -> tuple[Rollout, ...]:
+    """Those of the newest version of each job; or every one of that job, the oldest first."""
+    if job is not None:
+        sql = "SELECT * FROM rollouts WHERE job = ? ORDER BY version"
+        return select(connection, rows.rollout_of, sql, [job])
+    newest = """SELECT * FROM rollouts WHERE version = (
+        SELECT max(version) FROM jobs WHERE jobs.name = rollouts.job) ORDER BY job"""
+    return select(connection, rows.rollout_of, newest)
+
+
+def stable_version(connection: sqlite3.Connection, job: str) -> int | None:
+    """The newest version that succeeded and wanted the job to run."""
+    sql = """SELECT rollouts.version FROM rollouts
+        JOIN jobs ON jobs.name = rollouts.job AND jobs.version = rollouts.version
+        WHERE job = ? AND state = 'succeeded' AND json_extract(body, '$.stopped') = 0
+        ORDER BY rollouts.version DESC LIMIT 1"""
+    return next(iter(select(connection, lambda row: int(row[0]), sql, [job])), None)
+
+
+def cordons(connection: sqlite3.Connection) -> tuple[Cordon, ...]:
+    """The nodes that get no new tasks, by name."""
+    return select(connection, rows.cordon_of, "SELECT * FROM cordons ORDER BY node")
+
+
+def silences(connection: sqlite3.Connection) -> tuple[Silence, ...]:
+    """The nodes that did not answer the last look, by name."""
+    sql = "SELECT node, at, misses, seconds FROM silences ORDER BY node"
+    return select(connection, lambda row: Silence(**dict(row)), sql)
+
+
+def post_mortems(connection: sqlite3.Connection, task: str) -> tuple[Death, ...]:
+    """What the task's containers left behind, or those of that job's tasks, the oldest first."""
+    sql = "SELECT * FROM post_mortems WHERE substr(task, 1, length(?1)) = ?1 OR job = ?1 ORDER BY number"
+    return select(connection, rows.death_of, sql, [task])
 
 
 def looks(connection: sqlite3.Connection) -> tuple[Look, ...]:

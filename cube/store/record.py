@@ -1,32 +1,51 @@
-"""Recording: what a plan intends and what came of it, as changes of tasks, each with its event."""
+"""Recording: what a plan intends and what came of it, as changes of tasks and jobs, each with its event."""
 
 import itertools
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, assert_never
-from uuid import uuid4
 
 from cube.errors import InternalError
-from cube.model.action import Action, Effect, Note, Outcome, Place, Start, Stop, Wait
-from cube.model.job import TaskSpec
+from cube.model.action import (
+    Action,
+    Conclude,
+    Effect,
+    Forget,
+    Launch,
+    Note,
+    Outcome,
+    Place,
+    Quarantine,
+    Revert,
+    Start,
+    Stop,
+    Wait,
+)
+from cube.model.job import Job, TaskSpec
+from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
-from cube.store import changes, read, rows
+from cube.store import changes, read, rows, write
 from cube.store.changes import Change
+from cube.store.rows import Death, JobVersion
 from cube.store.write import Tables
 
 NO_SLOT = Slot(job="", group="", index=0)
-"""Whose events tell of containers that belong to no recorded task."""
+"""Whose events tell of nodes, and of containers that belong to no recorded task."""
 
 
 class Recording:
     """The changes of one transaction, which its caller began: gathered one by one, written by `write`."""
 
-    def __init__(self, tables: Tables, *, now: float, actor: str) -> None:
+    def __init__(self, tables: Tables, *, now: float, actor: str, new_id: Callable[[], str]) -> None:
         self._tables = tables
+        self._new_id = new_id
         self._connection = connection = tables.connection
         self._now = now
         self._actor = actor
         self._tasks: dict[str, Task] = {}
         self._specs: list[TaskSpec] = []
         self._events: list[TaskEvent] = []
+        self._deaths: list[Death] = []
         self._orders = itertools.count(1 + read.number(connection, 'SELECT max("order") FROM tasks'))
         self._numbers = itertools.count(1 + read.number(connection, "SELECT max(number) FROM events"))
 
@@ -35,12 +54,6 @@ class Recording:
         match action:
             case Place():
                 return Start(task=self._place(action), reason=action.reason)
-            case Wait():
-                self._wait(action)
-                return None
-            case Note():
-                self._change(changes.note(action, self._known(action.task), now=self._now))
-                return None
             case Start():
                 change = changes.start(action, self._known(action.task), now=self._now)
                 self._change(change)
@@ -48,17 +61,54 @@ class Recording:
             case Stop():
                 self._stop(action)
                 return action
+            case Quarantine():
+                self._change(changes.quarantine(action, self._known(action.task)))
+                return action
             case _:
-                assert_never(action)
+                self._note(action)
+                return None
 
     def conclude(self, effect: Effect, outcome: Outcome) -> None:
         """What came of the effect."""
-        if effect.task is None:
-            self._tell_of_orphan(effect, changes.orphan_outcome(effect, outcome))
-        elif isinstance(effect, Start):
-            self._change(changes.start_outcome(effect, outcome, self._known(effect.task), now=self._now))
-        else:
-            self._change(changes.stop_outcome(effect, outcome, self._known(effect.task), now=self._now))
+        self._remember(effect, outcome)
+        match effect:
+            case Stop(task=None):
+                self._tell_of_orphan(effect, changes.orphan_outcome(effect, outcome))
+            case Stop(task=Task() as task):
+                self._change(changes.stop_outcome(effect, outcome, self._known(task), now=self._now))
+            case Start():
+                known = self._known(effect.task)
+                self._change(changes.start_outcome(effect, outcome, known, now=self._now))
+            case Quarantine():
+                known = self._known(effect.task)
+                self._change(changes.quarantine_outcome(effect, outcome, known, now=self._now))
+
+    def want(self, job: Job, reason: str, *, stable: int | None = None) -> Job:
+        """A new version of the job, and its rollout, which begins."""
+        job = replace(job, version=read.next_version(self._connection, job.name))
+        version = JobVersion(job=job, at=self._now, actor=self._actor, reason=reason)
+        self._tables.put("jobs", [rows.job_row(version)], key=("name", "version"))
+        rollout = Rollout(job=job.name, version=job.version, since=self._now, stable=stable)
+        self.roll(rollout, f"{reason}: version {job.version}")
+        return job
+
+    def roll(self, rollout: Rollout, reason: str) -> None:
+        """How far the rollout has come now."""
+        self._tables.put("rollouts", [rows.rollout_row(rollout)], key=("job", "version"))
+        self.tell_of_job(rollout.job, rollout.version, reason)
+
+    def tell_of_job(self, job: str, version: int, reason: str) -> None:
+        """What happened to a whole job."""
+        slot = Slot(job=job, group="", index=0)
+        self._tell(task="", slot=slot, version=version, source=None, target=None, node=None, reason=reason)
+
+    def tell_of_node(self, node: str, reason: str) -> None:
+        """What happened to a node."""
+        self._tell(task="", slot=NO_SLOT, version=0, source=None, target=None, node=node, reason=reason)
+
+    def take_in(self, task: Task) -> None:
+        """A task whose container runs already, made by nobody that this store remembers."""
+        self._change(Change(before=None, after=replace(task, order=next(self._orders))))
 
     def write(self) -> None:
         """Every changed task as it is now, and every event, to the tables."""
@@ -68,6 +118,37 @@ class Recording:
         )
         self._tables.put("tasks", [rows.task_row(task) for task in self._tasks.values()], key="id")
         self._tables.put("events", [rows.event_row(event) for event in self._events], key="number")
+        write.note_deaths(self._connection, self._deaths)
+
+    def _note(self, action: Wait | Note | Launch | Conclude | Revert | Forget) -> None:
+        match action:
+            case Wait():
+                self._wait(action)
+            case Note():
+                self._change(changes.note(action, self._known(action.task), now=self._now))
+            case Launch():
+                if not read.newest_jobs(self._connection, action.job.name):
+                    self.want(action.job, action.reason)
+            case Conclude():
+                self._conclude_rollout(action)
+            case Revert():
+                self._revert(action)
+            case Forget():
+                write.forget_job(self._connection, action.job)
+            case _:
+                assert_never(action)
+
+    def _conclude_rollout(self, action: Conclude) -> None:
+        known = read.rollouts(self._connection, action.job)[-1]
+        if known.version == action.version and known.state != action.state:
+            reason = f"the rollout of version {action.version} {action.state}: {action.reason}"
+            self.roll(replace(known, state=action.state, reason=action.reason), reason)
+
+    def _revert(self, action: Revert) -> None:
+        versions = {found.job.version: found.job for found in read.job_versions(self._connection, action.job)}
+        if action.version == max(versions) and action.to in versions:
+            # Without a version to go back to: should this one fail, too, nothing is gone back to for ever.
+            self.want(versions[action.to], f"went back to version {action.to}: {action.reason}")
 
     def _place(self, action: Place) -> Task:
         pending = read.pending_task(self._connection, action.slot)
@@ -88,7 +169,7 @@ class Recording:
             self._tell_of_orphan(action, changes.orphan_intent(action))
 
     def _fresh(self, action: Place | Wait) -> Task:
-        return changes.wanted(action, identity=str(uuid4()), order=next(self._orders), now=self._now)
+        return changes.wanted(action, identity=self._new_id(), order=next(self._orders), now=self._now)
 
     def _known(self, task: Task) -> Task:
         # What is recorded counts, not the caller's copy of it: that may be older.
@@ -96,6 +177,13 @@ class Recording:
         if known is None:
             raise InternalError(f"the task {task.id} of {task.slot} is not recorded")
         return known
+
+    def _remember(self, effect: Effect, outcome: Outcome) -> None:
+        if outcome.post_mortem is None:
+            return
+        task, job = (effect.task.id, effect.task.slot.job) if effect.task else ("", "")
+        death = Death(task=task, job=job, node=effect.node, reason=effect.reason, found=outcome.post_mortem)
+        self._deaths.append(death)
 
     def _change(self, change: Change | None) -> None:
         if change is None:
@@ -112,4 +200,5 @@ class Recording:
         self._tell(**about, source=None, reason=reason, detail=detail)
 
     def _tell(self, **what: Any) -> None:
+        what.setdefault("detail", {})
         self._events.append(TaskEvent(number=next(self._numbers), at=self._now, actor=self._actor, **what))

@@ -12,7 +12,9 @@ from typing import Any
 
 from cube.model.codec import from_data, to_data
 from cube.model.job import Job, TaskSpec
-from cube.model.observation import Cause, Observation, Stats, Unknown
+from cube.model.node import Cordon
+from cube.model.observation import Cause, Observation, PostMortem, Stats, Unknown
+from cube.model.rollout import Rollout
 from cube.model.task import Health, Slot, State, Task, TaskEvent
 
 Row = dict[str, Any]
@@ -52,6 +54,34 @@ class Sweep:
     result: str
 
 
+SAME_IN_A_TASK = (
+    "id", "version", "order", "created_at", "changed_at", "node", "container", "healthy_since", "checked_at",
+    "check_failures", "check_successes", "restarts", "reschedules", "quarantined_until", "exit_code",
+    "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A task's container that ended badly: where, why it was touched then, and what it left behind."""
+
+    task: str
+    job: str
+    node: str
+    reason: str
+    found: PostMortem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a fleet's labels tell of the store that was lost: its id, its newest epoch, its jobs and tasks."""
+
+    owner: str
+    epoch: int
+    jobs: tuple[Job, ...]
+    tasks: tuple[Task, ...]
+
+
 def text_of(value: Any) -> str:
     """The value as JSON."""
     return json.dumps(to_data(value), separators=(",", ":"), ensure_ascii=False)
@@ -67,6 +97,44 @@ def job_of(text: str) -> Job:
 def spec_of(text: str) -> TaskSpec:
     """The spec of that text; the tasks of a group share one."""
     return from_data(TaskSpec, json.loads(text))
+
+
+def rollout_row(rollout: Rollout) -> Row:
+    """A row of `rollouts`."""
+    return {**to_data(rollout), "promoted": int(rollout.promoted)}
+
+
+def rollout_of(row: sqlite3.Row) -> Rollout:
+    """What a row of `rollouts` holds."""
+    return from_data(Rollout, {**dict(row), "promoted": bool(row["promoted"])})
+
+
+def cordon_row(cordon: Cordon) -> Row:
+    """A row of `cordons`."""
+    return {**to_data(cordon), "draining": int(cordon.draining)}
+
+
+def cordon_of(row: sqlite3.Row) -> Cordon:
+    """What a row of `cordons` holds."""
+    return from_data(Cordon, {**dict(row), "draining": bool(row["draining"])})
+
+
+def death_row(death: Death) -> Row:
+    """A row of `post_mortems`, without its number."""
+    return {
+        "task": death.task,
+        "job": death.job,
+        "at": death.found.at,
+        "node": death.node,
+        "reason": death.reason,
+        "body": text_of(death.found),
+    }
+
+
+def death_of(row: sqlite3.Row) -> Death:
+    """What a row of `post_mortems` holds."""
+    found = from_data(PostMortem, json.loads(row["body"]))
+    return Death(**{name: row[name] for name in ("task", "job", "node", "reason")}, found=found)
 
 
 def job_row(version: JobVersion) -> Row:
@@ -104,6 +172,12 @@ def task_row(task: Task) -> Row:
         "health": task.health.value,
         "check_failures": task.check_failures,
         "restarts": task.restarts,
+        "healthy_since": task.healthy_since,
+        "checked_at": task.checked_at,
+        "check_successes": task.check_successes,
+        "reschedules": task.reschedules,
+        "failed_on": text_of(task.failed_on),
+        "quarantined_until": task.quarantined_until,
         "exit_code": task.exit_code,
         "reason": task.reason,
     }
@@ -111,13 +185,13 @@ def task_row(task: Task) -> Row:
 
 def task_of(row: sqlite3.Row) -> Task:
     """What a row of `tasks` holds, joined with `body` from `specs`."""
-    same = ("id", "version", "order", "created_at", "changed_at", "node", "container", "check_failures")
     return Task(
-        **{name: row[name] for name in (*same, "restarts", "exit_code", "reason")},
+        **{name: row[name] for name in SAME_IN_A_TASK},
         slot=_slot_of(row),
         spec=spec_of(row["body"]),
         state=State(row["state"]),
         ports=json.loads(row["ports"]),
+        failed_on=tuple(json.loads(row["failed_on"])),
         health=Health(row["health"]),
     )
 
@@ -131,7 +205,7 @@ def event_row(event: TaskEvent) -> Row:
         },
         **_slot_row(event.slot),
         "source": event.source.value if event.source else None,
-        "target": event.target.value,
+        "target": event.target.value if event.target else "",
         "detail": text_of(event.detail),
     }
 
@@ -142,7 +216,7 @@ def event_of(row: sqlite3.Row) -> TaskEvent:
         **{name: row[name] for name in ("number", "at", "task", "version", "node", "reason", "actor")},
         slot=_slot_of(row),
         source=State(row["source"]) if row["source"] else None,
-        target=State(row["target"]),
+        target=State(row["target"]) if row["target"] else None,
         detail=json.loads(row["detail"]),
     )
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from typing import Any
 from uuid import uuid4
 
 from cube.errors import InputError
@@ -106,7 +107,61 @@ def _first(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first,)
+def _rollouts_and_silences(connection: sqlite3.Connection) -> None:
+    from sqlite_utils import Database  # noqa: PLC0415 - it takes 85 ms to load, and a new state is rare
+
+    database = Database(connection, execute_plugins=False)
+    _add_to_tasks(database.table("tasks"))
+    database.table("rollouts").create(
+        {
+            "job": str,
+            "version": int,
+            "since": float,
+            "state": str,
+            "promoted": int,
+            "stable": int,
+            "reason": str,
+        },
+        pk=("job", "version"),
+        not_null={"since", "state", "promoted", "reason"},
+        strict=True,
+    )
+    database.table("cordons").create(
+        {"node": str, "at": float, "actor": str, "draining": int, "deadline": float},
+        pk="node",
+        not_null={"at", "actor", "draining"},
+        strict=True,
+    )
+    database.table("silences").create(
+        {"node": str, "at": float, "misses": int, "seconds": float},
+        pk="node",
+        not_null={"at", "misses", "seconds"},
+        strict=True,
+    )
+    database.table("post_mortems").create(
+        {"number": int, "task": str, "job": str, "at": float, "node": str, "reason": str, "body": str},
+        pk="number",
+        not_null={"task", "job", "at", "node", "reason", "body"},
+        strict=True,
+    )
+    connection.execute("CREATE INDEX post_mortems_of_a_task ON post_mortems (task)")
+    # Whatever was wanted before there were rollouts has had its time.
+    connection.execute(
+        """INSERT INTO rollouts SELECT name, version, at, 'succeeded', 1, NULL, '' FROM jobs
+        WHERE version = (SELECT max(version) FROM jobs AS other WHERE other.name = jobs.name)"""
+    )
+
+
+def _add_to_tasks(tasks: Any) -> None:
+    tasks.add_column("healthy_since", float)
+    tasks.add_column("checked_at", float, not_null_default=0.0)
+    tasks.add_column("check_successes", int, not_null_default=0)
+    tasks.add_column("reschedules", int, not_null_default=0)
+    tasks.add_column("failed_on", str, not_null_default="[]")
+    tasks.add_column("quarantined_until", float)
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences)
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

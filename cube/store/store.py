@@ -1,24 +1,27 @@
 """The store: what is remembered, in one SQLite file; every change is one transaction with its event."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Literal
+from uuid import uuid4
 
-from cube.errors import CubeError
+from cube.errors import CubeError, InputError
 from cube.model.action import Effect, Outcome, Plan
 from cube.model.job import Job
+from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation, Stats
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Task, TaskEvent
 from cube.store import copy, read, rows, write
 from cube.store.check import problems
 from cube.store.lease import Lease
 from cube.store.place import prepare
 from cube.store.record import Recording
-from cube.store.rows import JobVersion, Look, Sweep
+from cube.store.rows import Death, JobVersion, Look, Restored, Sweep
 from cube.store.schema import migrate
 from cube.store.trouble import damaged, explained
 
@@ -29,13 +32,23 @@ SMALL = 2**20
 """Bytes up to which a whole file is checked when it is opened: that takes a few milliseconds."""
 
 
+def random_id() -> str:
+    """An id that nothing else has."""
+    return str(uuid4())
+
+
 def open_store(
-    path: Path | Literal[":memory:"], *, create: bool = True, patience: float = PATIENCE
+    path: Path | Literal[":memory:"],
+    *,
+    create: bool = True,
+    patience: float = PATIENCE,
+    new_id: Callable[[], str] = random_id,
 ) -> "Store":
     """The store in that file, made and brought to the newest schema where needed; close it after use.
 
-    Raises InputError where the file is missing (and not to be created), unsafe, damaged, not Cube's or
-    written by a newer Cube; LockedError where another process keeps it locked for `patience` seconds.
+    `new_id` makes the ids of tasks. Raises InputError where the file is missing (and not to be created),
+    unsafe, damaged, not Cube's or written by a newer Cube; LockedError where another process keeps it locked
+    for `patience` seconds.
     """
     place = ":memory:" if path == ":memory:" else prepare(Path(path), create=create)
     with explained(str(place)):
@@ -45,7 +58,7 @@ def open_store(
         except BaseException:
             connection.close()
             raise
-    return Store(connection, None if place == ":memory:" else Path(place))
+    return Store(connection, None if place == ":memory:" else Path(place), new_id=new_id)
 
 
 def _set_up(connection: sqlite3.Connection, place: Path | str) -> None:
@@ -73,8 +86,11 @@ class Store:
     where the file is damaged or gone, CubeError where the disk is full; then nothing was changed.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path | None, *, new_id: Callable[[], str]
+    ) -> None:
         self.path = path
+        self._new_id = new_id
         self._file = _file_at(path)
         self._connection = connection
         self._tables = write.Tables(connection)
@@ -99,15 +115,104 @@ class Store:
             return read.number(connection, "SELECT epoch FROM identity")
 
     def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
-        """The job with its version: a new one if it differs from the newest, else the newest as it is."""
-        with self._change() as connection:
+        """The job with its version: a new one if it differs from the newest, else the newest as it is.
+
+        A new version begins a rollout; where the last one of the same failed, it begins again.
+        """
+        with self._recording(now, actor) as recording:
+            connection = self._connection
             newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
-            if newest and newest == replace(job, version=newest.version):
-                return newest
-            job = replace(job, version=read.next_version(connection, job.name))
-            version = JobVersion(job=job, at=now, actor=actor, reason=reason)
-            self._tables.put("jobs", [rows.job_row(version)], key=("name", "version"))
-            return job
+            if newest is None or newest != replace(job, version=newest.version):
+                return recording.want(job, reason, stable=read.stable_version(connection, job.name))
+            last = next(iter(read.rollouts(connection, job.name)[-1:]), None)
+            if last is not None and last.state is RolloutState.FAILED:
+                again = replace(last, state=RolloutState.RUNNING, since=now, reason="")
+                recording.roll(again, f"{reason} again: version {last.version}")
+            return newest
+
+    def put_run(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
+        """A run of a parameterized job, its name made different from all others by a number."""
+        with self._recording(now, actor) as recording:
+            number = 1
+            while read.next_version(self._connection, f"{job.name}.{number}") > 1:
+                number += 1
+            return recording.want(replace(job, name=f"{job.name}.{number}"), reason)
+
+    def rollouts(self) -> Mapping[str, Rollout]:
+        """How far the newest version of each job has come."""
+        with self._open() as connection:
+            return {rollout.job: rollout for rollout in read.rollouts(connection)}
+
+    def stable_version(self, job: str) -> int | None:
+        """The newest version of the job that succeeded and wanted it to run."""
+        with self._open() as connection:
+            return read.stable_version(connection, job)
+
+    def rollouts_of(self, job: str) -> tuple[Rollout, ...]:
+        """How far each version of the job has come, the oldest first."""
+        with self._open() as connection:
+            return read.rollouts(connection, job)
+
+    def put_rollout(self, rollout: Rollout, *, now: float, actor: str, reason: str) -> None:
+        """Somebody promoted, paused or resumed the rollout."""
+        with self._recording(now, actor) as recording:
+            recording.roll(rollout, reason)
+
+    def cordons(self) -> Mapping[str, Cordon]:
+        """The nodes that get no new tasks."""
+        with self._open() as connection:
+            return {cordon.node: cordon for cordon in read.cordons(connection)}
+
+    def put_cordon(self, cordon: Cordon) -> None:
+        """Keep new tasks away from the node."""
+        with self._recording(cordon.at, cordon.actor) as recording:
+            self._tables.put("cordons", [rows.cordon_row(cordon)], key="node")
+            recording.tell_of_node(cordon.node, "drained" if cordon.draining else "cordoned")
+
+    def lift_cordon(self, node: str, *, now: float, actor: str) -> bool:
+        """Let the node have new tasks again; False: nobody had kept them away."""
+        with self._recording(now, actor) as recording:
+            if node not in [found.node for found in read.cordons(self._connection)]:
+                return False
+            self._connection.execute("DELETE FROM cordons WHERE node = ?", [node])
+            recording.tell_of_node(node, "uncordoned")
+            return True
+
+    def silences(self) -> Mapping[str, Silence]:
+        """How long the nodes that did not answer the last look have been silent."""
+        with self._open() as connection:
+            return {silence.node: silence for silence in read.silences(connection)}
+
+    def post_mortems(self, name: str) -> tuple[Death, ...]:
+        """What the containers of that task (or the start of its id), or of that job, left behind."""
+        with self._open() as connection:
+            return read.post_mortems(connection, name)
+
+    def tell_of_job(self, job: str, version: int, *, now: float, actor: str, reason: str) -> None:
+        """An event about a whole job."""
+        with self._recording(now, actor) as recording:
+            recording.tell_of_job(job, version, reason)
+
+    def restore(self, found: Restored, *, now: float, actor: str) -> None:
+        """What a fleet's labels tell, into a state that knows no job yet.
+
+        The owner and an epoch above all others are taken over with it, so that every container is this
+        store's from now on. Raises InputError where the state is in use already.
+        """
+        with self._recording(now, actor) as recording:
+            if read.newest_jobs(self._connection):
+                why, cure = "it knows jobs already", "name another one with --state, or move this one away"
+                raise InputError("the state is not empty", where=str(self.path), why=why, cure=cure)
+            self._connection.execute(
+                "UPDATE identity SET owner = ?, epoch = ?", [found.owner, found.epoch + 1]
+            )
+            for job in found.jobs:
+                version = JobVersion(job=job, at=now, actor=actor, reason="recovered from labels")
+                self._tables.put("jobs", [rows.job_row(version)], key=("name", "version"))
+                done = Rollout(job=job.name, version=job.version, since=now, state=RolloutState.SUCCEEDED)
+                recording.roll(done, f"recovered from labels: version {job.version}")
+            for task in found.tasks:
+                recording.take_in(task)
 
     def jobs(self) -> tuple[Job, ...]:
         """The newest version of each job, by name."""
@@ -130,12 +235,7 @@ class Store:
         Its events stay, and no version number that they tell of is used again.
         """
         with self._change() as connection:
-            if read.tasks(connection, f"job = ? AND {read.LIVE}", [name]):
-                return False
-            connection.execute("DELETE FROM tasks WHERE job = ?", [name])
-            connection.execute("DELETE FROM jobs WHERE name = ?", [name])
-            connection.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM tasks)")
-            return True
+            return write.forget_job(connection, name)
 
     def tasks(self, job: str | None = None) -> tuple[Task, ...]:
         """Every task, or those of one job, in the order in which they were wanted."""
@@ -143,9 +243,10 @@ class Store:
             return read.tasks(connection, "job = coalesce(?, job)", [job])
 
     def current_tasks(self) -> tuple[Task, ...]:
-        """The newest task of every slot, whatever its state, and every older one that is live."""
+        """The newest task of every slot, and every older one that is live or in quarantine."""
         with self._open() as connection:
-            return read.tasks(connection, f"{read.LIVE} OR {read.NEWEST_OF_ITS_SLOT}")
+            where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
+            return read.tasks(connection, where)
 
     def record_plan(self, plan: Plan, *, now: float, actor: str) -> tuple[Effect, ...]:
         """Record what the plan intends, all of it or nothing; the effects to carry out, in the plan's order.
@@ -153,18 +254,14 @@ class Store:
         A Place becomes the Start of its recorded task. A Wait or Note that says nothing new writes nothing.
         Raises InternalError where a step is not in the table of transitions.
         """
-        with self._change():
-            recording = Recording(self._tables, now=now, actor=actor)
+        with self._recording(now, actor) as recording:
             effects = [recording.intend(action) for action in plan.actions]
-            recording.write()
         return tuple(effect for effect in effects if effect)
 
     def record_outcome(self, effect: Effect, outcome: Outcome, *, now: float, actor: str) -> None:
         """Record what came of an effect that `record_plan` returned."""
-        with self._change():
-            recording = Recording(self._tables, now=now, actor=actor)
+        with self._recording(now, actor) as recording:
             recording.conclude(effect, outcome)
-            recording.write()
 
     def events(
         self,
@@ -180,10 +277,17 @@ class Store:
         with self._open() as connection:
             return read.events(connection, conditions, limit=limit)
 
-    def put_observations(self, observations: Iterable[Observation]) -> None:
-        """Remember the last look at each of these nodes; what one that did not answer had shown is kept."""
+    def put_observations(
+        self, observations: Iterable[Observation], silences: Iterable[Silence] | None = None
+    ) -> None:
+        """Remember the last look at each of these nodes; what one that did not answer had shown is kept.
+
+        `silences` are those of the whole fleet after this look; None: the look changes nothing about them.
+        """
         with self._change() as connection:
             write.note_looks(connection, [rows.look_row(seen) for seen in observations])
+            if silences is not None:
+                write.note_silences(connection, silences)
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""
@@ -231,6 +335,13 @@ class Store:
         """Everything that is wrong with the file and what it holds; nothing is, where it is empty."""
         with self._open() as connection:
             return problems(connection)
+
+    @contextmanager
+    def _recording(self, now: float, actor: str) -> Iterator[Recording]:
+        with self._change():
+            recording = Recording(self._tables, now=now, actor=actor, new_id=self._new_id)
+            yield recording
+            recording.write()
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

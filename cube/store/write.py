@@ -4,15 +4,19 @@ sqlite-utils takes 85 ms to load: a run that only looks, or finds nothing to do,
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cube.store import read
+from cube.model.node import Silence
+from cube.store import read, rows
 from cube.store.lease import Lease
-from cube.store.rows import Row, Sweep
+from cube.store.rows import Death, Row, Sweep
 
 SWEEPS_KEPT = 1000
+
+DEATHS_KEPT = 10
+"""Post-mortems of one task: the last of a crash loop are as good as all."""
 
 
 class Tables:
@@ -54,6 +58,35 @@ def note_sweep(connection: sqlite3.Connection, sweep: Sweep) -> None:
         VALUES (:number, :started, :finished, :result)"""
     connection.execute(sql, {"number": number, **asdict(sweep)})
     connection.execute("DELETE FROM sweeps WHERE number <= ?", [number - SWEEPS_KEPT])
+
+
+def note_silences(connection: sqlite3.Connection, silences: Iterable[Silence]) -> None:
+    """The nodes that did not answer; all others are forgotten."""
+    connection.execute("DELETE FROM silences")
+    sql = "INSERT INTO silences (node, at, misses, seconds) VALUES (:node, :at, :misses, :seconds)"
+    connection.executemany(sql, [asdict(silence) for silence in silences])
+
+
+def note_deaths(connection: sqlite3.Connection, deaths: Iterable[Death]) -> None:
+    """What containers left behind; of each task the newest few are kept."""
+    sql = """INSERT INTO post_mortems (task, job, at, node, reason, body)
+        VALUES (:task, :job, :at, :node, :reason, :body)"""
+    for death in deaths:
+        connection.execute(sql, rows.death_row(death))
+        older = """DELETE FROM post_mortems WHERE task = ?1 AND number NOT IN (
+            SELECT number FROM post_mortems WHERE task = ?1 ORDER BY number DESC LIMIT ?2)"""
+        connection.execute(older, [death.task, DEATHS_KEPT])
+
+
+def forget_job(connection: sqlite3.Connection, name: str) -> bool:
+    """Remove the job, its versions and its tasks; False, and nothing is done, while a task of it is live."""
+    if read.tasks(connection, f"job = ? AND {read.LIVE}", [name]):
+        return False
+    connection.execute("DELETE FROM tasks WHERE job = ?", [name])
+    connection.execute("DELETE FROM rollouts WHERE job = ?", [name])
+    connection.execute("DELETE FROM jobs WHERE name = ?", [name])
+    connection.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM tasks)")
+    return True
 
 
 def note_lease(connection: sqlite3.Connection, lease: Lease) -> None:

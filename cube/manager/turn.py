@@ -1,0 +1,207 @@
+"""Turns of the loop: observe, plan, act, record; and again, until nothing is left to do."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from cube.errors import CubeError
+from cube.manager.report import Done, Report, Step
+from cube.manager.seams import Clock, Fleet
+from cube.model.action import Action, Note, Plan, Quarantine, Start, Stop, Verdict, Wait
+from cube.model.node import Cluster
+from cube.model.observation import Container, Observation, Seen
+from cube.model.task import Health
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.silence import listen
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import Scheduler
+from cube.store.store import Store
+
+TRIES = 3
+"""How often one run asks for the same effect before it gives up on it."""
+
+PAUSE = 0.5
+"""Seconds before an effect that failed, or was not answered, is asked for again; doubled each time."""
+
+PLAN_KEEPS = 60.0
+"""Seconds after which an effect of a plan is not tried any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How one call settles: until when at most (seconds since the epoch), for whom, and who is told."""
+
+    until: float
+    actor: str
+    tell: Callable[[Step], None] = lambda _step: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concern:
+    """What a run waits for: what time alone will change of that job (None: of any), until then at most."""
+
+    job: str | None = None
+    until: float = float("inf")
+
+
+class Loop:
+    """One cluster, its store and its fleet. It decides nothing: `reconcile` does."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, fleet: Fleet, *, scheduler: Scheduler, clock: Clock
+    ) -> None:
+        self.cluster = cluster
+        self.store = store
+        self.clock = clock
+        self.fleet = fleet
+        self._scheduler = scheduler
+
+    def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
+        """Ask the nodes, all of them by default, and remember their stats; of all, also who is silent."""
+        now = self.clock.now()
+        asked = [node.name for node in self.cluster.nodes] if names is None else list(names)
+        observed = self.fleet.observe(asked, now)
+        silences = listen(self.store.silences(), observed, now) if names is None else None
+        self.store.put_observations(observed.values(), silences.values() if silences is not None else None)
+        return observed
+
+    def look_before_a_change(self) -> Mapping[str, Observation]:
+        """Every node, before anything is wanted. Raises CubeError for a fleet that is another store's."""
+        observed = self.look()
+        self._refuse_strangers(observed)
+        return observed
+
+    def world(self, observed: Mapping[str, Observation]) -> World:
+        """All that a plan is made from, as it is recorded now."""
+        return World(
+            cluster=self.cluster.name,
+            owner=self.store.owner,
+            now=self.clock.now(),
+            nodes={node.name: node for node in self.cluster.nodes},
+            jobs=self.store.jobs(),
+            tasks=self.store.current_tasks(),
+            observed=observed,
+            rollouts=self.store.rollouts(),
+            cordons=self.store.cordons(),
+            silences=self.store.silences(),
+        )
+
+    def plan(self, world: World) -> Plan:
+        """The next wave."""
+        return reconcile(world, self._scheduler)
+
+    def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
+        """Turns until nothing is left to do, nothing can be done, or the time is over.
+
+        Nothing is waited for on behalf of other jobs than the concern's: what they need later is a sweep's.
+        """
+        observed = dict(looked)
+        done: list[Done] = []
+        asked = self.store.rollouts().get(concern.job or "")
+        while True:
+            plan = self.plan(self.world(observed))
+            todo = _worth_trying(plan, done)
+            news = any(not isinstance(action, Wait) for action in todo.actions)
+            due = plan.due_for(concern.job)
+            is_over = not news and (due is None or due > concern.until)
+            if is_over or self.clock.now() >= run.until:
+                self.store.record_plan(_only_records(todo), now=self.clock.now(), actor=run.actor)
+                break
+            if not news:
+                assert due is not None, "without news and without a due time it would be over"
+                self.clock.sleep(max(min(due, run.until) - self.clock.now(), 0))
+                # A silent node would cost every turn its whole patience: the next run asks it again.
+                observed |= self.look(name for name, found in observed.items() if isinstance(found, Seen))
+                continue
+            wave = self._act(todo, run)
+            done += wave
+            self._pause_after(wave, done)
+            touched = {step.effect.node for step in wave}
+            observed = _spent(observed) | dict(self.look(name for name in observed if name in touched))
+        return Report(
+            job=concern.job,
+            plan=plan,
+            done=tuple(done),
+            tasks=self.store.current_tasks(),
+            observed=observed,
+            is_late=not is_over,
+            rollouts=self.store.rollouts(),
+            asked=asked.version if asked else 0,
+        )
+
+    def _act(self, plan: Plan, run: Run) -> list[Done]:
+        """Record the intents, carry the effects out, record each outcome as it comes."""
+        run.tell(plan)
+        now = self.clock.now()
+        effects = self.store.record_plan(plan, now=now, actor=run.actor)
+        done = []
+        for effect, outcome in self.fleet.perform(effects, now + PLAN_KEEPS):
+            self.store.record_outcome(effect, outcome, now=self.clock.now(), actor=run.actor)
+            done.append(Done(effect=effect, outcome=outcome))
+            run.tell(done[-1])
+        return done
+
+    def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
+        if all(step.outcome.verdict is Verdict.OK for step in wave):
+            return
+        tries = max(_misses(done).values(), default=1)
+        self.clock.sleep(PAUSE * 2 ** (tries - 1))
+
+    def _refuse_strangers(self, observed: Mapping[str, Observation]) -> None:
+        """Two stores that drive one fleet would undo each other's work: the second is refused."""
+        for name, seen in observed.items():
+            for container in seen.containers if isinstance(seen, Seen) else ():
+                identity = container.identity
+                if identity and identity.cluster == self.cluster.name and identity.owner != self.store.owner:
+                    raise CubeError(
+                        f"cluster {self.cluster.name} is driven from another store",
+                        where=name,
+                        why=f"container {container.name} carries its mark, {identity.owner}",
+                        cure="Use its state file (--state). If that is lost: cube recover",
+                    )
+
+
+def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
+    """The same looks, their checks marked as counted: a failure planned from twice would count twice."""
+    return {
+        name: replace(seen, containers=tuple(map(_counted, seen.containers)))
+        if isinstance(seen, Seen)
+        else seen
+        for name, seen in observed.items()
+    }
+
+
+def _counted(container: Container) -> Container:
+    return container if container.health is Health.UNCHECKED else replace(container, health=Health.STARTING)
+
+
+def _worth_trying(plan: Plan, done: list[Done]) -> Plan:
+    """The plan without the effects that this run has asked for in vain too often."""
+    misses = _misses(done)
+    keep = tuple(action for action in plan.actions if misses[_target(action)] < TRIES)
+    return replace(plan, actions=keep)
+
+
+def _misses(done: list[Done]) -> Counter[str]:
+    """How often each target's effect was in vain; a start that failed is the restart policy's business."""
+    return Counter(
+        _target(step.effect)
+        for step in done
+        if step.outcome.verdict is Verdict.UNKNOWN
+        or (step.outcome.verdict is Verdict.FAILED and not isinstance(step.effect, Start))
+    )
+
+
+def _target(action: Action) -> str:
+    """What an effect is counted by; a Place makes a task that nothing has been tried on."""
+    match action:
+        case Start():
+            return f"start {action.task.id}"
+        case Stop() | Quarantine():
+            return f"stop {action.container}"
+        case _:
+            return ""
+
+
+def _only_records(plan: Plan) -> Plan:
+    return replace(plan, actions=tuple(found for found in plan.actions if isinstance(found, Note | Wait)))

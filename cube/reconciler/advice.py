@@ -1,0 +1,42 @@
+"""What a person should know, and Cube will not mend by itself."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cube.model.observation import ContainerState, Seen, Unknown
+from cube.reconciler.buckets import Bucket, Sorted
+from cube.reconciler.silence import is_cut_off
+from cube.reconciler.world import World
+
+
+def warnings(world: World, tasks: Sorted) -> Iterator[str]:
+    """A sentence each, without an end."""
+    if is_cut_off(world.observed) and len(world.observed) > 1:
+        yield "most nodes are silent: it may be this machine that is cut off, so nothing is moved elsewhere"
+    yield from _about_nodes(world, tasks)
+    for task in world.tasks:
+        container = world.container(task)
+        if container is not None and container.state is ContainerState.PAUSED:
+            yield f"{task.slot} on {task.node}: paused by hand; go on with: docker unpause {container.name}"
+    for task in tasks.of(Bucket.QUARANTINED):
+        yield f"{task.slot} on {task.node}: in quarantine; look at it with: cube exec {task.id[:8]} -- sh"
+
+
+def _about_nodes(world: World, tasks: Sorted) -> Iterator[str]:
+    held = Counter(task.node for task in world.tasks if task.node and not task.state.is_terminal)
+    lost = Counter(task.node for task in tasks.of(Bucket.LOST))
+    for name, found in world.observed.items():
+        if isinstance(found, Unknown):
+            what = "are replaced elsewhere" if lost[name] else "are left as they are"
+            left = f"; its {held[name]} tasks {what}" if held[name] else ""
+            yield f"{name}: unknown: {found.cause}, {found.why}{left}"
+        elif _has_strangers(found, world):
+            yield f"{name}: has containers of this cluster that another store made; they are not touched"
+    for name in sorted(set(held) - set(world.observed)):
+        cure = f"if it is gone for good: cube node forget {name}"
+        yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are; {cure}"
+
+
+def _has_strangers(seen: Seen, world: World) -> bool:
+    identities = [found.identity for found in seen.containers if found.identity is not None]
+    return any(found.cluster == world.cluster and found.owner != world.owner for found in identities)

@@ -1,0 +1,95 @@
+"""The slots that jobs want filled."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from cube.model.job import Group, Job, JobType
+from cube.model.node import Node
+from cube.model.task import Slot, State, Task
+from cube.reconciler.periodic import is_overdue, runs_to_forget
+from cube.reconciler.world import World
+from cube.scheduler.filters import STANDING_FILTERS, refusals_of
+from cube.scheduler.state import NodeState, Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """A slot that a job wants filled. `node`: the one that it belongs to, for a system job."""
+
+    slot: Slot
+    job: Job
+    group: Group
+    node: str | None = None
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Its task is done when it has ended well."""
+        return self.job.type_of(self.group) is JobType.BATCH
+
+    def request(self, order: int = 0) -> Request:
+        """What the slot asks of a node."""
+        return Request.of(self.job, self.group, index=self.slot.index, order=order, node=self.node)
+
+
+def wants_of(world: World) -> Mapping[Slot, Want]:
+    """Every slot that is wanted, in the order of jobs, groups and indices."""
+    old = runs_to_forget(world)
+    wants = (
+        want
+        for job in world.jobs
+        if _wants_tasks(job, world) and job.name not in old
+        for group in job.groups
+        for want in (
+            _one_per_node(job, group, world)
+            if job.type_of(group) is JobType.SYSTEM
+            else _as_counted(job, group)
+        )
+    )
+    return {want.slot: want for want in wants}
+
+
+def fits_for_good(want: Want, node: Node) -> bool:
+    """The node meets what the group demands of it for as long as the task lives."""
+    state = NodeState(node=node, capacity=want.group.spec.resources)
+    return not refusals_of(want.request(), state, STANDING_FILTERS)
+
+
+def _wants_tasks(job: Job, world: World) -> bool:
+    return not (job.stopped or job.type.is_template or is_overdue(job, world))
+
+
+def _as_counted(job: Job, group: Group) -> Iterator[Want]:
+    for index in range(group.count):
+        yield Want(slot=Slot(job=job.name, group=group.name, index=index), job=job, group=group)
+
+
+def _one_per_node(job: Job, group: Group, world: World) -> Iterator[Want]:
+    """A node's slot is that of the task it has; a new node gets the lowest index that is free."""
+    mine = [
+        task
+        for task in world.tasks
+        if (task.slot.job, task.slot.group) == (job.name, group.name) and task.state is not State.COMPLETED
+    ]
+    held = {task.node: task.slot.index for task in mine if task.node is not None}
+    free = (index for index in range(len(held) + len(world.nodes)) if index not in held.values())
+    for node in world.nodes.values():
+        slot = Slot(
+            job=job.name, group=group.name, index=held[node.name] if node.name in held else next(free)
+        )
+        want = Want(slot=slot, job=job, group=group, node=node.name)
+        if fits_for_good(want, node) and _is_to_have(node, world, has_it=node.name in held):
+            yield want
+
+
+def _is_to_have(node: Node, world: World, *, has_it: bool) -> bool:
+    if world.is_draining(node.name):
+        return has_it and any(_is_guest(task, world) for task in world.tasks if task.node == node.name)
+    return has_it or (world.may_get_tasks(node) and world.seen(node.name) is not None)
+
+
+def _is_guest(task: Task, world: World) -> bool:
+    """A task that a drain moves: system tasks leave a node after all others."""
+    job = next((job for job in world.jobs if job.name == task.slot.job), None)
+    group = job.group(task.slot.group) if job else None
+    is_system = job is not None and group is not None and job.type_of(group) is JobType.SYSTEM
+    return not task.state.is_terminal and not is_system
