@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cube.model.job import Port, TaskSpec, Volume
+from cube.model.job import CheckKind, Port, TaskSpec, Volume
 from cube.model.labels import CLUSTER, identity_of, labels_of
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Task
@@ -46,6 +46,10 @@ def _overrides(spec: TaskSpec) -> dict[str, Any]:
         "Cmd": None if spec.command is None else list(spec.command),
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "User": spec.user,
+        # Who asks in another way pays for no check of the image beside it.
+        "Healthcheck": {"Test": ["NONE"]}
+        if spec.health and spec.health.kind is not CheckKind.IMAGE
+        else None,
     }
     return {key: value for key, value in chosen.items() if value is not None}
 

@@ -7,7 +7,7 @@ Every answer is whole or an error: a listing that was cut short is never taken f
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import urlencode
@@ -21,9 +21,6 @@ from cube.worker.container import Json, container_of
 
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes. Ten thousand containers with full labels take a third of it."""
-
-
-ENDED = (ContainerState.EXITED, ContainerState.DEAD)
 
 
 class EngineError(CubeError):
@@ -48,18 +45,13 @@ class Listing:
 
 
 def list_containers(channel: Channel, *, cluster: str) -> Listing:
-    """What is on the node; of the cluster's containers that have ended, with how they ended.
-
-    Raises EngineError or EngineSilentError.
-    """
-    with _conversation(channel) as connection:
+    """What is on the node. Raises EngineError or EngineSilentError."""
+    with conversation(channel) as connection:
         response, items = _get(connection, "/containers/json?all=1")
-        containers = _read(items)
-        return Listing(
-            engine=engine_of(response),
-            containers=tuple(_with_endings(connection, containers, cluster)),
-            specs=dict(_specs(items, containers, cluster)),
-        )
+    containers = _read(items)
+    return Listing(
+        engine=engine_of(response), containers=containers, specs=dict(_specs(items, containers, cluster))
+    )
 
 
 def _read(items: Any) -> tuple[Container, ...]:
@@ -76,62 +68,32 @@ def _specs(
 ) -> Iterator[tuple[str, TaskSpec]]:
     """A spec that cannot be read, of a newer Cube say, is left out: its container is listed all the same."""
     for item, container in zip(items, containers, strict=True):
-        if container.state is ContainerState.RUNNING and _is_ours(container, cluster):
+        if container.state is ContainerState.RUNNING and is_ours(container, cluster):
             with suppress(KeyError, TypeError, ValueError):
                 yield container.id, spec_of(item["Labels"])
 
 
-def _is_ours(container: Container, cluster: str) -> bool:
+def is_ours(container: Container, cluster: str) -> bool:
+    """Cube made it, for that cluster."""
     return container.identity is not None and container.identity.cluster == cluster
-
-
-def _with_endings(
-    connection: HTTPConnection, containers: Sequence[Container], cluster: str
-) -> Iterator[Container]:
-    """How ours that have ended did so. One that was removed since the listing is not there."""
-    for container in containers:
-        if not (container.state in ENDED and _is_ours(container, cluster)):
-            yield container
-            continue
-        try:
-            inspected = _get(connection, f"/containers/{container.id}/json")[1]
-        except EngineError as error:
-            if error.status != 404:
-                raise
-        else:
-            yield _ended(container, inspected)
-
-
-def _ended(container: Container, inspected: Any) -> Container:
-    """As it was a moment after the listing: it may run again."""
-    try:
-        state = inspected["State"]
-        now = replace(container, state=ContainerState(state["Status"]))
-        if now.state not in ENDED:
-            return now
-        return replace(now, exit_code=int(state["ExitCode"]), oom_killed=bool(state["OOMKilled"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise EngineError("a container cannot be read", why=f"{container.name}: {error!r}") from error
 
 
 def ping(channel: Channel) -> Engine:
     """Which engine answers. Raises EngineError or EngineSilentError."""
-    with _conversation(channel) as connection:
+    with conversation(channel) as connection:
         return engine_of(_request(connection, "/_ping"))
 
 
 def get_json(channel: Channel, path: str) -> Any:
     """What the engine answers to a GET of that path. Raises EngineError or EngineSilentError."""
-    with _conversation(channel) as connection:
-        return _get(connection, path)[1]
+    with conversation(channel) as connection:
+        return get(connection, path)
 
 
 def post_json(channel: Channel, path: str, body: Json) -> Any:
     """What the engine answers to a POST, None where it has nothing to say. Raises as `get_json`."""
-    with _conversation(channel) as connection:
-        response = _request(connection, path, method="POST", body=body)
-        answer = response.read(MAX_ANSWER)
-        return _decoded(answer, path) if answer else None
+    with conversation(channel) as connection:
+        return post(connection, path, body)
 
 
 def engine_of(response: HTTPResponse) -> Engine:
@@ -155,7 +117,7 @@ def read_logs(
         "tail": "all" if tail is None else str(tail),
         "since": f"{since or 0:.9f}",
     }
-    with _conversation(channel) as connection:
+    with conversation(channel) as connection:
         response = _request(connection, f"/containers/{container}/logs?{urlencode(options)}")
         yield from lines(frames(response.read))
 
@@ -183,8 +145,11 @@ def lines(pieces: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
 
 
 @contextmanager
-def _conversation(channel: Channel) -> Iterator[HTTPConnection]:
-    """HTTP over the channel, which is closed at the end. Whatever breaks is one kind of error."""
+def conversation(channel: Channel) -> Iterator[HTTPConnection]:
+    """HTTP over the channel, which is closed at the end: any number of `get` and `post`.
+
+    Whatever breaks raises EngineSilentError.
+    """
     connection = HTTPConnection("docker")
     connection.auto_open = 0  # what is lost is lost: it never connects anew, least of all to this machine
     connection.sock = channel
@@ -196,6 +161,17 @@ def _conversation(channel: Channel) -> Iterator[HTTPConnection]:
         ) from error
     finally:
         channel.close()
+
+
+def get(connection: HTTPConnection, path: str) -> Any:
+    """What the engine answers to a GET of that path. Raises EngineError."""
+    return _get(connection, path)[1]
+
+
+def post(connection: HTTPConnection, path: str, body: Json) -> Any:
+    """What the engine answers to a POST, None where it has nothing to say. Raises EngineError."""
+    answer = _request(connection, path, method="POST", body=body).read(MAX_ANSWER)
+    return _decoded(answer, path) if answer else None
 
 
 def _get(connection: HTTPConnection, path: str) -> tuple[HTTPResponse, Any]:

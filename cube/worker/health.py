@@ -1,73 +1,133 @@
-"""Asking the tasks themselves: HTTP and TCP checks through the node's SSH connection.
+"""Asking the tasks themselves, each in its own way, through the node's SSH connection.
 
-The container's own address is asked, so a task need not publish anything to be checked. Docker's checks
-are not believed: after a restart of the engine under live-restore they stop (moby#41871).
+A task's port is asked at the container's own address, so nothing need be published to be checked.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 
-from cube.connection import Channel, ChannelRefused
+from cube.connection import Channel, ChannelRefused, after
 from cube.model.job import CheckKind, HealthCheck, TaskSpec
-from cube.model.observation import Container
+from cube.model.observation import Container, ContainerState
 from cube.model.task import Health
+from cube.worker import command
+from cube.worker.engine import EngineError, EngineSilentError
 from cube.worker.forward import Forward
+from cube.worker.inspection import Inspected, OwnCheck
 
 MAX_BODY = 64 * 1024
 PARALLEL = 4
 
+MAX_TIMEOUT = 60.0
+"""Seconds. The job file allows no more; but a check is read from a label, which anybody may have written."""
+
+AGE = 3
+"""Intervals after which the engine's word on a check is stale. After a restart of the engine under
+live-restore it stops asking, and says for ever what it said last (moby#41871)."""
+
+_PATH = re.compile(r"[!-~]+")
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[ -~\t]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a check is asked through.
+
+    `forward` leads to ports, `open_engine` to the engine's socket; `clock` is the node's, at this look.
+    """
+
+    forward: Forward
+    open_engine: Callable[[], Channel]
+    clock: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One question to one container."""
+    """One question to one container. `port` None: it has none of that name; `inspected` None: unknown."""
 
-    container: str
-    address: str
-    port: int
+    container: Container
     how: HealthCheck
+    port: int | None = None
+    inspected: Inspected | None = None
+
+    @property
+    def timeout(self) -> float:
+        """Seconds in which the answer must be there."""
+        return max(0.0, min(MAX_TIMEOUT, self.how.timeout))
 
 
-def checks_of(containers: Iterable[Container], specs: Mapping[str, TaskSpec]) -> tuple[Check, ...]:
-    """The checks that the specs ask for, of the containers that have an address to ask."""
-    return tuple(
-        Check(container=container.id, address=container.address, port=port.container, how=spec.health)
-        for container in containers
-        if container.address and (spec := specs.get(container.id)) is not None and spec.health is not None
-        for port in spec.ports
-        if port.name == spec.health.port
-    )
+def checks_of(
+    containers: Iterable[Container], specs: Mapping[str, TaskSpec], inspected: Mapping[str, Inspected]
+) -> Iterator[Check]:
+    """The checks that the specs of the running containers ask for."""
+    for container in containers:
+        spec = specs.get(container.id)
+        if container.state is ContainerState.RUNNING and spec is not None and spec.health is not None:
+            yield Check(
+                container=container,
+                how=spec.health,
+                port=_port(spec, spec.health.port),
+                inspected=inspected.get(container.id),
+            )
+
+
+def _port(spec: TaskSpec, name: str) -> int | None:
+    ports = (port.container for port in spec.ports if port.name == name)
+    return next((port for port in ports if 0 < port < 65536), None)
 
 
 def with_health(
-    containers: tuple[Container, ...], checks: tuple[Check, ...], forward: Forward
+    containers: tuple[Container, ...], checks: Iterable[Check], reach: Reach
 ) -> tuple[Container, ...]:
     """The containers with what their checks say. Raises ConnectionFailed where the node itself is lost."""
-    if not checks:
+    asked = tuple(checks)
+    if not asked:
         return containers
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(checks)), thread_name_prefix="health") as pool:
-        answers = pool.map(lambda check: ask(check, forward), checks)
-        found = dict(zip((check.container for check in checks), answers, strict=True))
+    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(asked)), thread_name_prefix="health") as pool:
+        answers = pool.map(lambda check: ask(check, reach), asked)
+        found = dict(zip((check.container.id for check in asked), answers, strict=True))
     return tuple(
         replace(container, health=found.get(container.id, Health.UNCHECKED)) for container in containers
     )
 
 
-def ask(check: Check, forward: Forward) -> Health:
-    """HEALTHY where the port answers in time: a connection for TCP, a status of 2xx or 3xx for HTTP."""
+def ask(check: Check, reach: Reach) -> Health:
+    """What the task says of itself; UNCHECKED where it could not be asked."""
+    match check.how.kind:
+        case CheckKind.HTTP | CheckKind.TCP:
+            return _ask_port(check, reach.forward)
+        case CheckKind.EXEC:
+            return _ask_command(check, reach.open_engine)
+        case CheckKind.IMAGE:
+            return _ask_image(check.inspected.own_check if check.inspected else None, reach.clock)
+
+
+def _ask_port(check: Check, forward: Forward) -> Health:
+    """HEALTHY where the port answers in time: a connection for TCP, an answer as wanted for HTTP."""
+    if not check.container.address or check.port is None or not _can_be_sent(check.how):
+        return Health.UNCHECKED
+    deadline = after(check.timeout)
     try:
-        channel = forward(check.address, check.port, check.how.timeout)
+        channel = forward(check.container.address, check.port, check.timeout)
     except (ChannelRefused, TimeoutError) as error:
         return _unopened(error)
     try:
-        channel.settimeout(check.how.timeout)
-        healthy = check.how.kind is CheckKind.TCP or _answers_http(channel, check)
+        channel.expire_at(deadline)
+        return _verdict(check.how.kind is CheckKind.TCP or _answers_well(channel, check))
     except (OSError, EOFError, HTTPException):
-        healthy = False
+        return Health.UNHEALTHY
     finally:
         channel.close()
-    return Health.HEALTHY if healthy else Health.UNHEALTHY
+
+
+def _can_be_sent(how: HealthCheck) -> bool:
+    """No part of the request can end it and begin another."""
+    headers = all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in how.headers.items())
+    return headers and _PATH.fullmatch(how.path) is not None
 
 
 def _unopened(error: ChannelRefused | TimeoutError) -> Health:
@@ -76,12 +136,50 @@ def _unopened(error: ChannelRefused | TimeoutError) -> Health:
     return Health.UNCHECKED if forbidden else Health.UNHEALTHY
 
 
-def _answers_http(channel: Channel, check: Check) -> bool:
+def _answers_well(channel: Channel, check: Check) -> bool:
     """A redirect is not followed: that it is given is answer enough."""
-    connection = HTTPConnection(check.address, check.port)
+    connection = HTTPConnection(check.container.address, check.port)
     connection.auto_open = 0
     connection.sock = channel
-    connection.request("GET", check.how.path, headers={"User-Agent": "cube-health", "Connection": "close"})
+    headers = {"User-Agent": "cube-health", **check.how.headers, "Connection": "close"}
+    connection.request("GET", check.how.path, headers=headers)
     response = connection.getresponse()
-    response.read(MAX_BODY)
-    return 200 <= response.status < 400
+    low, high = check.how.status
+    return low <= response.status <= high and _occurs(check.how.body, response)
+
+
+def _occurs(text: str, response: HTTPResponse) -> bool:
+    """Found as soon as it has come: an answer may go on for ever."""
+    wanted, body = text.encode("utf-8", "replace"), b""
+    while wanted not in body and (piece := response.read1(MAX_BODY - len(body))):
+        body += piece
+    return wanted in body
+
+
+def _ask_command(check: Check, open_engine: Callable[[], Channel]) -> Health:
+    """HEALTHY where it ends with 0 in time. Where the engine cannot run it, the task has not been asked."""
+    if check.inspected is None:
+        return Health.UNCHECKED
+    try:
+        code = command.exit_code(
+            open_engine(),
+            check.container.id,
+            check.how.command,
+            under_way=check.inspected.execs,
+            timeout=check.timeout,
+        )
+    except (EngineError, EngineSilentError):
+        return Health.UNCHECKED
+    return _verdict(code == 0)
+
+
+def _ask_image(own: OwnCheck | None, clock: float) -> Health:
+    """The engine asks; it is believed while it does. One round takes its interval and up to its timeout."""
+    if own is None or clock - own.ended_at > AGE * own.interval + own.timeout:
+        return Health.UNCHECKED
+    known = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
+    return known.get(own.status, Health.UNCHECKED)
+
+
+def _verdict(is_healthy: bool) -> Health:  # noqa: FBT001 - it is the whole question
+    return Health.HEALTHY if is_healthy else Health.UNHEALTHY

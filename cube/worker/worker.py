@@ -10,8 +10,8 @@ from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.model.action import Effect, Outcome, Verdict
 from cube.model.node import Node
-from cube.model.observation import Cause, Observation, Seen, Unknown
-from cube.worker import engine, execution, health, probe
+from cube.model.observation import Cause, Container, Observation, Seen, Unknown
+from cube.worker import engine, execution, health, inspection, probe
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
@@ -20,11 +20,13 @@ from cube.worker.forward import Forwards
 class Patience:
     """Seconds that a node has to run the probe, to list its containers, and to answer one act.
 
-    A pull may be silent for `stall`, and no act takes longer than `act_in_all`.
+    One container may take `inspect` of them, all together `listing` once more. A pull may be silent for
+    `stall`, and no act takes longer than `act_in_all`.
     """
 
     probe: float = 5.0
     listing: float = 10.0
+    inspect: float = 2.0
     act: float = 30.0
     stall: float = 60.0
     act_in_all: float = 1800.0
@@ -135,17 +137,36 @@ class Worker:
             self.open_channel(self._patience.listing), cluster=self._claim.cluster
         )
         self._api_version = listing.engine.api_version
-        checks = health.checks_of(listing.containers, listing.specs)
         return Seen(
             node=self.node.name,
             at=now,
             stats=machine.stats,
             engine=listing.engine,
-            containers=health.with_health(listing.containers, checks, self._forwards.open),
+            containers=self._examined(listing, clock=machine.stats.clock),
         )
+
+    def _examined(self, listing: engine.Listing, *, clock: float) -> tuple[Container, ...]:
+        """The containers; of ours also how they ended, what was changed of them, and how they are."""
+        inspections = inspection.inspect_each(
+            self.open_channel,
+            inspection.worth_asking(listing.containers, self._claim.cluster),
+            each=self._patience.inspect,
+            in_all=self._patience.listing,
+        )
+        containers = inspections.applied(listing.containers)
+        checks = health.checks_of(containers, listing.specs, inspections.told)
+        reach = health.Reach(forward=self._forwards.open, open_engine=self._open_asking_channel, clock=clock)
+        return health.with_health(containers, checks, reach)
 
     def _forward(self, address: str, port: int, seconds: float) -> Channel:
         return self.connection().forward(address, port, deadline=after(seconds))
+
+    def _open_asking_channel(self) -> Channel:
+        """Lives as long as the slowest health check, which may be silent no longer than any other answer."""
+        channel = self.open_channel(self._patience.listing)
+        channel.expire_at(after(self._patience.listing + health.MAX_TIMEOUT))
+        channel.settimeout(self._patience.listing)
+        return channel
 
     def _open_acting_channel(self, seconds: float) -> Channel:
         channel = self.open_channel(seconds)

@@ -3,139 +3,56 @@
 import io
 import os
 import time  # noqa: TID251 - real nodes take real time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
-from typing import Any
 
-import docker
 import pytest
 from typer.testing import CliRunner
 
 from cube.cli.main import app
 from cube.connection import after
 from cube.connection.dialer import Dialer
-from cube.lab import faults, lab
-from cube.lab.engine import engine
-from cube.lab.fleet import LabNode, LabSpec
+from cube.lab import faults
 from cube.manager.fleet import opener, trust_in
 from cube.manager.nodes import run_on
-from cube.model.action import Outcome, Start, Stop, Verdict
-from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
-from cube.model.node import Access, Node
-from cube.model.observation import Cause, Container, ContainerState, Seen, Unknown
+from cube.model.action import Verdict
+from cube.model.job import Port, Volume
+from cube.model.observation import Cause, ContainerState, Seen, Unknown
 from cube.model.resources import Resources
-from cube.model.task import Health, Slot, State, Task
-from cube.worker import sdk
-from cube.worker.container import Claim
+from cube.model.task import Task
 from cube.worker.doctor import Grade, examine
 from cube.worker.execution import Ends
-from cube.worker.worker import Patience, Worker
+from cube.worker.worker import Worker
+from tests.lab.machine import (
+    CLAIM,
+    SLEEP,
+    Machine,
+    a_machine,
+    a_worker,
+    engine_of,
+    only,
+    seen,
+    start,
+    stop,
+    task_of,
+    until,
+)
 
 pytestmark = pytest.mark.lab
-
-CLAIM = Claim(cluster="worker-tests", owner="store-1", epoch=2)
-SLEEP = ("sleep", "1000")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A lab node, its host's engine, and a way to make workers for it."""
-
-    client: docker.DockerClient
-    lab_node: LabNode
-    make_worker: Callable[..., Worker]
-
-    def run(self, *argv: str) -> bytes:
-        """Run a program as root on the node, past Cube."""
-        status, output = self.client.containers.get(self.lab_node.container).exec_run(list(argv))
-        assert status == 0, output
-        assert isinstance(output, bytes)
-        return output
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    folder = tmp_path_factory.mktemp("lab")
-    spec = LabSpec(name=f"worker-{os.getpid()}", nodes=1, inventory=folder / "lab.yml")
-    with engine() as client, Dialer(trust_in(folder)) as dialer:
-        try:
-            up = lab.up(client, spec, cache=Path.home() / ".cache" / "cube", say=print)
-            lab_node = up.nodes[0]
-            access = Access(
-                address=lab_node.address,
-                port=lab_node.port,
-                user="root",
-                identity_file=str(up.key),
-                host_key=lab_node.host_key,
-            )
-            node = Node(name=lab_node.name, access=access)
-
-            def make_worker(claim: Claim = CLAIM, **patience: float) -> Worker:
-                return Worker(node, opener(dialer, node), claim, patience=Patience(**patience))
-
-            yield Machine(client=client, lab_node=lab_node, make_worker=make_worker)
-        finally:
-            lab.down(client, spec.name)
+    with a_machine(tmp_path_factory.mktemp("lab")) as machine:
+        yield machine
 
 
 @pytest.fixture
 def worker(machine: Machine) -> Iterator[Worker]:
-    worker = machine.make_worker()
-    yield worker
-    machine.run("sh", "-c", "docker ps -aq | xargs -r docker rm -fv >/dev/null")
-    worker.close()
-
-
-def task_of(worker: Worker, *command: str, ports: dict[str, int] | None = None, **spec: Any) -> Task:
-    return Task(
-        id=token_hex(16),
-        slot=Slot(job="shop", group="web", index=0),
-        version=1,
-        spec=TaskSpec(**{"image": "cube-busybox:1", "command": command or SLEEP, **spec}),
-        state=State.SCHEDULED,
-        order=1,
-        created_at=1.0,
-        changed_at=1.0,
-        node=worker.node.name,
-        ports=ports or {},
-    )
-
-
-def start(worker: Worker, task: Task) -> Outcome:
-    return worker.perform(Start(task=task, reason="a test"))
-
-
-def stop(worker: Worker, container: str | None, *, grace: float = 0) -> Outcome:
-    assert container is not None
-    return worker.perform(
-        Stop(node=worker.node.name, container=container, container_name="c", grace=grace, reason="a test")
-    )
-
-
-def seen(worker: Worker) -> Seen:
-    observation = worker.observe(time.time())
-    assert isinstance(observation, Seen), observation
-    return observation
-
-
-def only(worker: Worker) -> Container:
-    (container,) = seen(worker).containers
-    return container
-
-
-def engine_of(worker: Worker) -> Any:
-    """The node's engine, past the worker's own rules."""
-    return sdk.open_client(worker.open_channel, api_version=worker.api_version(), timeout=10, stall=10)
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with a_worker(machine) as worker:
+        yield worker
 
 
 def test_a_node_is_seen_with_its_figures_and_every_container_on_it(machine: Machine, worker: Worker) -> None:
@@ -277,33 +194,6 @@ def test_a_task_is_confined(worker: Worker) -> None:
     assert facts["NoNewPrivs"] == "1"
     net_raw = 1 << 13
     assert not int(facts["CapBnd"], 16) & net_raw
-
-
-def test_a_check_follows_the_tasks_health(machine: Machine, worker: Worker) -> None:
-    task = task_of(
-        worker, image="cube-demo:1", health=HealthCheck(kind=CheckKind.HTTP, port="http", path="/health")
-    )
-    task = replace(
-        task,
-        spec=replace(task.spec, command=None, ports=(Port(name="http", container=8080),)),
-        ports={"http": 20080},
-    )
-    assert start(worker, task).verdict is Verdict.OK
-    until(lambda: only(worker).health is Health.HEALTHY)
-    made = only(worker)
-    ends = Ends(stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO())
-    worker.execute(made.id, ["wget", "-qO-", "http://127.0.0.1:8080/unhealthy"], ends=ends)
-    assert only(worker).health is Health.UNHEALTHY
-
-
-@pytest.mark.parametrize("kind", list(CheckKind))
-def test_a_task_where_nobody_listens_is_unhealthy(worker: Worker, kind: CheckKind) -> None:
-    task = task_of(worker, health=HealthCheck(kind=kind, port="http"))
-    task = replace(
-        task, spec=replace(task.spec, ports=(Port(name="http", container=80),)), ports={"http": 20080}
-    )
-    start(worker, task)
-    assert only(worker).health is Health.UNHEALTHY
 
 
 def test_memory_that_ran_out_is_told(worker: Worker) -> None:
