@@ -56,7 +56,7 @@ def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:
 def why_outdated(task: Task, want: Want, world: World) -> str:
     """Why the task is not what its slot wants; empty: it is."""
     if task.spec != want.group.spec:
-        return f"replaced by version {want.job.version}"
+        return f"version {want.job.version} is wanted"
     if world.is_draining(task.node):
         return f"{task.node} is drained"
     node = world.nodes.get(task.node or "")

@@ -18,12 +18,14 @@ from cube.scheduler.state import NodeState
 class Opening:
     """A slot to be filled now. `waiting`: the task that waits for that. `former`: the last one that failed.
 
-    `is_optional`: where it fits nowhere it is not said to wait, for an old task serves on in its slot.
+    `why`: what happened to the one that had it, empty for a slot that is new. `is_optional`: where it fits
+    nowhere it is not said to wait, for an old task serves on in its slot.
     """
 
     want: Want
     waiting: Task | None = None
     former: Task | None = None
+    why: str = ""
     is_optional: bool = False
 
     @property
@@ -153,7 +155,7 @@ def _wait(opening: Opening, decision: Decision) -> Wait:
 
 def _place(opening: Opening, state: NodeState, ports: Mapping[str, int], decision: Decision) -> Place:
     name = state.node.name
-    again = f"after {opening.former.reason} on {opening.former.node}: " if opening.former else ""
+    why = f"{opening.why}: " if opening.why else ""
     return Place(
         slot=opening.want.slot,
         version=opening.want.job.version,
@@ -161,7 +163,7 @@ def _place(opening: Opening, state: NodeState, ports: Mapping[str, int], decisio
         node=name,
         ports=ports,
         decision=decision,
-        reason=f"{again}best of {len(decision.scores)} nodes, score {decision.scores[name]:.3f}",
+        reason=f"{why}best of {len(decision.scores)} nodes, score {decision.scores[name]:.3f}",
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,

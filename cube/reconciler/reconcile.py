@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from cube.model.action import Action, Decision, Note, Plan, Quarantine, Stop, Wait
 from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.advice import warnings
-from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
+from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.health import check_health, heal, next_check
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launch
 from cube.reconciler.placement import Opening, place_all
@@ -105,8 +105,9 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
             return _why_unwanted(task, world, is_stopped=job.stopped, is_overdue=is_overdue(job, world))
         if task.quarantined_until is not None:
             return "its quarantine is over"
-        is_moved = makes_way(task, want.group, world.now)
-        return f"moved: {task.reason}" if is_moved else "its slot is filled by another task"
+        if makes_way(task, want.group, world.now):
+            return f"moved: {task.reason}"
+        return why_outdated(task, want, world) or "its slot is filled by another task"
 
     return tuple(stop(task, world, reason(task)) for task in tasks.of(Bucket.EXTRA))
 
@@ -153,11 +154,19 @@ def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted, wave: Wave
     """The slots to be filled now: the empty ones, and those that the rollout fills beside their old task."""
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
     former = {task.slot: task for task in tasks.of(Bucket.EXTRA, Bucket.QUARANTINED) if _has_failed(task)}
+    why = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
+    why |= {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
     free = [want for want in within_moves(world, tasks) if not unmet(want, world, wants, tasks)]
-    return (
-        *(Opening(want=want, waiting=waiting.get(want.slot), former=former.get(want.slot)) for want in free),
-        *(Opening(want=want, is_optional=True) for want in wave.begins),
-    )
+    empty = [
+        Opening(
+            want=want,
+            waiting=waiting.get(want.slot),
+            former=former.get(want.slot),
+            why=why.get(want.slot, ""),
+        )
+        for want in free
+    ]
+    return (*empty, *wave.begins)
 
 
 def within_moves(world: World, tasks: Sorted) -> tuple[Want, ...]:
@@ -185,6 +194,9 @@ def time_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Ite
     for task in tasks.of(Bucket.QUARANTINED):
         if task.quarantined_until is not None:
             yield task.slot.job, task.quarantined_until
+    for task in tasks.of(Bucket.OUTDATED):
+        if (at := world.drain_deadline(task.node)) is not None:
+            yield task.slot.job, at
     for job in next_dependencies(world, wants, tasks):
         yield job, world.now + 1.0
     yield from next_proofs(world, wants, tasks)

@@ -1,7 +1,7 @@
 """How a new version takes the place of the old: what may begin, what holds the rest, when it is over."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cube.model.action import Conclude, Held, Note, Revert, Stop
 from cube.model.job import Group
@@ -9,7 +9,7 @@ from cube.model.policy import Condition, Order
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
-from cube.reconciler.placement import fits_beside, has_successor, node_states
+from cube.reconciler.placement import Opening, fits_beside, has_successor, node_states
 from cube.reconciler.restarts import begins_a_window, can_restart
 from cube.reconciler.tasks import is_proven, proven_at, serves, stop
 from cube.reconciler.wants import Want
@@ -27,7 +27,7 @@ class Wave:
     """
 
     stops: tuple[Stop | Note, ...] = ()
-    begins: tuple[Want, ...] = ()
+    begins: tuple[Opening, ...] = ()
     held: tuple[Held, ...] = ()
 
 
@@ -45,8 +45,10 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
     ]
     return Wave(
         stops=tuple(action for wave in waves for action in wave.stops),
-        begins=tuple(want for wave in waves for want in wave.begins),
-        held=(*(held for wave in waves for held in wave.held), *_held_on_hold(world, wants, tasks)),
+        begins=tuple(opening for wave in waves for opening in wave.begins),
+        held=_one_per_group(
+            (*(held for wave in waves for held in wave.held), *_held_on_hold(world, wants, tasks))
+        ),
     )
 
 
@@ -95,19 +97,24 @@ def _wave_of_group(
     key = (want.job.name, want.group.name)
     if reason := _why_none_may_go(want, world, wants, tasks):
         return Wave(held=(_held(key, outdated, reason, waits=is_on_hold(want, world)),))
-    idle = [task for task in outdated if not serves(task, world)]
-    serving = [task for task in outdated if serves(task, world)]
+    idle = [task for task in outdated if not serves(task, world) or _must_go(task, world)]
+    serving = [task for task in outdated if task not in idle]
     eligible = [task for task in serving if _is_eligible(task, wants[task.slot], world)]
     orders = {task.slot: _order(task, wants[task.slot], states) for task in eligible}
     fitting = [task for task in eligible if orders[task.slot] is not None]
     left = want.group.update.max_parallel - len(idle) - _under_way(key, world, wants, tasks)
     going = fitting[: max(left, 0)]
     stopping = [task for task in going if orders[task.slot] is Order.STOP_FIRST]
+    beginning = [task for task in going if orders[task.slot] is Order.START_FIRST]
     staying = [task for task in serving if task not in going]
+    reason = _why_they_wait(want, world, eligible, fitting)
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
-        begins=tuple(wants[task.slot] for task in going if orders[task.slot] is Order.START_FIRST),
-        held=(_held(key, staying, _why_they_wait(want, world, eligible, fitting)),) if staying else (),
+        begins=tuple(
+            Opening(want=wants[task.slot], why=_why(task, wants, world), is_optional=True)
+            for task in beginning
+        ),
+        held=(_held(key, staying, reason, waits=is_on_hold(want, world)),) if staying else (),
     )
 
 
@@ -123,6 +130,8 @@ def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks
 def _why_they_wait(want: Want, world: World, eligible: Sequence[Task], fitting: Sequence[Task]) -> str:
     if eligible and not fitting:
         return f"version {want.job.version} fits nowhere"
+    if want.ends_by_itself and not eligible:
+        return "each runs until it has ended"
     if has_canaries(want, world) and not eligible:
         return f"{want.group.update.canary} canaries come first; go on with: cube promote {want.job.name}"
     return f"{want.group.update.max_parallel} at a time"
@@ -139,6 +148,16 @@ def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> It
         yield _held(key, found, reason, waits=True)
 
 
+def _one_per_group(helds: Sequence[Held]) -> tuple[Held, ...]:
+    """The first of each group, which tells of all of its tasks."""
+    groups: dict[GroupKey, Held] = {}
+    for held in helds:
+        key = (held.job, held.group)
+        before = groups.get(key)
+        groups[key] = replace(before, count=before.count + held.count) if before else held
+    return tuple(groups.values())
+
+
 def _held(key: GroupKey, found: Sequence[Task], reason: str, *, waits: bool = False) -> Held:
     return Held(job=key[0], group=key[1], count=len(found), reason=reason, waits_for_a_person=waits)
 
@@ -147,9 +166,17 @@ def _why(task: Task, wants: Mapping[Slot, Want], world: World) -> str:
     return why_outdated(task, wants[task.slot], world)
 
 
+def _must_go(task: Task, world: World) -> bool:
+    """Its node is drained, and the time for that is over."""
+    deadline = world.drain_deadline(task.node)
+    return deadline is not None and deadline <= world.now
+
+
 def _is_eligible(task: Task, want: Want, world: World) -> bool:
-    """Of a new version only the canaries before somebody has promoted it; what a drain moves goes anyway."""
+    """Of a new version only the canaries before somebody has promoted it; a drain waits for batch tasks."""
     is_older = task.spec != want.group.spec
+    if want.ends_by_itself and not is_older and world.is_draining(task.node):
+        return False
     return not (is_older and has_canaries(want, world)) or task.slot.index < want.group.update.canary
 
 

@@ -70,6 +70,11 @@ class World:
         cordon = self.cordons.get(node or "")
         return cordon is not None and cordon.draining
 
+    def drain_deadline(self, node: str | None) -> float | None:
+        """When what is left on the node is stopped, in seconds since the epoch; None: never."""
+        cordon = self.cordons.get(node or "")
+        return cordon.deadline if cordon is not None and cordon.draining else None
+
     @cached_property
     def _containers(self) -> Mapping[str, list[tuple[str, Container]]]:
         """Our containers by task id, each with its node."""

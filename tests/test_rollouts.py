@@ -1,0 +1,325 @@
+"""Rollouts, decision by decision: what begins, what is held, and how each ends."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cube.model.action import Conclude, Place, Plan, Revert, Stop, Wait
+from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
+from cube.model.node import Cordon
+from cube.model.observation import ContainerState
+from cube.model.policy import Condition, Order
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import Health, State, Task
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.build import NOW, container, job, moved, seen, spec, task, unknown, world
+
+CHECK = HealthCheck(kind=CheckKind.TCP, port="http")
+NEW = spec("app:2")
+CHECKED = spec("app:2", health=CHECK)
+FIXED_PORT = spec("app:2", ports=(Port(name="http", container=80, host=8080),))
+WRITES = spec("app:2", volumes=(Volume(source="data", target="/data"),))
+READS = spec("app:2", volumes=(Volume(source="data", target="/data", read_only=True),))
+TIGHT = 200 * 2**20
+
+RUNNING = Rollout(job="web", version=2, since=NOW - 50, stable=1)
+PAUSED = replace(RUNNING, state=RolloutState.PAUSED)
+FAILED = replace(RUNNING, state=RolloutState.FAILED, reason="it is sick")
+SUCCEEDED = replace(RUNNING, state=RolloutState.SUCCEEDED)
+
+
+def plan(given: World) -> Plan:
+    return reconcile(given, ALGORITHMS["spread"])
+
+
+def begun(found: Plan) -> list[str]:
+    return [str(action.slot) for action in found.actions if isinstance(action, Place)]
+
+
+def stopped(found: Plan) -> list[str]:
+    return [action.container_name for action in found.actions if isinstance(action, Stop)]
+
+
+def ends(found: Plan) -> list[tuple[RolloutState, str]]:
+    return [(action.state, action.reason) for action in found.actions if isinstance(action, Conclude)]
+
+
+def successor(of: Task, **changes: Any) -> Task:
+    values: dict[str, Any] = {"spec": NEW, "version": 2, "changed_at": NOW - 10}
+    index = of.slot.index
+    return replace(of, **{"id": f"next-{index}-0000", "order": 100 + index, **values, **changes})
+
+
+def update(*tasks: Task, to: TaskSpec = NEW, rollout: Rollout = RUNNING, **changes: Any) -> World:
+    """Version 2 of a job is wanted, of which these tasks are there, each with its container running."""
+    count = len({found.slot for found in tasks})
+    return world(jobs=[job(count=count, task=to, version=2, **changes)], tasks=tasks, rollouts=[rollout])
+
+
+def exited(of: Task) -> Any:
+    return container(of, ContainerState.EXITED, exit_code=1)
+
+
+class TestTheOrder:
+    def test_is_start_first_by_itself_so_that_the_old_task_serves_on_p19(self) -> None:
+        found = plan(update(task()))
+        assert (begun(found), stopped(found)) == (["web/main[0]"], [])
+
+    @pytest.mark.parametrize("wanted", [FIXED_PORT, WRITES])
+    def test_is_stop_first_by_itself_where_both_would_clash(self, wanted: TaskSpec) -> None:
+        found = plan(update(task(), to=wanted))
+        assert (begun(found), stopped(found)) == ([], [task().container_name])
+
+    def test_is_start_first_beside_a_volume_that_is_only_read(self) -> None:
+        assert begun(plan(update(task(), to=READS))) == ["web/main[0]"]
+
+    def test_is_stop_first_by_itself_where_there_is_no_room_for_both(self) -> None:
+        given = replace(update(task()), observed={"node1": seen("node1", container(task()), memory=TIGHT)})
+        assert stopped(plan(given)) == [task().container_name]
+
+    def test_start_first_that_was_asked_for_waits_for_room(self) -> None:
+        given = update(task(), order=Order.START_FIRST)
+        found = plan(replace(given, observed={"node1": seen("node1", container(task()), memory=TIGHT)}))
+        assert found.changes == ()
+        assert "version 2 fits nowhere" in str(found.held[0])
+
+
+class TestAnOldTaskBesideItsSuccessor:
+    def test_serves_on_until_that_is_healthy_p19(self) -> None:
+        new = successor(task(), spec=CHECKED, health=Health.STARTING)
+        assert plan(update(task(), new, to=CHECKED)).changes == ()
+
+    def test_serves_on_until_that_has_stayed_healthy_for_long_enough_p19(self) -> None:
+        found = plan(update(task(), successor(task(), healthy_since=NOW - 1)))
+        assert found.changes == ()
+        assert found.due == {"web": NOW + 1}
+
+    def test_goes_once_that_is_proven(self) -> None:
+        assert stopped(plan(update(task(), successor(task())))) == [task().container_name]
+
+    def test_goes_at_once_when_it_does_not_serve_itself(self) -> None:
+        new = successor(task(), changed_at=NOW)
+        given = replace(
+            update(task(), new), observed={"node1": seen("node1", exited(task()), container(new))}
+        )
+        assert stopped(plan(given)) == [task().container_name]
+
+    def test_takes_the_slot_back_when_the_rollout_failed_p19(self) -> None:
+        new = successor(task(), state=State.FAILED, restarts=2)
+        given = update(task(), new, rollout=FAILED)
+        found = plan(replace(given, observed={"node1": seen("node1", container(task()), exited(new))}))
+        assert (stopped(found), begun(found)) == ([new.container_name], [])
+
+    def test_stays_while_the_rollout_is_paused(self) -> None:
+        assert plan(update(task(), successor(task()), rollout=PAUSED)).changes == ()
+
+
+class TestHowManyBegin:
+    def test_is_one_at_a_time(self) -> None:
+        found = plan(update(task(0), task(1), task(2)))
+        assert begun(found) == ["web/main[0]"]
+        assert [str(held) for held in found.held] == ["web/main: 2 still to be replaced: 1 at a time"]
+
+    def test_is_as_many_as_the_job_allows(self) -> None:
+        assert len(begun(plan(update(task(0), task(1), task(2), max_parallel=2)))) == 2
+
+    def test_is_none_while_one_is_not_proven_p19(self) -> None:
+        new = successor(task(0), changed_at=NOW - 1)
+        assert begun(plan(update(task(0), new, task(1)))) == []
+
+    def test_is_none_while_one_keeps_failing_p19(self) -> None:
+        new = successor(task(0), state=State.FAILED, restarts=1, changed_at=NOW)
+        given = update(task(0), new, task(1))
+        held = [container(task(0)), container(task(1)), exited(new)]
+        assert plan(replace(given, observed={"node1": seen("node1", *held)})).changes == ()
+
+    @pytest.mark.parametrize(
+        ("rollout", "why"),
+        [(PAUSED, "cube resume web"), (FAILED, "the rollout of version 2 failed: it is sick")],
+    )
+    def test_is_none_while_the_rollout_is_held_and_the_plan_says_why(
+        self, rollout: Rollout, why: str
+    ) -> None:
+        found = plan(update(task(), rollout=rollout))
+        assert found.changes == ()
+        assert why in str(found.held[0])
+        assert found.held[0].waits_for_a_person
+
+    def test_an_old_task_that_crashes_meanwhile_is_restarted_as_it_was(self) -> None:
+        crashed = task(state=State.FAILED, changed_at=NOW - 60)
+        given = replace(update(crashed, rollout=PAUSED), observed={"node1": seen("node1", exited(crashed))})
+        (start,) = plan(given).changes
+        assert start.reason.startswith("restart 1 of 2")
+
+
+class TestCanaries:
+    def test_begin_alone(self) -> None:
+        found = plan(update(task(0), task(1), task(2), canary=1, max_parallel=3))
+        assert begun(found) == ["web/main[0]"]
+
+    def test_run_beside_the_old_tasks_until_somebody_promotes_them(self) -> None:
+        found = plan(update(task(0), successor(task(0)), task(1), canary=1))
+        assert found.changes == ()
+        assert [str(held) for held in found.held] == [
+            "web/main: 2 still to be replaced: 1 canaries come first; go on with: cube promote web"
+        ]
+        assert found.held[0].waits_for_a_person
+
+    def test_make_way_for_the_rest_when_they_were_promoted(self) -> None:
+        promoted = replace(RUNNING, promoted=True)
+        found = plan(update(task(0), successor(task(0)), task(1), canary=1, rollout=promoted))
+        assert stopped(found) == [task(0).container_name]
+        assert begun(found) == ["web/main[1]"]
+
+    def test_are_none_in_a_first_version(self) -> None:
+        first = Rollout(job="web", version=1, since=NOW)
+        given = world(jobs=[job(count=3, canary=1)], rollouts=[first])
+        assert len(begun(plan(given))) == 3
+
+
+class TestTheEnd:
+    def test_is_success_when_everything_is_proven(self) -> None:
+        new = task(spec=NEW, version=2)
+        assert ends(plan(update(new))) == [(RolloutState.SUCCEEDED, "everything is in place")]
+
+    def test_is_not_yet_while_a_task_is_young(self) -> None:
+        young = task(spec=NEW, version=2, changed_at=NOW - 1)
+        assert ends(plan(update(young))) == []
+
+    def test_of_a_first_version_comes_as_soon_as_it_serves(self) -> None:
+        first = replace(RUNNING, version=1, stable=None)
+        given = world(jobs=[job()], tasks=[task(changed_at=NOW)], rollouts=[first])
+        assert [state for state, _ in ends(plan(given))] == [RolloutState.SUCCEEDED]
+
+    def test_is_success_although_a_node_is_silent_which_is_put_right_later_p2(self) -> None:
+        given = update(task(0, spec=NEW, version=2), task(1, node="node2"))
+        looks = {"node1": seen("node1", container(task(0, spec=NEW))), "node2": unknown("node2")}
+        assert [state for state, _ in ends(plan(replace(given, observed=looks)))] == [RolloutState.SUCCEEDED]
+
+    def test_is_said_once(self) -> None:
+        assert plan(update(task(spec=NEW, version=2), rollout=SUCCEEDED)) == Plan()
+
+    def test_is_failure_when_a_new_task_has_used_its_attempts(self) -> None:
+        new = successor(task(), state=State.FAILED, restarts=2, reason="exited with 1")
+        given = replace(
+            update(task(), new), observed={"node1": seen("node1", container(task()), exited(new))}
+        )
+        assert ends(plan(given)) == [(RolloutState.FAILED, "web/main[0] failed: exited with 1")]
+
+    def test_is_failure_when_a_new_task_is_unhealthy(self) -> None:
+        new = successor(task(), spec=CHECKED, health=Health.UNHEALTHY)
+        assert ends(plan(update(task(), new, to=CHECKED))) == [
+            (RolloutState.FAILED, "web/main[0] is unhealthy")
+        ]
+
+    def test_is_failure_when_a_new_task_is_not_healthy_in_time(self) -> None:
+        new = successor(task(), spec=CHECKED, health=Health.STARTING, changed_at=NOW - 301)
+        assert ends(plan(update(task(), new, to=CHECKED))) == [
+            (RolloutState.FAILED, "web/main[0] was not healthy within 300s")
+        ]
+
+    def test_is_not_failure_when_an_old_task_crashes(self) -> None:
+        crashed = task(0, state=State.FAILED, restarts=2)
+        given = update(crashed, task(1))
+        held = [exited(crashed), container(task(1))]
+        assert ends(plan(replace(given, observed={"node1": seen("node1", *held)}))) == []
+
+
+class TestAFailedRollout:
+    def test_is_taken_back_where_the_job_asks_for_it_p19(self) -> None:
+        found = plan(update(task(), rollout=FAILED, auto_revert=True))
+        assert [action for action in found.actions if isinstance(action, Revert)] == [
+            Revert(job="web", version=2, to=1, reason="version 2 failed: it is sick")
+        ]
+
+    @pytest.mark.parametrize(
+        ("rollout", "asked"), [(FAILED, False), (replace(FAILED, stable=None), True), (RUNNING, True)]
+    )
+    def test_is_left_where_it_is_not_asked_or_there_is_nothing_to_go_back_to(
+        self, rollout: Rollout, *, asked: bool
+    ) -> None:
+        found = plan(update(task(), rollout=rollout, auto_revert=asked))
+        assert not [action for action in found.actions if isinstance(action, Revert)]
+
+
+class TestDependencies:
+    def jobs(self, condition: Condition, kind: JobType | None = None) -> list[Job]:
+        first = Group(name="db", spec=spec("db:1"), type=kind)
+        second = Group(name="main", spec=spec("app:1"), depends_on={"db": condition})
+        return [Job(name="web", groups=(first, second), version=1)]
+
+    def test_a_group_waits_for_the_one_it_depends_on(self) -> None:
+        found = plan(world(jobs=self.jobs(Condition.HEALTHY)))
+        assert begun(found) == ["web/db[0]"]
+        waits = [(str(action.slot), action.reason) for action in found.actions if isinstance(action, Wait)]
+        assert waits == [("web/main[0]", "waits for group db to be healthy")]
+
+    def test_and_goes_on_when_that_serves(self) -> None:
+        database = moved(task(spec=spec("db:1")), slot=replace(task().slot, group="db"))
+        assert begun(plan(world(jobs=self.jobs(Condition.HEALTHY), tasks=[database]))) == ["web/main[0]"]
+
+    def test_and_not_before_a_migration_has_ended_well(self) -> None:
+        migration = moved(task(spec=spec("db:1")), slot=replace(task().slot, group="db"))
+        jobs = self.jobs(Condition.COMPLETED, JobType.BATCH)
+        waiting = plan(world(jobs=jobs, tasks=[migration]))
+        assert begun(waiting) == []
+        assert waiting.due == {"web": NOW + 1}
+        done = moved(migration, state=State.COMPLETED, exit_code=0)
+        assert begun(plan(world(jobs=jobs, tasks=[done], observed=[seen("node1")]))) == ["web/main[0]"]
+
+    def test_an_update_of_both_waits_for_the_first_to_be_new(self) -> None:
+        tasks = [moved(task(id="db-0000-0000"), slot=replace(task().slot, group="db")), task()]
+        jobs = [
+            replace(found, groups=tuple(replace(group, spec=spec("app:2")) for group in found.groups))
+            for found in self.jobs(Condition.HEALTHY)
+        ]
+        assert begun(plan(world(jobs=jobs, tasks=tasks))) == ["web/db[0]"]
+
+
+class TestADrain:
+    cordon = Cordon(node="node1", at=NOW - 5, actor="ann", draining=True)
+
+    def drained(self, *tasks: Task, cordon: Cordon | None = None, **changes: Any) -> World:
+        looks = [seen("node1", *map(container, tasks)), seen("node2")]
+        wanted = job(count=len(tasks), **changes)
+        return world(jobs=[wanted], tasks=tasks, observed=looks, cordons=[cordon or self.cordon])
+
+    def test_starts_a_successor_elsewhere_first_p19(self) -> None:
+        found = plan(self.drained(task(0), task(1)))
+        assert [(action.node, str(action.slot)) for action in found.actions if isinstance(action, Place)] == [
+            ("node2", "web/main[0]")
+        ]
+        assert stopped(found) == []
+
+    def test_honours_the_limits_of_updates(self) -> None:
+        assert len(begun(plan(self.drained(task(0), task(1), max_parallel=2)))) == 2
+
+    def test_says_what_cannot_move(self) -> None:
+        given = replace(self.drained(task(0)), observed={"node1": seen("node1", container(task(0)))})
+        found = plan(given)
+        assert found.changes == ()
+        assert "fits nowhere" in str(found.held[0])
+
+    def test_stops_what_is_left_when_its_deadline_is_over(self) -> None:
+        over = replace(self.cordon, deadline=NOW - 1)
+        given = self.drained(task(0), cordon=over)
+        found = plan(replace(given, observed={"node1": seen("node1", container(task(0)))}))
+        assert stopped(found) == [task(0).container_name]
+
+    def test_lets_a_batch_task_end_by_itself(self) -> None:
+        found = plan(self.drained(task(0), type=JobType.BATCH))
+        assert found.changes == ()
+        assert "each runs until it has ended" in str(found.held[0])
+
+    def test_a_cordon_alone_moves_nothing_and_keeps_new_tasks_away_p7(self) -> None:
+        closed = replace(self.cordon, draining=False)
+        given = self.drained(task(0), cordon=closed)
+        (grown,) = (replace(found, groups=(replace(found.groups[0], count=2),)) for found in given.jobs)
+        found = plan(replace(given, jobs=(grown,)))
+        assert [(action.node, str(action.slot)) for action in found.actions if isinstance(action, Place)] == [
+            ("node2", "web/main[1]")
+        ]
+        assert stopped(found) == []
