@@ -10,13 +10,27 @@ from cube.model.job import (
     Constraint,
     Group,
     HealthCheck,
+    Hooks,
     Job,
     JobType,
     Operator,
+    Parameters,
     Port,
-    RestartPolicy,
+    Schedule,
     TaskSpec,
     Volume,
+)
+from cube.model.policy import (
+    Condition,
+    DisconnectPolicy,
+    OnDisconnect,
+    OnUnhealthy,
+    Order,
+    QuarantinePolicy,
+    ReschedulePolicy,
+    RestartMode,
+    RestartPolicy,
+    UpdatePolicy,
 )
 from cube.model.resources import Resources
 from cube.spec.parse import parse
@@ -27,11 +41,13 @@ REFUSED = sorted((ROOT / "tests/cases/spec/refused").glob("*.yml"))
 DIGEST = "0123456789abcdef" * 4
 VARIABLES = {"var": {"color": "blue", "count": 3, "digest": DIGEST}, "env": {"HOME": "/home/ann"}}
 
+DEMO = TaskSpec(image="cube-demo:1", resources=Resources(cpu=100, memory=128 << 20))
 SMALL = "job: web\ngroups:\n  web:\n    image: cube-demo:1\n"
 
 FULL = """\
 job: web
-type: batch
+type: service
+hooks: {before: [./check.sh, "$(id)"], after: [./tell.sh], timeout: 1m}
 datacenters: [dc1, dc2]
 priority: 70
 groups:
@@ -53,9 +69,32 @@ groups:
       - data:/data
       - /srv/assets:/assets:ro
       - {source: cache, target: /cache, read_only: true}
-    health: {http: "/health?full=1", port: http, timeout: 500ms, failures: 5, grace: 1m}
-    restart: {attempts: 0, window: 1h30m, delay: 0s}
-    update: {max_parallel: 2}
+    health:
+      http: /health?full=1
+      port: http
+      status: 200
+      headers: {Authorization: "Bearer {{ color }}"}
+      body: ready
+      interval: 5s
+      timeout: 500ms
+      failures: 5
+      successes: 2
+      grace: 1m
+    depends_on: {worker: healthy, migrate: completed}
+    restart: {attempts: 0, window: 1h30m, delay: 0s, max_delay: 1m, mode: delay}
+    reschedule: {attempts: 3, window: 2h, delay: 1m, max_delay: 10m}
+    update:
+      max_parallel: 2
+      order: stop-first
+      min_healthy_time: 10s
+      healthy_deadline: 1m
+      progress_deadline: 2m
+      canary: 1
+      auto_revert: true
+    on_unhealthy: quarantine
+    quarantine: {keep: 2h, memory: 512MiB}
+    on_disconnect: keep
+    lost_after: 10m
     labels: {team: shop}
     stop: {signal: SIGINT, grace: 1m}
     pids: 64
@@ -67,6 +106,9 @@ groups:
       - node.role not in edge
   worker:
     count: 0
+    image: cube-demo:1
+  migrate:
+    type: batch
     image: cube-demo:1
 """
 
@@ -95,7 +137,17 @@ def test_every_key_becomes_a_resolved_value() -> None:
             Volume(source="cache", target="/cache", read_only=True),
         ),
         health=HealthCheck(
-            kind=CheckKind.HTTP, path="/health?full=1", port="http", timeout=0.5, failures=5, grace=60.0
+            kind=CheckKind.HTTP,
+            port="http",
+            path="/health?full=1",
+            status=(200, 200),
+            headers={"Authorization": "Bearer blue"},
+            body="ready",
+            interval=5.0,
+            timeout=0.5,
+            failures=5,
+            successes=2,
+            grace=60.0,
         ),
         labels={"team": "shop"},
         stop_signal="SIGINT",
@@ -109,37 +161,150 @@ def test_every_key_becomes_a_resolved_value() -> None:
         Constraint(attribute="node.datacenter", operator=Operator.IN, values=("dc1", "dc2")),
         Constraint(attribute="node.role", operator=Operator.NOT_IN, values=("edge",)),
     )
-    worker = TaskSpec(image="cube-demo:1", resources=Resources(cpu=100, memory=128 << 20))
-
     assert parse(FULL, "job.yml", VARIABLES) == Job(
         name="web",
-        type=JobType.BATCH,
         datacenters=("dc1", "dc2"),
         priority=70,
+        hooks=Hooks(before=("./check.sh", "$(id)"), after=("./tell.sh",), timeout=60.0),
         groups=(
             Group(
                 name="web",
                 spec=web,
                 count=3,
                 constraints=constraints,
-                restart=RestartPolicy(attempts=0, window=5400.0, delay=0.0),
-                max_parallel=2,
+                depends_on={"worker": Condition.HEALTHY, "migrate": Condition.COMPLETED},
+                restart=RestartPolicy(
+                    attempts=0, window=5400.0, delay=0.0, max_delay=60.0, mode=RestartMode.DELAY
+                ),
+                reschedule=ReschedulePolicy(attempts=3, window=7200.0, delay=60.0, max_delay=600.0),
+                update=UpdatePolicy(
+                    max_parallel=2,
+                    order=Order.STOP_FIRST,
+                    min_healthy_time=10.0,
+                    healthy_deadline=60.0,
+                    progress_deadline=120.0,
+                    canary=1,
+                    auto_revert=True,
+                ),
+                on_unhealthy=OnUnhealthy.QUARANTINE,
+                quarantine=QuarantinePolicy(keep=7200.0, memory=512 << 20),
+                disconnect=DisconnectPolicy(then=OnDisconnect.KEEP, lost_after=600.0),
             ),
-            Group(name="worker", spec=worker, count=0),
+            Group(name="worker", spec=DEMO, count=0),
+            Group(name="migrate", spec=DEMO, type=JobType.BATCH, reschedule=ReschedulePolicy(attempts=1)),
         ),
     )
 
 
 def test_what_is_left_out_is_what_the_model_leaves_out_but_for_a_small_reservation() -> None:
-    spec = TaskSpec(image="cube-demo:1", resources=Resources(cpu=100, memory=128 << 20))
-
-    assert job_with("") == Job(name="web", groups=(Group(name="web", spec=spec),))
+    assert job_with("") == Job(name="web", groups=(Group(name="web", spec=DEMO),))
 
 
 def test_a_health_check_left_to_its_defaults_is_the_models() -> None:
     job = job_with("    ports: {http: {container: 80}}\n    health: {tcp: true, port: http}\n")
 
     assert job.groups[0].spec.health == HealthCheck(kind=CheckKind.TCP, port="http")
+
+
+@pytest.mark.parametrize(
+    ("written", "check"),
+    [
+        ("{exec: [test, -e, /ok]}", HealthCheck(kind=CheckKind.EXEC, command=("test", "-e", "/ok"))),
+        ("{image: true}", HealthCheck(kind=CheckKind.IMAGE)),
+        ("{image: true, tcp: false, interval: 1m}", HealthCheck(kind=CheckKind.IMAGE, interval=60.0)),
+    ],
+)
+def test_a_health_check_within_the_container_asks_no_port(written: str, check: HealthCheck) -> None:
+    assert job_with(f"    health: {written}\n").groups[0].spec.health == check
+
+
+@pytest.mark.parametrize(("written", "status"), [("204", (204, 204)), ("100-599", (100, 599))])
+def test_a_status_is_one_or_a_range(written: str, status: tuple[int, int]) -> None:
+    job = job_with(
+        f"    ports: {{http: {{container: 80}}}}\n    health: {{http: /, port: http, status: {written}}}\n"
+    )
+
+    assert job.groups[0].spec.health == HealthCheck(kind=CheckKind.HTTP, port="http", status=status)
+
+
+def test_a_periodic_job_runs_by_the_clock_of_its_zone() -> None:
+    schedule = (
+        "{cron: '*/15 2-4  * jan mon#1', timezone: Europe/Berlin, prohibit_overlap: false, deadline: 1h}"
+    )
+    job = parse(f"type: periodic\nschedule: {schedule}\n{SMALL}", "job.yml", {})
+
+    assert (job.type, job.schedule) == (
+        JobType.PERIODIC,
+        Schedule(
+            cron="*/15 2-4 * jan mon#1", timezone="Europe/Berlin", prohibit_overlap=False, deadline=3600.0
+        ),
+    )
+
+
+def test_a_schedule_left_to_its_defaults_is_the_models() -> None:
+    job = parse(f"type: periodic\nschedule: {{cron: 30 2 * * *}}\n{SMALL}", "job.yml", {})
+
+    assert job.schedule == Schedule(cron="30 2 * * *")
+
+
+@pytest.mark.parametrize(
+    ("written", "parameters"),
+    [
+        ("", Parameters()),
+        ("parameters: {required: [path], optional: [max_width]}\n",
+         Parameters(required=("path",), optional=("max_width",))),
+    ],
+)  # fmt: skip
+def test_a_parameterized_job_names_what_a_dispatch_must_and_may(written: str, parameters: Parameters) -> None:
+    assert parse(f"type: parameterized\n{written}{SMALL}", "job.yml", {}).parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("job", "group", "attempts"),
+    [
+        ("service", "", None),
+        ("system", "", None),
+        ("batch", "", 1),
+        ("parameterized", "", 1),
+        ("service", "    type: batch\n", 1),
+        ("batch", "    type: service\n", None),
+        ("batch", "    reschedule: {attempts: unlimited}\n", None),
+        ("service", "    reschedule: {attempts: 0}\n", 0),
+        ("service", "    reschedule: {attempts: auto, delay: 1s}\n", None),
+    ],
+)
+def test_a_batch_that_failed_is_tried_elsewhere_once_and_a_service_without_end(
+    job: str, group: str, attempts: int | None
+) -> None:
+    parsed = parse(f"type: {job}\n{SMALL}{group}", "job.yml", {})
+
+    assert parsed.groups[0].reschedule.attempts == attempts
+
+
+@pytest.mark.parametrize(
+    "free",
+    [
+        "    volumes: ['data:/data:ro']\n",
+        "    ports: {http: {container: 80}}\n",
+        "    ports: {http: {container: 80, host: 20000-20999}}\n",
+    ],
+)
+def test_start_first_is_possible_where_old_and_new_share_nothing(free: str) -> None:
+    assert job_with(f"{free}    update: {{order: start-first}}\n").groups[0].update.order is Order.START_FIRST
+
+
+def test_groups_may_wait_for_each_other_in_any_shape_without_a_circle() -> None:
+    image = "image: cube-demo:1"
+    job = parse(
+        f"job: shop\ngroups:\n"
+        f"  db: {{{image}}}\n"
+        f"  cache: {{{image}, depends_on: {{db: healthy}}}}\n"
+        f"  web: {{{image}, depends_on: {{cache: healthy, db: healthy}}}}\n",
+        "job.yml",
+        {},
+    )
+
+    assert [list(group.depends_on) for group in job.groups] == [[], ["db"], ["cache", "db"]]
 
 
 def test_equal_files_give_equal_specs_whatever_the_order_of_their_keys() -> None:
@@ -192,6 +357,7 @@ def test_p17_refused(case: Path) -> None:
         "    env: {TOKEN: [hunter2]}\n",
         "    env: {TOKEN: hunter2" + "x" * 70000 + "}\n",
         '    env: {TOKEN: "hunter2\\0"}\n',
+        '    health: {http: /, port: http, headers: {Authorization: "hunter2\\n"}}\n',
     ],
 )
 def test_p15_the_value_of_a_variable_is_in_no_message(bad: str) -> None:

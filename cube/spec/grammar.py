@@ -6,6 +6,7 @@ All raise ValueError with a text for a person; the schema adds where it stood.
 import difflib
 import re
 from collections.abc import Callable
+from typing import Literal
 
 from cube.document.check import shown
 from cube.model import units
@@ -18,6 +19,10 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _USER = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,31}|\d{1,9})(:([A-Za-z_][A-Za-z0-9_.-]{0,31}|\d{1,9}))?")
 _RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 _URL_PATH = re.compile(r"/(?!/)[A-Za-z0-9._~!$&'()*+,;=:@%/?-]{0,511}")
+_PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2
+_FIELD_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # distribution/reference: [registry[:port]/]path[:tag][@sha256:digest]
@@ -34,9 +39,13 @@ _REMOTE_CONTROL = {22: "SSH's", 2375: "Docker's", 2376: "Docker's"}
 _RESERVED_JOBS = frozenset({"all", "cube"})
 _RESERVED_LABELS = ("cube.", "com.docker.", "io.docker.", "org.dockerproject.")
 
+_OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+
 HostPort = int | tuple[int, int]
 """One port, or the range in which Cube chooses one."""
 AUTO: tuple[int, int] = (20000, 29999)
+Attempts = int | Literal["auto", "unlimited"]
+"""How many; `auto`: as the type of the group has it."""
 
 
 def name(text: str) -> str:
@@ -203,6 +212,59 @@ def url_path(text: str) -> str:
     if not _URL_PATH.fullmatch(text):
         raise ValueError(f"{shown(text)} is no path; write /health: no host, no blanks, up to 512 characters")
     return text
+
+
+def status(text: str) -> tuple[int, int]:
+    """The statuses of HTTP that are good: `200`, or the first and the last of a range, `200-399`."""
+    found = _STATUS.fullmatch(text)
+    low, high = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+    if low > high:
+        raise ValueError(f"{shown(text)} is no status; write 200, or a range such as 200-399 within 100-599")
+    return low, high
+
+
+def header(text: str) -> str:
+    """The name of a header that the request does not have by itself."""
+    if text.lower() in _OWN_HEADERS:
+        raise ValueError(f"the header {shown(text)} is Cube's own to write; remove it")
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no name of a header; write letters, digits and '-'")
+    return text
+
+
+def header_value(text: str) -> str:
+    """What a header says; it may be secret, and is never part of a message."""
+    if not _FIELD_VALUE.fullmatch(text):
+        raise ValueError(
+            "a header's value is one line of 1 to 1024 characters of ASCII, no blank at its ends"
+        )
+    return text
+
+
+def body(text: str) -> str:
+    """What an answer is to contain."""
+    if not text:
+        raise ValueError("an empty text is in every answer; write a part of it, or remove the key")
+    return bounded(1024)(text)
+
+
+def parameter(text: str) -> str:
+    """A name that a dispatch gives a value to."""
+    if not _PARAMETER.fullmatch(text):
+        what = "write 1 to 63 small letters, digits and '_', beginning with a letter"
+        raise ValueError(f"{shown(text)} is no name of a parameter; {what}")
+    return text
+
+
+def attempts(text: str) -> Attempts:
+    """A number, `unlimited` or `auto`."""
+    if text == "auto":
+        return "auto"
+    if text == "unlimited":
+        return "unlimited"
+    if not re.fullmatch(r"[0-9]{1,4}", text) or int(text) > 1000:
+        raise ValueError(f"write a whole number from 0 to 1000, 'unlimited' or 'auto', not {shown(text)}")
+    return int(text)
 
 
 def signal(text: str) -> str:

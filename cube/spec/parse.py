@@ -7,19 +7,46 @@ from cube.document.check import check, refusal
 from cube.document.reader import read
 from cube.document.template import render
 from cube.model.job import (
-    CheckKind,
     Group,
     HealthCheck,
+    Hooks,
     Job,
     JobType,
+    Parameters,
     Port,
+    Schedule,
     TaskSpec,
     Volume,
 )
-from cube.model.policy import RestartPolicy, UpdatePolicy
+from cube.model.policy import (
+    Condition,
+    DisconnectPolicy,
+    OnDisconnect,
+    OnUnhealthy,
+    Order,
+    QuarantinePolicy,
+    ReschedulePolicy,
+    RestartMode,
+    RestartPolicy,
+    UpdatePolicy,
+)
 from cube.model.resources import Resources
-from cube.spec.rules import broken
-from cube.spec.schema import STRANGE, GroupSchema, HealthSchema, JobSchema, PortSchema
+from cube.spec.grammar import Attempts
+from cube.spec.job_rules import broken, type_of
+from cube.spec.rules import checks_of
+from cube.spec.schema import (
+    STRANGE,
+    GroupSchema,
+    HealthSchema,
+    HooksSchema,
+    JobSchema,
+    ParametersSchema,
+    PortSchema,
+    RescheduleSchema,
+    RestartSchema,
+    ScheduleSchema,
+    UpdateSchema,
+)
 
 MAX_BYTES = 1 << 18
 
@@ -34,25 +61,94 @@ def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
     written = check(JobSchema, document, strange=STRANGE)
     if problems := list(broken(written)):
         raise refusal(document, problems)
+    return _job(written)
+
+
+def _job(written: JobSchema) -> Job:
     return Job(
         name=written.job,
         type=JobType(written.type),
         datacenters=tuple(dict.fromkeys(written.datacenters)),
         priority=written.priority,
-        groups=tuple(_group(name, group) for name, group in written.groups.items()),
+        schedule=None if written.schedule is None else _schedule(written.schedule),
+        parameters=_parameters(written.parameters) if written.type == JobType.PARAMETERIZED else None,
+        hooks=_hooks(written.hooks),
+        groups=tuple(_group(name, group, type_of(written, group)) for name, group in written.groups.items()),
     )
 
 
-def _group(name: str, written: GroupSchema) -> Group:
+def _schedule(written: ScheduleSchema) -> Schedule:
+    return Schedule(
+        cron=written.cron,
+        timezone=written.timezone,
+        prohibit_overlap=written.prohibit_overlap,
+        deadline=written.deadline,
+    )
+
+
+def _parameters(written: ParametersSchema | None) -> Parameters:
+    if written is None:
+        return Parameters()
+    return Parameters(required=tuple(written.required), optional=tuple(written.optional))
+
+
+def _hooks(written: HooksSchema) -> Hooks:
+    return Hooks(
+        before=tuple(written.before or ()), after=tuple(written.after or ()), timeout=written.timeout
+    )
+
+
+def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
     return Group(
         name=name,
         count=written.count,
+        type=None if written.type is None else JobType(written.type),
         spec=_spec(written),
         constraints=tuple(written.constraints),
-        restart=RestartPolicy(
-            attempts=written.restart.attempts, window=written.restart.window, delay=written.restart.delay
-        ),
-        update=UpdatePolicy(max_parallel=written.update.max_parallel),
+        depends_on={group: Condition(state) for group, state in written.depends_on.items()},
+        restart=_restart(written.restart),
+        reschedule=_reschedule(written.reschedule, kind),
+        update=_update(written.update),
+        on_unhealthy=OnUnhealthy(written.on_unhealthy),
+        quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
+        disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
+    )
+
+
+def _restart(written: RestartSchema) -> RestartPolicy:
+    return RestartPolicy(
+        attempts=written.attempts,
+        window=written.window,
+        delay=written.delay,
+        max_delay=written.max_delay,
+        mode=RestartMode(written.mode),
+    )
+
+
+def _reschedule(written: RescheduleSchema, kind: JobType) -> ReschedulePolicy:
+    return ReschedulePolicy(
+        attempts=_attempts(written.attempts, kind),
+        window=written.window,
+        delay=written.delay,
+        max_delay=written.max_delay,
+    )
+
+
+def _attempts(written: Attempts, kind: JobType) -> int | None:
+    if written == "auto":
+        return 1 if kind is JobType.BATCH else None
+    return None if written == "unlimited" else written
+
+
+def _update(written: UpdateSchema) -> UpdatePolicy:
+    return UpdatePolicy(
+        max_parallel=written.max_parallel,
+        order=Order(written.order),
+        min_healthy_time=written.min_healthy_time,
+        healthy_deadline=written.healthy_deadline,
+        progress_deadline=written.progress_deadline,
+        canary=written.canary,
+        auto_revert=written.auto_revert,
     )
 
 
@@ -87,11 +183,18 @@ def _port(name: str, written: PortSchema) -> Port:
 
 
 def _health(written: HealthSchema) -> HealthCheck:
+    (kind,) = checks_of(written)
     return HealthCheck(
-        kind=CheckKind.TCP if written.http is None else CheckKind.HTTP,
+        kind=kind,
+        port=written.port or "",
         path=written.http or "/",
-        port=written.port,
+        status=written.status,
+        headers=written.headers,
+        body=written.body or "",
+        command=tuple(written.exec or ()),
+        interval=written.interval,
         timeout=written.timeout,
         failures=written.failures,
+        successes=written.successes,
         grace=written.grace,
     )

@@ -8,9 +8,14 @@ from pydantic.fields import FieldInfo
 from cube.spec.schema import (
     GroupSchema,
     HealthSchema,
+    HooksSchema,
     JobSchema,
+    ParametersSchema,
     PortSchema,
+    QuarantineSchema,
+    RescheduleSchema,
     RestartSchema,
+    ScheduleSchema,
     StopSchema,
     UpdateSchema,
     VolumeSchema,
@@ -18,12 +23,17 @@ from cube.spec.schema import (
 
 _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The job", JobSchema),
+    ("The schedule", ScheduleSchema),
+    ("Parameters", ParametersSchema),
+    ("Hooks", HooksSchema),
     ("A group", GroupSchema),
     ("A port", PortSchema),
     ("A volume", VolumeSchema),
     ("The health check", HealthSchema),
     ("Restarts", RestartSchema),
+    ("Rescheduling", RescheduleSchema),
     ("Updates", UpdateSchema),
+    ("Quarantine", QuarantineSchema),
     ("Stopping", StopSchema),
 )
 

@@ -2,38 +2,93 @@
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from cube.document.check import Problem
-from cube.model.job import Constraint, Operator
-from cube.spec.schema import GroupSchema, JobSchema
+from pydantic import BaseModel
+
+from cube.document.check import Problem, shown
+from cube.model.job import CheckKind, Constraint, Operator
+from cube.model.policy import Order
+from cube.spec.schema import GroupSchema, HealthSchema
 
 MAX_ENVIRONMENT = 131072
 """Characters of all variables together: a task's spec travels as a label of its container."""
 
+_OF_HTTP = ("status", "headers", "body")
 
-def broken(job: JobSchema) -> Iterator[Problem]:
-    """Every broken rule of every group, at its place in the job."""
-    for name, group in job.groups.items():
-        for rule in RULES:
-            for path, what, key in rule(group):
-                yield Problem(("groups", name, *path), what, key)
+
+def checks_of(health: HealthSchema) -> tuple[CheckKind, ...]:
+    """The kinds of check that are written; one, where no rule is broken."""
+    return tuple(kind for kind in CheckKind if getattr(health, kind) not in (None, False))
 
 
 def health_has_one_kind(group: GroupSchema) -> Iterator[Problem]:
-    """`http` or `tcp: true`, not both and not none."""
-    if group.health and (group.health.http is not None) == bool(group.health.tcp):
-        yield Problem(("health",), "write either 'http: /path' or 'tcp: true'", key=True)
+    """One of the four, not two and not none."""
+    if group.health and len(checks_of(group.health)) != 1:
+        ways = "'http: /path', 'tcp: true', 'exec: [program, argument]' and 'image: true'"
+        yield Problem(("health",), f"write exactly one of {ways}", key=True)
 
 
 def health_asks_a_port_of_the_group(group: GroupSchema) -> Iterator[Problem]:
-    """The checked port exists and speaks TCP."""
-    if group.health is None:
+    """The checked port exists and speaks TCP; what needs no port names none."""
+    if group.health is None or len(checks_of(group.health)) != 1:
         return
-    port = group.ports.get(group.health.port)
-    if port is None:
-        known = ", ".join(group.ports) or "none is written"
-        yield Problem(("health", "port"), f"the group has no port '{group.health.port}'; its ports: {known}")
-    elif port.protocol != "tcp":
-        yield Problem(("health", "port"), f"the port '{group.health.port}' is udp; only tcp can be checked")
+    (kind,) = checks_of(group.health)
+    name = group.health.port
+    needs_one = kind in (CheckKind.HTTP, CheckKind.TCP)
+    if name is None and needs_one:
+        yield Problem(("health",), "the key 'port' is missing")
+    elif name is not None and not needs_one:
+        yield Problem(("health", "port"), f"a check by '{kind}' asks no port; remove the key", key=True)
+    elif name is not None:
+        yield from _port_can_be_asked(name, group)
+
+
+def health_says_of_http_what_is_http(group: GroupSchema) -> Iterator[Problem]:
+    """What an answer must be is said only where there is one."""
+    if group.health is None or CheckKind.HTTP in checks_of(group.health):
+        return
+    for key in _OF_HTTP:
+        if key in group.health.model_fields_set:
+            yield Problem(("health", key), f"'{key}' is for checks by 'http' only", key=True)
+
+
+def no_header_twice(group: GroupSchema) -> Iterator[Problem]:
+    """Small and capital letters are the same in a header's name."""
+    headers = group.health.headers if group.health else ()
+    for name in _repeated((name.lower(), "", name) for name in headers):
+        yield Problem(("health", "headers", name), f"the header {shown(name)} stands here twice", key=True)
+
+
+def a_check_ends_before_the_next(group: GroupSchema) -> Iterator[Problem]:
+    """The timeout is not longer than the interval."""
+    if group.health:
+        yield from _in_order(("health",), group.health, "timeout", "interval")
+
+
+def delays_have_an_end(group: GroupSchema) -> Iterator[Problem]:
+    """The first delay is not longer than the longest."""
+    yield from _in_order(("restart",), group.restart, "delay", "max_delay")
+    yield from _in_order(("reschedule",), group.reschedule, "delay", "max_delay")
+
+
+def an_update_can_succeed(group: GroupSchema) -> Iterator[Problem]:
+    """A new task has the time to become healthy, and to stay it, before the rollout fails."""
+    update = group.update
+    if update.healthy_deadline <= update.min_healthy_time:
+        what = (
+            f"'healthy_deadline' ({_shown(update.healthy_deadline)}) must be longer "
+            f"than 'min_healthy_time' ({_shown(update.min_healthy_time)})"
+        )
+        yield Problem(("update", _written(update, "healthy_deadline", "min_healthy_time")), what)
+    yield from _in_order(("update",), update, "healthy_deadline", "progress_deadline")
+
+
+def start_first_can_be(group: GroupSchema) -> Iterator[Problem]:
+    """Two tasks of one slot run at once where they share no port of the node and write to no volume."""
+    if group.update.order != Order.START_FIRST:
+        return
+    for clash in _clashes(group):
+        what = f"'start-first' is not possible: {clash}; write 'auto' or 'stop-first'"
+        yield Problem(("update", "order"), what)
 
 
 def no_port_twice(group: GroupSchema) -> Iterator[Problem]:
@@ -76,11 +131,51 @@ def constraints_can_hold(group: GroupSchema) -> Iterator[Problem]:
 RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     health_has_one_kind,
     health_asks_a_port_of_the_group,
+    health_says_of_http_what_is_http,
+    no_header_twice,
+    a_check_ends_before_the_next,
+    delays_have_an_end,
+    an_update_can_succeed,
+    start_first_can_be,
     no_port_twice,
     no_target_twice,
     environment_fits,
     constraints_can_hold,
 )
+
+
+def _port_can_be_asked(name: str, group: GroupSchema) -> Iterator[Problem]:
+    port = group.ports.get(name)
+    if port is None:
+        known = ", ".join(group.ports) or "none is written"
+        yield Problem(("health", "port"), f"the group has no port '{name}'; its ports: {known}")
+    elif port.protocol != "tcp":
+        yield Problem(("health", "port"), f"the port '{name}' is udp; only tcp can be checked")
+
+
+def _clashes(group: GroupSchema) -> Iterator[str]:
+    for name, port in group.ports.items():
+        if isinstance(port.host, int):
+            yield f"old and new would both need port {port.host} of the node ('{name}')"
+    for volume in group.volumes:
+        if not volume.read_only:
+            yield f"old and new would both write to the volume {shown(volume.source)}"
+
+
+def _in_order(path: tuple[str, ...], table: BaseModel, low: str, high: str) -> Iterator[Problem]:
+    """A problem where the duration `low` is longer than `high`, at the one that was written."""
+    less, more = getattr(table, low), getattr(table, high)
+    if less > more:
+        what = f"'{low}' ({_shown(less)}) cannot be longer than '{high}' ({_shown(more)})"
+        yield Problem((*path, _written(table, low, high)), what)
+
+
+def _written(table: BaseModel, first: str, second: str) -> str:
+    return first if first in table.model_fields_set else second
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.10g}s"
 
 
 def _contradict(demands: Iterable[Constraint]) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from cube.model.job import Constraint
-from cube.spec import grammar, mounts
+from cube.spec import grammar, mounts, schedule
 
 T = TypeVar("T")
 
@@ -80,18 +80,40 @@ class VolumeSchema(Written):
 
 
 class HealthSchema(Written):
-    """How a task shows that it works. Exactly one of `http` and `tcp` is written."""
+    """How a task shows that it works. Exactly one of `http`, `tcp`, `exec` and `image` is written."""
 
     http: Annotated[str, _scalar(grammar.url_path)] | None = _optional(
-        "Healthy is an answer from 200 to 399 to a GET of this path.", example="/health"
+        "Healthy is a good answer to a GET of this path.", example="/health"
     )
     tcp: Switch | None = _optional("Healthy is a port that accepts connections.", example="true")
-    port: Name = _needed("The name of the port that is asked.", example="http")
+    exec: Arguments | None = _optional(
+        "Healthy is a command in the container that ends with 0. A list: no shell reads it.",
+        example='["pg_isready", "-q"]',
+    )
+    image: Switch | None = _optional("Healthy is what the image's own HEALTHCHECK finds so.", example="true")
+    port: Name | None = _optional(
+        "The name of the port that is asked; needed for `http` and `tcp`.", example="http"
+    )
+    status: Annotated[tuple[int, int], _scalar(grammar.status)] = _key(
+        "200-399", "For `http`: the good statuses, one or a range.", example="200"
+    )
+    headers: dict[Annotated[str, _scalar(grammar.header)], Annotated[str, _scalar(grammar.header_value)]] = (
+        _nested(dict, "For `http`: what is sent along.", example="{Accept: text/plain}", limit=32)
+    )
+    body: Annotated[str, _scalar(grammar.body)] | None = _optional(
+        "For `http`: what the first 64 KiB of a good answer contain.", example="ready"
+    )
+    interval: Annotated[float, _scalar(grammar.duration("1s", "1h"))] = _key(
+        "10s", "How long it is from one check to the next at least."
+    )
     timeout: Annotated[float, _scalar(grammar.duration("100ms", "60s"))] = _key(
-        "2s", "How long to wait for the answer."
+        "2s", "How long to wait for the answer; not longer than `interval`."
     )
     failures: Annotated[int, _scalar(grammar.whole(1, 100))] = _key(
         "3", "How many failures in a row make a task unhealthy."
+    )
+    successes: Annotated[int, _scalar(grammar.whole(1, 100))] = _key(
+        "1", "How many successes in a row make a task healthy."
     )
     grace: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
         "30s", "How long after its start a task may still fail its checks."
@@ -99,16 +121,39 @@ class HealthSchema(Written):
 
 
 class RestartSchema(Written):
-    """When a task that failed is tried again."""
+    """When a task that failed is tried again in the same place."""
 
-    attempts: Annotated[int, _scalar(grammar.whole(0, 1000))] = _key(
-        "2", "How many restarts; after the last one the task stays failed."
-    )
+    attempts: Annotated[int, _scalar(grammar.whole(0, 1000))] = _key("2", "How many restarts.")
     window: Annotated[float, _scalar(grammar.duration("1s", "7d"))] = _key(
         "30m", "A task that has run this long gets all of its attempts back."
     )
     delay: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
-        "5s", "How long to wait before a restart."
+        "5s", "How long to wait before the first restart; before each further one twice as long."
+    )
+    max_delay: Annotated[float, _scalar(grammar.duration("0s", "1d"))] = _key(
+        "5m", "How long to wait at most; not shorter than `delay`."
+    )
+    mode: Annotated[str, _scalar(grammar.word("fail", "delay"))] = _key(
+        "fail",
+        "After the last attempt: `fail`: the task has failed, and is rescheduled where that is allowed. "
+        "`delay`: it waits for a new window.",
+    )
+
+
+class RescheduleSchema(Written):
+    """When a new task takes the place of one that has failed for good: elsewhere, if it can be."""
+
+    attempts: Annotated[grammar.Attempts, _scalar(grammar.attempts)] = _key(
+        "auto", "How many new tasks: a number, `unlimited`, or `auto`: 1 for a batch group, else `unlimited`."
+    )
+    window: Annotated[float, _scalar(grammar.duration("1s", "30d"))] = _key(
+        "1h", "A task that has run this long gets all of its attempts back."
+    )
+    delay: Annotated[float, _scalar(grammar.duration("0s", "1d"))] = _key(
+        "30s", "How long to wait before the first; before each further one twice as long."
+    )
+    max_delay: Annotated[float, _scalar(grammar.duration("0s", "7d"))] = _key(
+        "1h", "How long to wait at most; not shorter than `delay`."
     )
 
 
@@ -117,6 +162,35 @@ class UpdateSchema(Written):
 
     max_parallel: Annotated[int, _scalar(grammar.whole(1, 10000))] = _key(
         "1", "How many tasks of the group are replaced at a time."
+    )
+    order: Annotated[str, _scalar(grammar.word("auto", "start-first", "stop-first"))] = _key(
+        "auto",
+        "What goes first, the new task's start or the old one's stop. `auto`: the start, unless both would "
+        "clash over a fixed port or a volume that is written to, or there is no room for both.",
+    )
+    min_healthy_time: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
+        "2s", "How long a new task must have been healthy before it counts."
+    )
+    healthy_deadline: Annotated[float, _scalar(grammar.duration("1s", "1d"))] = _key(
+        "5m", "A new task that is not healthy this long after its start fails the rollout."
+    )
+    progress_deadline: Annotated[float, _scalar(grammar.duration("1s", "7d"))] = _key(
+        "10m", "A rollout that gains no healthy task for this long has failed."
+    )
+    canary: Annotated[int, _scalar(grammar.whole(0, 10000))] = _key(
+        "0", "How many tasks are replaced before the rollout waits for `cube promote`; 0: it does not wait."
+    )
+    auto_revert: Switch = _key("false", "A failed rollout brings back the last version that had succeeded.")
+
+
+class QuarantineSchema(Written):
+    """How long a sick task is kept for looking at, where `on_unhealthy` is `quarantine`."""
+
+    keep: Annotated[float, _scalar(grammar.duration("1s", "7d"))] = _key(
+        "1h", "Its container is removed after this long."
+    )
+    memory: Annotated[int, _scalar(grammar.memory)] = _key(
+        "1GiB", "How much all that are kept of a group on one node may reserve; one too many is removed."
     )
 
 
@@ -136,8 +210,12 @@ def _volume(value: object) -> object:
 class GroupSchema(Written):
     """Tasks that are all alike."""
 
+    type: Annotated[str, _scalar(grammar.word("service", "batch"))] | None = _optional(
+        "`service` or `batch`, where it is not the job's own: a migration that runs once beside services.",
+        example="batch",
+    )
     count: Annotated[int, _scalar(grammar.whole(0, 10000))] = _key(
-        "1", "How many tasks; 0 keeps the job and runs none."
+        "1", "How many tasks; 0 keeps the job and runs none. A system job has none: it is one on each node."
     )
     image: Annotated[str, _scalar(grammar.image)] = _needed(
         "The image: `name:tag`, with a registry before it and `@sha256:...` after it where wanted.",
@@ -178,11 +256,37 @@ class GroupSchema(Written):
         "How a task shows that it works; without it, running is enough.",
         example="{http: /health, port: http}",
     )
+    depends_on: dict[Name, Annotated[str, _scalar(grammar.word("healthy", "completed"))]] = _nested(
+        dict,
+        "The groups that this one waits for: until all of their tasks are `healthy`, "
+        "or, in a batch group, have `completed`.",
+        example="{db: healthy, migrate: completed}",
+        limit=100,
+    )
     restart: RestartSchema = _nested(
         RestartSchema, "When a failed task is tried again.", example="{attempts: 2}"
     )
+    reschedule: RescheduleSchema = _nested(
+        RescheduleSchema, "When one that failed for good is replaced.", example="{attempts: 3}"
+    )
     update: UpdateSchema = _nested(
         UpdateSchema, "How a new version is rolled out.", example="{max_parallel: 1}"
+    )
+    on_unhealthy: Annotated[str, _scalar(grammar.word("restart", "replace", "quarantine"))] = _key(
+        "restart",
+        "What becomes of an unhealthy task: `restart`: a new container in its place; `replace`: a new task "
+        "elsewhere; `quarantine`: as `replace`, and the sick one is kept, cut off, for looking at.",
+    )
+    quarantine: QuarantineSchema = _nested(
+        QuarantineSchema, "How long, and how many.", example="{keep: 1h, memory: 1GiB}"
+    )
+    on_disconnect: Annotated[str, _scalar(grammar.word("replace", "keep"))] = _key(
+        "replace",
+        "What becomes of tasks on a node that is silent: `replace`: new ones elsewhere; `keep`: they are "
+        "waited for.",
+    )
+    lost_after: Annotated[float, _scalar(grammar.duration("1s", "30d"))] = _key(
+        "5m", "How long a node must be silent, over three looks at least, before its tasks are lost."
     )
     labels: dict[Annotated[str, _scalar(grammar.label)], Annotated[str, _scalar(grammar.label_value)]] = (
         _nested(dict, "Labels of the containers.", example="{team: shop}", limit=64)
@@ -201,12 +305,67 @@ class GroupSchema(Written):
     )
 
 
+class ScheduleSchema(Written):
+    """When a periodic job runs."""
+
+    cron: Annotated[str, _scalar(schedule.cron)] = _needed(
+        "Five fields: minute, hour, day of month, month, day of week; as Debian's cron reads them.",
+        example='"30 2 * * *"',
+    )
+    timezone: Annotated[str, _scalar(schedule.timezone)] = _key(
+        "UTC", "The zone of the IANA database whose clock is meant.", example="Europe/Berlin"
+    )
+    prohibit_overlap: Switch = _key("true", "No run begins while another is under way.")
+    deadline: Annotated[float, _scalar(grammar.duration("1s", "30d"))] | None = _optional(
+        "A run that takes longer is stopped.", example="30m"
+    )
+
+
+Parameter = Annotated[str, _scalar(grammar.parameter)]
+
+
+class ParametersSchema(Written):
+    """What a dispatch gives a value to: small letters, digits and `_`."""
+
+    required: list[Parameter] = _nested(list, "Each dispatch must name them.", example="[path]", limit=64)
+    optional: list[Parameter] = _nested(list, "A dispatch may name them.", example="[width]", limit=64)
+
+
+class HooksSchema(Written):
+    """Commands that `cube deploy` runs on its own machine."""
+
+    before: Arguments | None = _optional(
+        "Before the deploy; nothing is changed unless it ends with 0. A list: no shell reads it.",
+        example='["./check.sh"]',
+    )
+    after: Arguments | None = _optional(
+        "After the deploy, whether it succeeded or failed. A list.", example='["./tell.sh"]'
+    )
+    timeout: Annotated[float, _scalar(grammar.duration("1s", "1h"))] = _key(
+        "5m", "How long each may take before it is killed."
+    )
+
+
 class JobSchema(Written):
     """A job file."""
 
     job: Annotated[str, _scalar(grammar.job_name)] = _needed("The job's name.", example="web")
-    type: Annotated[str, _scalar(grammar.word("service", "batch"))] = _key(
-        "service", "`service`: runs until it is stopped. `batch`: runs until it has ended well."
+    type: Annotated[str, _scalar(grammar.word("service", "batch", "system", "periodic", "parameterized"))] = (
+        _key(
+            "service",
+            "`service`: runs until it is stopped. `batch`: runs until it has ended well. `system`: a service "
+            "with one task on each node. `periodic`: a batch job whenever the clock says so. "
+            "`parameterized`: a batch job at each `cube dispatch`.",
+        )
+    )
+    schedule: ScheduleSchema | None = _optional(
+        "When a periodic job runs; needed there, and nowhere else.", example='{cron: "30 2 * * *"}'
+    )
+    parameters: ParametersSchema | None = _optional(
+        "What a dispatch of a parameterized job must and may name.", example="{required: [path]}"
+    )
+    hooks: HooksSchema = _nested(
+        HooksSchema, "Commands before and after a deploy.", example='{before: ["./check.sh"]}'
     )
     datacenters: list[Annotated[str, _scalar(grammar.datacenter)]] = _nested(
         list, "Where the tasks may run; anywhere, where it is left out.", example="[dc1, dc2]", limit=100
@@ -218,16 +377,52 @@ class JobSchema(Written):
 
 
 _NEVER = "a task that could ask for it could take over the node"
+_MIGRATION = "write a group of 'type: batch', and 'depends_on: {GROUP: completed}' in those that wait for it"
+_DISPATCH = "write 'type: parameterized' and 'parameters: {required: [...], optional: [...]}'"
+_SCHEDULE = "write 'type: periodic' and 'schedule: {cron: ..., timezone: ...}'"
 STRANGE = {
     **dict.fromkeys(("privileged", "cap_add", "devices", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
     **dict.fromkeys(("network", "network_mode", "pid", "ipc", "userns_mode"), _NEVER),
+    **dict.fromkeys(("cron", "crons", "periodic"), _SCHEDULE),
+    **dict.fromkeys(("time_zone", "timeZone"), "write 'timezone'"),
+    **dict.fromkeys(("concurrencyPolicy", "overlap"), "write 'prohibit_overlap'"),
+    "activeDeadlineSeconds": "write 'deadline'",
+    **dict.fromkeys(("parameterized", "dispatch", "meta_required", "meta_optional"), _DISPATCH),
+    **dict.fromkeys(("initContainers", "lifecycle", "prestart"), _MIGRATION),
     "environment": "write 'env'",
-    "replicas": "write 'count'",
-    "instances": "write 'count'",
+    **dict.fromkeys(("replicas", "instances", "scale"), "write 'count'"),
     "args": "write 'command'",
     "cpus": "write 'cpu'",
     "mem_limit": "write 'memory'",
-    "healthcheck": "write 'health'",
+    "deploy": "its keys stand in the group itself: count, update, restart, constraints",
+    **dict.fromkeys(("placement", "affinity", "nodeSelector"), "write 'constraints'"),
+    **dict.fromkeys(("healthcheck", "livenessProbe", "readinessProbe", "startupProbe"), "write 'health'"),
+    "httpGet": "write 'http: /path' and 'port'",
+    "tcpSocket": "write 'tcp: true' and 'port'",
+    "test": "write 'exec: [program, argument]'",
+    "periodSeconds": "write 'interval'",
+    "timeoutSeconds": "write 'timeout'",
+    **dict.fromkeys(("retries", "failureThreshold"), "write 'failures'"),
+    "successThreshold": "write 'successes'",
+    **dict.fromkeys(("start_period", "initialDelaySeconds"), "write 'grace'"),
+    **dict.fromkeys(("restart_policy", "restartPolicy", "backoffLimit"), "write 'restart: {attempts: ...}'"),
+    "max_attempts": "write 'attempts'",
+    **dict.fromkeys(("strategy", "update_config", "rollingUpdate", "rollout"), "write 'update'"),
+    **dict.fromkeys(("parallelism", "maxUnavailable", "maxSurge", "stagger"), "write 'max_parallel'"),
+    "monitor": "write 'min_healthy_time'",
+    **dict.fromkeys(
+        ("rollback", "rollback_config", "failure_action"), "write 'auto_revert: true' in 'update'"
+    ),
+    "canaries": "write 'canary'",
+    **dict.fromkeys(
+        ("disconnect", "max_client_disconnect", "stop_after_client_disconnect"),
+        "write 'on_disconnect: replace' or 'keep', and 'lost_after'",
+    ),
+    **dict.fromkeys(
+        ("stop_signal", "stop_grace_period", "kill_signal", "kill_timeout"),
+        "write 'stop: {signal: ..., grace: ...}'",
+    ),
+    "pids_limit": "write 'pids'",
     "tasks": "write 'groups'",
     "services": "write 'groups'",
     "name": "write 'job'",
