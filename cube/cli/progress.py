@@ -5,11 +5,30 @@ from contextlib import contextmanager
 
 from cube.cli import render
 from cube.manager.report import Done, Report, Step
-from cube.model.action import Effect, Note, Place, Plan, Start, Stop, Verdict, Wait
+from cube.model.action import (
+    Action,
+    Conclude,
+    Effect,
+    Forget,
+    Launch,
+    Note,
+    Place,
+    Plan,
+    Quarantine,
+    Revert,
+    Start,
+    Stop,
+    Verdict,
+    Wait,
+)
+from cube.model.rollout import RolloutState
 from cube.model.task import State
 
-SIGNS = {Place: "+", Start: "~", Stop: "-", Wait: "?", Note: " "}
+SIGNS = {Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<", Wait: "?"}
+"""Before each action of a plan; one without a sign only records what is seen."""
 
+STYLES = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow", Verdict.STALE: "yellow"}
+VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off"}
 
 Tell = Callable[[Step], None]
 Say = Callable[[str, str | None], None]
@@ -45,19 +64,24 @@ def tell(step: Step, say: Say) -> None:
         _tell_done(step, say)
         return
     for action in step.actions:
-        if isinstance(action, Note) and action.target is State.FAILED:
-            say(f"  failed {action.task.slot} on {action.task.node}: {action.reason}", "red")
+        match action:
+            case Note(target=State.FAILED, task=task):
+                say(f"  failed {task.slot} on {task.node}: {action.reason}", "red")
+            case Conclude(state=RolloutState.FAILED):
+                say(f"  failed version {action.version} of {action.job}: {action.reason}", "red")
+            case Revert() | Launch():
+                say(f"  {_described(action)}", None)
 
 
 def print_plan(plan: Plan) -> None:
     """Every action of the wave with its reason, and what will follow."""
     for action in plan.actions:
-        if not isinstance(action, Note):
+        if type(action) in SIGNS:
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
     for held in plan.held:
         render.line(f"    {held}")
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
-    stops = sum(isinstance(action, Stop) for action in plan.actions)
+    stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
     render.line(
         f"{starts} to start, {stops} to stop, {waits} that fit nowhere" if plan.actions else "no change"
@@ -83,27 +107,40 @@ def print_report(report: Report, seconds: float) -> None:
 
 
 def _tell_done(done: Done, say: Say) -> None:
-    verb = "start" if isinstance(done.effect, Start) else "stop"
-    verdict = done.outcome.verdict
-    style = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow"}[verdict]
+    verb, verdict = VERBS[type(done.effect)], done.outcome.verdict
     why = f": {done.outcome.why}" if done.outcome.why else ""
-    say(f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}", style)
+    say(
+        f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}",
+        STYLES[verdict],
+    )
     if done.outcome.cure:
         say(f"         {done.outcome.cure}", None)
     for line in done.outcome.detail.get("log", "").splitlines():
         say(f"         | {line}", None)
 
 
-def _described(action: Place | Start | Stop | Wait) -> str:
+def _described(action: Action) -> str:
+    return f"{_what(action)}: {action.reason}"
+
+
+def _what(action: Action) -> str:
     match action:
         case Place():
-            return f"start {action.slot} on {action.node}: {action.reason}"
-        case Start():
-            return f"start {action.task.slot} on {action.node}: {action.reason}"
-        case Stop():
-            return f"stop {_name(action)} on {action.node}: {action.reason}"
+            return f"start {action.slot} on {action.node}"
+        case Start() | Stop() | Quarantine():
+            return f"{VERBS[type(action)]} {_name(action)} on {action.node}"
+        case Note():
+            return f"note {action.task.slot}: {action.target}"
         case Wait():
-            return f"wait {action.slot}: {action.reason}"
+            return f"wait {action.slot}"
+        case Launch():
+            return f"run {action.job.name}"
+        case Revert():
+            return f"{action.job} goes back to version {action.to}"
+        case Conclude():
+            return f"version {action.version} of {action.job} {action.state}"
+        case Forget():
+            return f"forget {action.job}"
 
 
 def _name(effect: Effect) -> str:

@@ -35,7 +35,12 @@ def is_of_interest(task: Task) -> bool:
 def as_seen(tasks: Iterable[Task], notes: Mapping[str, Note]) -> tuple[Task, ...]:
     """The tasks as the next sweep would record them."""
     return tuple(
-        replace(task, state=note.target, reason=note.reason, health=note.health or task.health)
+        replace(
+            task,
+            state=note.target,
+            reason=note.reason,
+            health=note.checked.health if note.checked else task.health,
+        )
         if (note := notes.get(task.id))
         else task
         for task in tasks
@@ -122,7 +127,7 @@ def of_event(event: TaskEvent) -> Row:
         "time": event.at,
         "task": str(event.slot) if event.slot.job else None,
         "id": event.task,
-        "change": f"{event.source or 'new'} -> {event.target}",
+        "change": f"{event.source or 'new'} -> {event.target}" if event.target else None,
         "by": event.actor,
     }
 

@@ -13,10 +13,11 @@ from cube.cli import options, progress, render
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
 from cube.errors import InputError
-from cube.manager.manager import Manager, Run
+from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.report import Report
 from cube.manager.session import at_work, looking_on
+from cube.manager.turn import Run
 from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
