@@ -8,7 +8,7 @@ import pytest
 from cube.model.action import Conclude, Place, Plan, Revert, Stop, Wait
 from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon
-from cube.model.observation import ContainerState
+from cube.model.observation import Container, ContainerState, Observation
 from cube.model.policy import Condition, Order
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
@@ -59,7 +59,7 @@ def update(*tasks: Task, to: TaskSpec = NEW, rollout: Rollout = RUNNING, **chang
     return world(jobs=[job(count=count, task=to, version=2, **changes)], tasks=tasks, rollouts=[rollout])
 
 
-def exited(of: Task) -> Any:
+def exited(of: Task) -> Container:
     return container(of, ContainerState.EXITED, exit_code=1)
 
 
@@ -196,7 +196,10 @@ class TestTheEnd:
 
     def test_is_success_although_a_node_is_silent_which_is_put_right_later_p2(self) -> None:
         given = update(task(0, spec=NEW, version=2), task(1, node="node2"))
-        looks = {"node1": seen("node1", container(task(0, spec=NEW))), "node2": unknown("node2")}
+        looks: dict[str, Observation] = {
+            "node1": seen("node1", container(task(0, spec=NEW))),
+            "node2": unknown("node2"),
+        }
         assert [state for state, _ in ends(plan(replace(given, observed=looks)))] == [RolloutState.SUCCEEDED]
 
     def test_is_said_once(self) -> None:

@@ -60,7 +60,9 @@ def why_outdated(task: Task, want: Want, world: World) -> str:
     if world.is_draining(task.node):
         return f"{task.node} is drained"
     node = world.nodes.get(task.node or "")
-    if node is not None and (want.node not in (None, node.name) or not fits_for_good(want, node)):
+    if node is not None and (
+        want.node not in (None, node.name) or not fits_for_good(want.job, want.group, node)
+    ):
         return f"{node.name} no longer meets what its group demands"
     container = world.container(task)
     return f"changed by hand: {container.drift}" if container is not None and container.drift else ""

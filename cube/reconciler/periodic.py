@@ -53,11 +53,10 @@ def launches(world: World) -> tuple[Launch, ...]:
     return tuple(launch for launch in found if launch is not None)
 
 
-def next_launch(world: World) -> float | None:
-    """When the next run of any periodic job is due, in seconds since the epoch."""
+def next_launches(world: World) -> tuple[float, ...]:
+    """When the next run of each periodic job is due, in seconds since the epoch."""
     schedules = [job.schedule for job in world.jobs if job.type is JobType.PERIODIC and not job.stopped]
-    times = [at for schedule in schedules if schedule for at in next_runs(schedule, world.now, 1)]
-    return min(times, default=None)
+    return tuple(at for schedule in schedules if schedule for at in next_runs(schedule, world.now, 1))
 
 
 def is_overdue(job: Job, world: World) -> bool:

@@ -6,11 +6,12 @@ from cube.model.action import Action, Decision, Note, Plan, Quarantine, Stop, Wa
 from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
-from cube.reconciler.health import check_health, heal, next_check
-from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launch
+from cube.reconciler.due import next_changes
+from cube.reconciler.health import check_health, heal
+from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import Opening, place_all
-from cube.reconciler.restarts import can_reschedule, can_restart, makes_way, reschedule_due, restart_due
-from cube.reconciler.rollout import Wave, conclusions, next_dependencies, next_proofs, next_wave, unmet
+from cube.reconciler.restarts import can_restart, makes_way, restart_due
+from cube.reconciler.rollout import Wave, conclusions, next_wave, unmet
 from cube.reconciler.tasks import recover, restart, serves, stop
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
@@ -52,11 +53,11 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *forget_runs(world),
         *conclusions(world, wants, tasks),
     )
-    due = dict(earliest(time_changes(world, wants, tasks)))
+    due = next_changes(world, wants, tasks)
     return Plan(
         actions=actions,
         due={job: at for job, at in due.items() if at <= world.now + SOON},
-        wake=min((*due.values(), *filter(None, [next_launch(world)])), default=None),
+        wake=min((*due.values(), *next_launches(world)), default=None),
         held=wave.held,
         warnings=tuple(warnings(world, tasks)),
     )
@@ -178,36 +179,6 @@ def within_moves(world: World, tasks: Sorted) -> tuple[Want, ...]:
     moving = [want for want in tasks.unfilled if want.slot in lost]
     held = {want.slot for want in moving[max(allowed, 0) :]}
     return tuple(want for want in tasks.unfilled if want.slot not in held)
-
-
-def time_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
-    """By job, when time alone will change the plan: a restart, a check, a proof, the end of a quarantine."""
-    for task in tasks.of(Bucket.FAILED):
-        group = wants[task.slot].group
-        if can_restart(task, group):
-            yield task.slot.job, restart_due(task, group)
-        elif can_reschedule(task, group):
-            yield task.slot.job, reschedule_due(task, group)
-    for task in tasks.of(Bucket.KEPT):
-        if (at := next_check(task, world)) is not None:
-            yield task.slot.job, at
-    for task in tasks.of(Bucket.QUARANTINED):
-        if task.quarantined_until is not None:
-            yield task.slot.job, task.quarantined_until
-    for task in tasks.of(Bucket.OUTDATED):
-        if (at := world.drain_deadline(task.node)) is not None:
-            yield task.slot.job, at
-    for job in next_dependencies(world, wants, tasks):
-        yield job, world.now + 1.0
-    yield from next_proofs(world, wants, tasks)
-
-
-def earliest(times: Iterable[tuple[str, float]]) -> Mapping[str, float]:
-    """The first time of each job."""
-    first: dict[str, float] = {}
-    for job, at in times:
-        first[job] = min(at, first.get(job, at))
-    return first
 
 
 def few_of_each_job(tasks: Iterable[Task]) -> Iterator[Task]:

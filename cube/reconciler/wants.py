@@ -48,10 +48,10 @@ def wants_of(world: World) -> Mapping[Slot, Want]:
     return {want.slot: want for want in wants}
 
 
-def fits_for_good(want: Want, node: Node) -> bool:
-    """The node meets what the group demands of it for as long as the task lives."""
-    state = NodeState(node=node, capacity=want.group.spec.resources)
-    return not refusals_of(want.request(), state, STANDING_FILTERS)
+def fits_for_good(job: Job, group: Group, node: Node) -> bool:
+    """The node meets what the group demands of it for as long as a task lives there."""
+    state = NodeState(node=node, capacity=group.spec.resources)
+    return not refusals_of(Request.of(job, group, index=0, order=0), state, STANDING_FILTERS)
 
 
 def _wants_tasks(job: Job, world: World) -> bool:
@@ -73,12 +73,10 @@ def _one_per_node(job: Job, group: Group, world: World) -> Iterator[Want]:
     held = {task.node: task.slot.index for task in mine if task.node is not None}
     free = (index for index in range(len(held) + len(world.nodes)) if index not in held.values())
     for node in world.nodes.values():
-        slot = Slot(
-            job=job.name, group=group.name, index=held[node.name] if node.name in held else next(free)
-        )
-        want = Want(slot=slot, job=job, group=group, node=node.name)
-        if fits_for_good(want, node) and _is_to_have(node, world, has_it=node.name in held):
-            yield want
+        if fits_for_good(job, group, node) and _is_to_have(node, world, has_it=node.name in held):
+            index = held[node.name] if node.name in held else next(free)
+            slot = Slot(job=job.name, group=group.name, index=index)
+            yield Want(slot=slot, job=job, group=group, node=node.name)
 
 
 def _is_to_have(node: Node, world: World, *, has_it: bool) -> bool:

@@ -1,0 +1,49 @@
+"""When time alone will change the plan."""
+
+from collections.abc import Iterator, Mapping
+
+from cube.model.task import Slot
+from cube.reconciler.buckets import Bucket, Sorted
+from cube.reconciler.health import next_check
+from cube.reconciler.restarts import can_reschedule, can_restart, reschedule_due, restart_due
+from cube.reconciler.rollout import next_dependencies, next_proofs
+from cube.reconciler.wants import Want
+from cube.reconciler.world import World
+
+
+def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping[str, float]:
+    """The first such time of each job, in seconds since the epoch."""
+    times = (
+        *_restarts(wants, tasks),
+        *_checks(world, tasks),
+        *_ends(world, tasks),
+        *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks)),
+        *next_proofs(world, wants, tasks),
+    )
+    first: dict[str, float] = {}
+    for job, at in times:
+        first[job] = min(at, first.get(job, at))
+    return first
+
+
+def _restarts(wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
+    for task in tasks.of(Bucket.FAILED):
+        group = wants[task.slot].group
+        if can_restart(task, group):
+            yield task.slot.job, restart_due(task, group)
+        elif can_reschedule(task, group):
+            yield task.slot.job, reschedule_due(task, group)
+
+
+def _checks(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
+    for task in tasks.of(Bucket.KEPT, Bucket.BESIDE):
+        if (at := next_check(task, world)) is not None:
+            yield task.slot.job, at
+
+
+def _ends(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
+    """Of quarantines, and of the time that a drain has."""
+    for task in tasks.of(Bucket.QUARANTINED, Bucket.OUTDATED):
+        at = task.quarantined_until or world.drain_deadline(task.node)
+        if at is not None:
+            yield task.slot.job, at

@@ -1,0 +1,305 @@
+"""Healing: restarts, new tasks elsewhere, sick tasks, silent nodes; and the brakes on all of it."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop
+from cube.model.job import CheckKind, HealthCheck, JobType
+from cube.model.node import Silence
+from cube.model.observation import Container, ContainerState, Observation
+from cube.model.policy import (
+    DisconnectPolicy,
+    OnDisconnect,
+    OnUnhealthy,
+    QuarantinePolicy,
+    ReschedulePolicy,
+    RestartMode,
+    RestartPolicy,
+)
+from cube.model.task import Health, State, Task
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.restarts import restart_due
+from cube.reconciler.silence import GAP, is_cut_off, listen
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.build import GIB, NOW, container, job, moved, node, seen, spec, task, unknown, world
+
+CHECKED = spec(health=HealthCheck(kind=CheckKind.TCP, port="http"))
+NEVER = ReschedulePolicy(attempts=0)
+
+
+def plan(given_world: World) -> Plan:
+    return reconcile(given_world, ALGORITHMS["spread"])
+
+
+def places(found: Plan) -> list[tuple[str, str]]:
+    return [(str(action.slot), action.node) for action in found.actions if isinstance(action, Place)]
+
+
+def exited(of: Task) -> Container:
+    return container(of, ContainerState.EXITED, exit_code=1)
+
+
+class TestARestart:
+    def failed(self, **changes: Any) -> Task:
+        return task(**{"state": State.FAILED, "changed_at": NOW - 1000, **changes})
+
+    @given(st.integers(0, 40), st.text("0123456789abcdef", min_size=8, max_size=8))
+    def test_waits_longer_each_time_and_never_all_at_once_p8(self, restarts: int, identity: str) -> None:
+        (group,) = job(restart=RestartPolicy(attempts=50, delay=5.0, max_delay=300.0)).groups
+        waits = restart_due(self.failed(restarts=restarts, id=identity), group) - (NOW - 1000)
+        whole = min(300.0, 5.0 * 2**restarts)
+        assert whole / 2 <= waits <= whole
+
+    def test_of_a_herd_comes_in_steps_p8(self) -> None:
+        herd = [replace(self.failed(id=f"task-{index:04}"), slot=task(index).slot) for index in range(20)]
+        looks = [seen("node1", *map(exited, herd))]
+        found = plan(world(jobs=[job(count=20)], tasks=herd, observed=looks))
+        assert len([action for action in found.actions if isinstance(action, Start)]) == 5
+
+    def test_in_mode_delay_begins_anew_when_the_window_is_over(self) -> None:
+        policy = RestartPolicy(attempts=2, window=600.0, mode=RestartMode.DELAY)
+        spent = self.failed(restarts=2, changed_at=NOW - 600)
+        (note,) = plan(world(jobs=[job(restart=policy)], tasks=[spent], observed=[seen("node1")])).actions
+        assert isinstance(note, Note)
+        assert (note.target, note.restarts) == (State.FAILED, 0)
+        waiting = moved(spent, changed_at=NOW - 599)
+        assert (
+            plan(world(jobs=[job(restart=policy)], tasks=[waiting], observed=[seen("node1")])).actions == ()
+        )
+
+
+class TestANewTaskElsewhere:
+    spent = task(state=State.FAILED, restarts=2, changed_at=NOW - 60, reason="exited with 1")
+    looks = (seen("node1", exited(spent)), seen("node2"))
+
+    def test_takes_the_slot_when_the_restarts_are_used_and_avoids_the_node(self) -> None:
+        found = plan(world(jobs=[job()], tasks=[self.spent], observed=self.looks))
+        (place,) = (action for action in found.actions if isinstance(action, Place))
+        assert (place.node, place.reschedules, place.failed_on) == ("node2", 1, ("node1",))
+        assert place.reason.startswith("exited with 1 on node1: ")
+        assert [action.reason for action in found.actions if isinstance(action, Stop)] == [
+            "moved: exited with 1"
+        ]
+
+    def test_comes_back_to_the_node_only_if_no_other_can_have_it(self) -> None:
+        found = plan(world(jobs=[job()], tasks=[self.spent], observed=self.looks[:1]))
+        assert places(found) == [("web/main[0]", "node1")]
+
+    def test_waits_longer_after_each_one_p8(self) -> None:
+        again = moved(self.spent, reschedules=5, changed_at=NOW - 400)
+        assert plan(world(jobs=[job()], tasks=[again], observed=self.looks)).actions == ()
+
+    def test_is_not_made_when_the_policy_allows_no_more_p8(self) -> None:
+        assert plan(world(jobs=[job(reschedule=NEVER)], tasks=[self.spent], observed=self.looks)) == Plan()
+
+    def test_of_a_task_that_had_run_well_counts_from_the_beginning(self) -> None:
+        ran = task(changed_at=NOW - 7200, reschedules=4, restarts=2)
+        (note,) = plan(world(jobs=[job()], tasks=[ran], observed=[seen("node1", exited(ran))])).actions
+        assert isinstance(note, Note)
+        assert (note.restarts, note.reschedules) == (0, 0)
+
+
+class TestASickTask:
+    sick = task(spec=CHECKED, health=Health.UNHEALTHY, check_failures=3)
+
+    def act(self, **changes: Any) -> Plan:
+        held = container(self.sick, health=Health.UNHEALTHY)
+        return plan(
+            world(jobs=[job(task=CHECKED, **changes)], tasks=[self.sick], observed=[seen("node1", held)])
+        )
+
+    @pytest.mark.parametrize("then", [OnUnhealthy.RESTART, OnUnhealthy.REPLACE])
+    def test_is_ended_as_failed(self, then: OnUnhealthy) -> None:
+        (stop,) = self.act(on_unhealthy=then).actions
+        assert isinstance(stop, Stop)
+        assert (stop.target, stop.reason) == (State.FAILED, "unhealthy: 3 failed checks in a row")
+
+    def test_is_then_restarted_in_its_place(self) -> None:
+        failed = moved(self.sick, state=State.FAILED)
+        found = plan(world(jobs=[job(task=CHECKED)], tasks=[failed], observed=[seen("node1")]))
+        assert [type(action) for action in found.actions] == [Start]
+
+    def test_is_then_replaced_where_the_job_says_so(self) -> None:
+        failed = moved(self.sick, state=State.FAILED)
+        wanted = job(task=CHECKED, on_unhealthy=OnUnhealthy.REPLACE)
+        found = plan(world(jobs=[wanted], tasks=[failed], observed=[seen("node1"), seen("node2")]))
+        assert places(found) == [("web/main[0]", "node2")]
+
+    def test_is_cut_off_and_kept_where_the_job_says_so(self) -> None:
+        (cut,) = self.act(on_unhealthy=OnUnhealthy.QUARANTINE).actions
+        assert isinstance(cut, Quarantine)
+        assert cut.until == NOW + 3600
+
+    def test_is_not_kept_beyond_the_memory_that_is_allowed(self) -> None:
+        small = QuarantinePolicy(memory=GIB // 16)
+        (stop,) = self.act(on_unhealthy=OnUnhealthy.QUARANTINE, quarantine=small).actions
+        assert isinstance(stop, Stop)
+
+
+class TestATaskInQuarantine:
+    kept = task(state=State.FAILED, health=Health.UNHEALTHY, quarantined_until=NOW + 100, changed_at=NOW - 60)
+    wanted = job(on_unhealthy=OnUnhealthy.QUARANTINE)
+
+    def test_is_left_alone_and_its_slot_filled(self) -> None:
+        found = plan(world(jobs=[self.wanted], tasks=[self.kept]))
+        assert places(found) == [("web/main[0]", "node1")]
+        assert not [action for action in found.actions if isinstance(action, Stop)]
+        assert "in quarantine" in found.warnings[0]
+
+    def test_keeps_its_room_p13(self) -> None:
+        big = spec()
+        kept = moved(self.kept, spec=replace(big, resources=replace(big.resources, memory=7 * GIB)))
+        other = job("api", task=kept.spec)
+        found = plan(world(jobs=[self.wanted, other], tasks=[kept]))
+        assert ("api/main[0]", "node1") not in places(found)
+
+    @pytest.mark.parametrize("change", [{"quarantined_until": NOW}, {}])
+    def test_is_removed_when_its_time_is_over_or_its_job_stopped(self, change: dict[str, float]) -> None:
+        wanted = self.wanted if change else replace(self.wanted, stopped=True)
+        found = plan(world(jobs=[wanted], tasks=[replace(self.kept, **change)]))  # type: ignore[arg-type]
+        assert [action.container_name for action in found.actions if isinstance(action, Stop)] == [
+            self.kept.container_name
+        ]
+
+
+class TestASilentNode:
+    there, other, gone = task(0), task(1, node="node2"), task(2, node="node3")
+    long = Silence(node="node3", at=NOW, misses=5, seconds=300.0)
+
+    def fleet(self, *silences: Silence, **changes: Any) -> World:
+        looks: list[Observation] = [
+            seen("node1", container(self.there)),
+            seen("node2", container(self.other)),
+            unknown("node3"),
+        ]
+        tasks = [self.there, self.other, self.gone]
+        return world(jobs=[job(count=3, **changes)], tasks=tasks, observed=looks, silences=silences)
+
+    def test_loses_its_tasks_after_a_long_silence_and_three_looks(self) -> None:
+        assert [slot for slot, _ in places(plan(self.fleet(self.long)))] == ["web/main[2]"]
+
+    @pytest.mark.parametrize("change", [{"misses": 2}, {"seconds": 299.0}])
+    def test_keeps_them_before_p3(self, change: dict[str, Any]) -> None:
+        assert plan(self.fleet(replace(self.long, **change))).actions == ()
+
+    def test_keeps_them_where_the_job_says_so(self) -> None:
+        keep = DisconnectPolicy(then=OnDisconnect.KEEP)
+        assert plan(self.fleet(self.long, disconnect=keep)).actions == ()
+
+    def test_keeps_them_while_most_nodes_are_silent_p8(self) -> None:
+        looks: list[Observation] = [seen("node0"), *(unknown(f"node{number}") for number in range(1, 6))]
+        silent = [Silence(node=f"node{number}", at=NOW, misses=9, seconds=900.0) for number in range(1, 6)]
+        given_world = world(jobs=[job()], tasks=[self.there], observed=looks, silences=silent)
+        found = plan(given_world)
+        assert found.actions == ()
+        assert "cut off" in found.warnings[0]
+
+    def test_has_its_tasks_moved_a_few_at_a_time_p8(self) -> None:
+        gone = [task(index, node="node3") for index in range(9)]
+        looks: list[Observation] = [seen("node1"), seen("node2"), unknown("node3")]
+        found = plan(world(jobs=[job(count=9)], tasks=gone, observed=looks, silences=[self.long]))
+        assert len(places(found)) == 2
+
+    def test_that_is_back_with_its_task_alive_keeps_it_and_the_newer_copy_goes_p4(self) -> None:
+        copy = moved(task(2, node="node1", id="copy-0000-0000"), order=50)
+        tasks = [self.there, self.other, self.gone, copy]
+        found = plan(world(jobs=[job(count=3)], tasks=tasks))
+        assert [action.container_name for action in found.actions if isinstance(action, Stop)] == [
+            copy.container_name
+        ]
+
+    def test_that_is_back_with_its_task_dead_keeps_the_copy_p4(self) -> None:
+        copy = moved(task(2, node="node1", id="copy-0000-0000"), order=50)
+        looks = [seen("node1", container(copy)), seen("node3", exited(self.gone))]
+        (wanted,) = (replace(found, groups=(replace(found.groups[0], count=3),)) for found in [job()])
+        found = plan(world(jobs=[wanted], tasks=[self.gone, copy], observed=looks))
+        stops = [action.container_name for action in found.actions if isinstance(action, Stop)]
+        assert stops == [self.gone.container_name]
+
+    def test_that_is_back_with_an_old_version_gets_the_new_one(self) -> None:
+        """nomad#14925: an update while the node was away must reach the copy that returns."""
+        found = plan(world(jobs=[job(task=spec("app:2"), version=2)], tasks=[task()]))
+        assert places(found) == [("web/main[0]", "node1")]
+
+    def test_keeps_its_system_task(self) -> None:
+        found = plan(self.fleet(self.long, type=JobType.SYSTEM))
+        assert places(found) == []
+
+
+class TestListening:
+    looks: Mapping[str, Observation] = MappingProxyType(
+        {"node1": seen("node1"), "node2": seen("node2"), "node3": unknown("node3")}
+    )
+
+    def test_counts_the_looks_and_the_time_between_them(self) -> None:
+        first = listen({}, self.looks, NOW)
+        second = listen(first, self.looks, NOW + 60)
+        assert second == {"node3": Silence(node="node3", at=NOW + 60, misses=2, seconds=60.0)}
+
+    def test_a_time_in_which_nobody_looked_counts_little_p3(self) -> None:
+        first = listen({}, self.looks, NOW)
+        assert listen(first, self.looks, NOW + 86400)["node3"].seconds == GAP
+
+    def test_a_clock_that_was_set_back_counts_nothing(self) -> None:
+        first = listen({}, self.looks, NOW)
+        assert listen(first, self.looks, NOW - 3600)["node3"].seconds == 0.0
+
+    def test_a_node_that_answers_is_silent_no_more(self) -> None:
+        assert listen(listen({}, self.looks, NOW), {"node3": seen("node3")}, NOW + 1) == {}
+
+    def test_while_we_are_cut_off_every_count_begins_anew_p8(self) -> None:
+        first = listen({}, self.looks, NOW)
+        blind = {name: unknown(name) for name in self.looks}
+        assert {found.misses for found in listen(first, blind, NOW + 60).values()} == {0}
+
+    @pytest.mark.parametrize(
+        ("silent", "of", "blind"),
+        [
+            (0, 3, False),
+            (1, 3, False),
+            (2, 3, False),
+            (3, 3, True),
+            (2, 4, False),
+            (3, 5, True),
+            (3, 6, False),
+            (1, 1, True),
+        ],
+    )
+    def test_we_are_cut_off_when_all_or_most_and_more_than_two_are_silent(
+        self, silent: int, of: int, *, blind: bool
+    ) -> None:
+        looks = {f"n{index}": unknown("n") if index < silent else seen("n") for index in range(of)}
+        assert is_cut_off(looks) is blind
+
+
+class TestANodeThatIsRenamed:
+    def test_keeps_its_tasks_under_the_new_name(self) -> None:
+        old = task(node="before")
+        (note,) = plan(world(jobs=[job()], tasks=[old], observed=[seen("after", container(old))])).actions
+        assert isinstance(note, Note)
+        assert (note.node, note.reason) == ("after", "before is called after now")
+
+    def test_is_not_one_that_is_still_in_the_inventory(self) -> None:
+        """A second container of the task is a leftover there."""
+        mine = task(node="node1")
+        looks = [seen("node1", container(mine)), seen("node2", container(mine))]
+        (stop,) = plan(world(jobs=[job()], tasks=[mine], observed=looks)).actions
+        assert isinstance(stop, Stop)
+        assert stop.node == "node2"
+
+
+class TestATaskThatSomebodyChanged:
+    def test_is_replaced_as_in_an_update_and_the_event_says_what_was_changed(self) -> None:
+        held = container(task(), drift="memory is 64MiB, not 128MiB")
+        found = plan(
+            world(jobs=[job()], tasks=[task()], observed=[seen("node1", held)], nodes=[node("node1")])
+        )
+        (place,) = (action for action in found.actions if isinstance(action, Place))
+        assert place.reason.startswith("changed by hand: memory is 64MiB, not 128MiB: ")
