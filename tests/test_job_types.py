@@ -74,7 +74,7 @@ class TestASystemJob:
 
 class TestTheCalendar:
     def test_is_that_of_the_time_zone_also_when_its_clocks_change(self) -> None:
-        """On 2026-10-25 Berlin's clocks go back from 3 to 2: two in the morning is once a day all the same."""
+        """On 2026-10-25 Berlin's clocks go back from 3 to 2: two in the morning is still once a day."""
         schedule = Schedule(cron="0 2 * * *", timezone="Europe/Berlin")
         runs = next_runs(schedule, at("2026-10-23T12:00"), 4)
         assert [datetime.fromtimestamp(run, UTC).strftime("%d %H:%M") for run in runs] == [

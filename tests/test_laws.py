@@ -5,19 +5,24 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cube.model.action import Place, Plan, Start, Stop, Wait
-from cube.model.job import Job, Port, TaskSpec
+from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop, Wait
+from cube.model.job import Job, JobType, Port, TaskSpec
+from cube.model.node import Cordon, Silence
 from cube.model.observation import Container, ContainerState, Seen
+from cube.model.policy import OnUnhealthy, Order
 from cube.model.resources import Resources
-from cube.model.task import State, Task
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import Health, State, Task
 from cube.reconciler.buckets import Bucket, sort_tasks
 from cube.reconciler.reconcile import reconcile
+from cube.reconciler.tasks import serves
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
-from tests.build import GIB, container, foreign, job, node, seen, spec, task, unknown, world
+from tests.build import GIB, NOW, container, foreign, job, node, seen, spec, task, unknown, world
 
 NODES = ("node1", "node2", "node3")
+LONG = st.sampled_from((0.0, 1000.0))
 SPECS = (
     spec("app:1"),
     spec("app:2"),
@@ -33,6 +38,10 @@ jobs = st.builds(
     stopped=st.booleans(),
     priority=st.integers(0, 100),
     max_parallel=st.integers(1, 3),
+    canary=st.integers(0, 1),
+    order=st.sampled_from(Order),
+    on_unhealthy=st.sampled_from(OnUnhealthy),
+    type=st.sampled_from((JobType.SERVICE, JobType.SERVICE, JobType.BATCH, JobType.SYSTEM)),
     version=st.just(2),
 )
 
@@ -44,6 +53,27 @@ tasks = st.builds(
     state=st.sampled_from(State),
     spec=st.sampled_from(SPECS),
     restarts=st.integers(0, 3),
+    health=st.sampled_from(Health),
+    changed_at=st.sampled_from((NOW - 1, NOW - 100, NOW - 5000)),
+    quarantined_until=st.sampled_from((None, None, None, NOW - 1, NOW + 1)),
+)
+
+rollouts = st.builds(
+    Rollout,
+    job=st.just("web"),
+    version=st.just(2),
+    since=st.just(NOW - 100),
+    state=st.sampled_from(RolloutState),
+    promoted=st.booleans(),
+    stable=st.sampled_from((None, 1)),
+)
+cordons = st.builds(
+    Cordon,
+    node=st.sampled_from(NODES),
+    at=st.just(NOW - 100),
+    actor=st.just("ann"),
+    draining=st.booleans(),
+    deadline=st.sampled_from((None, NOW - 1, NOW + 100)),
 )
 
 
@@ -51,15 +81,16 @@ tasks = st.builds(
 def worlds(draw: st.DrawFn) -> World:
     """Any mixture of jobs, records and what is really there."""
     wanted = {found.name: found for found in draw(st.lists(jobs, max_size=2))}
-    drawn = {found.slot: found for found in draw(st.lists(tasks, max_size=8))}
+    drawn = draw(st.lists(tasks, max_size=8, unique_by=lambda found: (found.slot, found.node)))
     recorded = [
         replace(
             found,
             id=f"task-{number:08}",
             order=number,
             node=None if found.state is State.PENDING else found.node,
+            quarantined_until=found.quarantined_until if found.state is State.FAILED else None,
         )
-        for number, found in enumerate(drawn.values())
+        for number, found in enumerate(_one_pending_of_a_slot(drawn))
     ]
     observed = [
         unknown(name)
@@ -67,7 +98,21 @@ def worlds(draw: st.DrawFn) -> World:
         else seen(name, foreign(), *draw(_containers(recorded, name)))
         for name in NODES
     ]
-    return world(jobs=wanted.values(), tasks=recorded, observed=observed)
+    silent = [found.node for found in observed if not isinstance(found, Seen)]
+    return world(
+        jobs=wanted.values(),
+        tasks=recorded,
+        observed=observed,
+        rollouts=[replace(draw(rollouts), job=name) for name in wanted if draw(st.booleans())],
+        cordons=draw(st.lists(cordons, max_size=1)),
+        silences=[Silence(node=name, at=NOW, misses=5, seconds=draw(LONG)) for name in silent],
+    )
+
+
+def _one_pending_of_a_slot(drawn: list[Task]) -> list[Task]:
+    """As the store holds them."""
+    first = {found.slot: found for found in reversed(drawn) if found.state is State.PENDING}
+    return [found for found in drawn if found.state is not State.PENDING or first[found.slot] is found]
 
 
 @st.composite
@@ -112,12 +157,68 @@ def test_only_containers_of_this_store_are_stopped_p5(given_world: World) -> Non
 
 @given(worlds())
 def test_no_slot_is_acted_on_twice_by_one_plan_p4(given_world: World) -> None:
-    filled = [
-        action.slot if isinstance(action, Place | Wait) else action.task.slot
-        for action in _plan(given_world).actions
-        if isinstance(action, Place | Wait | Start)
-    ]
+    filled = [action.slot for action in _plan(given_world).actions if isinstance(action, Place | Wait)]
     assert len(filled) == len(set(filled))
+
+
+@given(worlds())
+def test_no_task_is_acted_on_twice_by_one_plan(given_world: World) -> None:
+    """One turn is one wave: no action may build on another."""
+    touched = [
+        action.task.id
+        for action in _plan(given_world).actions
+        if isinstance(action, Start | Stop | Quarantine | Note) and action.task is not None
+    ]
+    again = [found for found in set(touched) if touched.count(found) > 1]
+    noted = {action.task.id for action in _plan(given_world).actions if isinstance(action, Note)}
+    assert set(again) <= noted
+
+
+@given(worlds())
+def test_no_serving_task_goes_while_its_slot_has_no_proven_successor_and_its_rollout_is_held_p19(
+    given_world: World,
+) -> None:
+    wants = wants_of(given_world)
+    held = {name for name, found in given_world.rollouts.items() if found.state.is_held}
+    kept = [
+        found
+        for found in sort_tasks(given_world, wants).of(Bucket.KEPT, Bucket.BESIDE)
+        if found.slot.job in held and serves(found, given_world)
+    ]
+    ended = {
+        action.task.id for action in _plan(given_world).changes if isinstance(action, Stop) and action.task
+    }
+    assert not ended & {found.id for found in kept}
+
+
+@given(worlds())
+def test_an_update_never_takes_more_slots_out_of_service_than_the_job_allows_p19(given_world: World) -> None:
+    wants = wants_of(given_world)
+    buckets = sort_tasks(given_world, wants)
+    drained = {name for name in NODES if (given_world.drain_deadline(name) or NOW) < NOW}
+    stopped = {
+        action.task.id for action in _plan(given_world).changes if isinstance(action, Stop) and action.task
+    }
+    for found in given_world.jobs:
+        (group,) = found.groups
+        going = [
+            task
+            for task in buckets.of(Bucket.OUTDATED)
+            if task.slot.job == found.name and task.id in stopped and serves(task, given_world)
+        ]
+        assert len([task for task in going if task.node not in drained]) <= group.update.max_parallel
+
+
+@given(worlds())
+def test_what_was_quarantined_or_lost_is_not_touched_before_its_time(given_world: World) -> None:
+    buckets = sort_tasks(given_world, wants_of(given_world))
+    left = {found.id for found in buckets.of(Bucket.QUARANTINED, Bucket.LOST, Bucket.UNKNOWN)}
+    touched = {
+        action.task.id
+        for action in _plan(given_world).changes
+        if isinstance(action, Start | Stop | Quarantine) and action.task is not None
+    }
+    assert not left & touched
 
 
 @given(worlds())
@@ -151,7 +252,11 @@ def test_a_node_is_never_promised_more_than_it_has_p13(given_world: World) -> No
 def test_a_running_task_with_the_right_spec_stays_where_it_is_p7(given_world: World) -> None:
     wants = wants_of(given_world)
     buckets = sort_tasks(given_world, wants).buckets
-    kept = {found.id for found in (*buckets[Bucket.KEPT], *buckets[Bucket.UNKNOWN])}
+    kept = {
+        found.id
+        for found in (*buckets[Bucket.KEPT], *buckets[Bucket.UNKNOWN])
+        if found.health is not Health.UNHEALTHY
+    }
     stopped = {
         action.task.id for action in _plan(given_world).actions if isinstance(action, Stop) and action.task
     }
