@@ -13,7 +13,7 @@ from cube.connection import Channel
 from cube.model.action import Start, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
-from cube.model.observation import ContainerState
+from cube.model.observation import ContainerState, PostMortem
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.worker import effects, sdk
@@ -249,6 +249,10 @@ def test_lines_are_whole_however_they_were_cut(pieces: list[tuple[str, bytes]]) 
         assert [line for stream, line in lines(iter(pieces)) if stream == name] == expected
 
 
+def no_witness(_found: Any) -> PostMortem:
+    raise AssertionError("nothing has ended")
+
+
 @pytest.mark.parametrize("hangs_up", [True, False])
 def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> None:
     """P1: whichever library the broken stream's error comes from, there is an outcome, and in time."""
@@ -265,7 +269,7 @@ def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> Non
         return cast("Channel", near)
 
     with sdk.open_client(open_channel, api_version="1.41", timeout=1, stall=1) as client:
-        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM)
+        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM, no_witness)
     assert (outcome.verdict, "the pull broke off" in outcome.why) == (Verdict.FAILED, True)
     for end in ours:
         end.close()

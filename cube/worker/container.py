@@ -7,13 +7,16 @@ from typing import Any
 
 from cube.model.job import CheckKind, Port, TaskSpec, Volume
 from cube.model.labels import CLUSTER, identity_of, labels_of
-from cube.model.observation import Container, ContainerState
+from cube.model.observation import Container, ContainerState, Identity
 from cube.model.task import Task
 
 Json = Mapping[str, Any]
 
 DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP")
 """Of Docker's own set, those that a service has no use for and an intruder has."""
+
+QUARANTINED = "-quarantined"
+"""What the name of a container ends in that was taken out of service and kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,9 @@ def _overrides(spec: TaskSpec) -> dict[str, Any]:
 def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
     spec = task.spec
     return {
-        # A share, not a limit: cores that nobody uses are for whoever wants them. 1024 shares are one core.
-        "CpuShares": max(spec.resources.cpu * 1024 // 1000, 2),
-        "Memory": spec.resources.memory,
+        **limits_of(spec),
         # Without this the engine adds as much swap again, and the reservation would be half of the truth.
         "MemorySwap": spec.resources.memory,
-        "PidsLimit": spec.pids_limit,
         "CapDrop": list(DROPPED_CAPABILITIES),
         "SecurityOpt": [] if spec.allow_new_privileges else ["no-new-privileges:true"],
         # Cube restarts what it decides to restart; an engine that does so too makes doubles after a reboot.
@@ -72,6 +72,22 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         "PortBindings": _port_bindings(task),
         "Mounts": [_mount(volume, claim) for volume in spec.volumes],
     }
+
+
+def limits_of(spec: TaskSpec) -> dict[str, int]:
+    """What `docker update` could change of it."""
+    return {
+        # A share, not a limit: cores that nobody uses are for whoever wants them. 1024 shares are one core.
+        "CpuShares": max(spec.resources.cpu * 1024 // 1000, 2),
+        "Memory": spec.resources.memory,
+        "PidsLimit": spec.pids_limit,
+    }
+
+
+def name_of(identity: Identity) -> str:
+    """What its task's container is called, as Task.container_name says."""
+    slot = identity.slot
+    return f"cube-{slot.job}-{slot.group}-{slot.index}-{identity.task[:8]}"
 
 
 def _port_key(port: Port) -> str:

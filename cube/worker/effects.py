@@ -1,25 +1,30 @@
-"""Acting on a node's engine, through the docker SDK: start one container, stop one container.
+"""Acting on a node's engine, through the docker SDK: start one container, stop one, put one in quarantine.
 
 Every effect may be repeated. A container has a name that its task gives it, so a second create is refused
 by the engine and the first one's container is found instead. Where the answer is lost the outcome is UNKNOWN:
 nothing is tried again before the node has been looked at.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, assert_never
 
 import requests
 import urllib3.exceptions
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound, StreamParseError
 
+from cube.connection import ConnectionFailed
 from cube.errors import CubeError
-from cube.model.action import Effect, Outcome, Start, Stop, Verdict
+from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.labels import CLUSTER, identity_of
-from cube.model.observation import ContainerState, Identity
-from cube.worker.container import Claim, container_config
+from cube.model.observation import ContainerState, Identity, PostMortem
+from cube.model.task import State
+from cube.worker.container import QUARANTINED, Claim, Json, container_config
+from cube.worker.post_mortem import ended_badly
 
-Json = Mapping[str, Any]
+Witness = Callable[[Json], PostMortem]
+"""Takes the post-mortem of an inspected container. Raises nothing."""
 
 LAST_LINES = 10
 
@@ -27,17 +32,27 @@ LAST_LINES = 10
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError, OSError, EOFError)
 
 
-def perform(client: APIClient, effect: Effect, claim: Claim) -> Outcome:
-    """The outcome of one effect.
+def perform(client: APIClient, effect: Effect, claim: Claim, witness: Witness) -> Outcome:
+    """The outcome of one effect. Raises nothing for what the engine or the connection does."""
+    match effect:
+        case Start():
+            return _outcome(lambda: _start(client, effect, claim, witness))
+        case Stop():
+            return _outcome(lambda: _stop(client, effect, claim, witness))
+        case Quarantine():
+            return _outcome(lambda: _quarantine(client, effect, claim, witness))
+        case _:
+            assert_never(effect)
 
-    Raises ConnectionFailed where the connection itself is lost: the outcome is UNKNOWN then too.
-    """
+
+def _outcome(act: Callable[[], Outcome]) -> Outcome:
+    """What the act answers, or what its failing means."""
     try:
-        if isinstance(effect, Stop):
-            return _stop(client, effect, claim)
-        return _start(client, effect, claim)
+        return act()
     except _EffectRefusedError as error:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
+    except ConnectionFailed as error:
+        return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
     except APIError as error:
         return Outcome(verdict=Verdict.FAILED, why=f"the engine refused: {_explanation(error)}")
     except (*BROKEN, DockerException) as error:
@@ -52,18 +67,25 @@ class _EffectRefusedError(CubeError):
     """The effect is refused, by us or by the engine, for a reason that a person should read."""
 
 
-def _start(client: APIClient, effect: Start, claim: Claim) -> Outcome:
+def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness) -> Outcome:
     """Make the task's container exist and run."""
-    container = _create(client, effect, claim)
+    found = _create(client, effect, claim)
+    before = witness(found) if ended_badly(found) else None
+    outcome = _outcome(lambda: _run(client, effect, found["Id"], witness))
+    # Of two ends the first would be lost; the second is still there for the next effect.
+    return replace(outcome, post_mortem=before or outcome.post_mortem)
+
+
+def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> Outcome:
     try:
         client.start(container)
     except APIError as error:
         return _failed_start(effect, container, _explanation(error))
-    return _after_start(client, container)
+    return _after_start(client, container, witness)
 
 
-def _create(client: APIClient, effect: Start, claim: Claim) -> str:
-    """The id of the task's container, new or found by its name."""
+def _create(client: APIClient, effect: Start, claim: Claim) -> Json:
+    """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
     task = effect.task
     config = container_config(task, claim)
     try:
@@ -77,17 +99,17 @@ def _create(client: APIClient, effect: Start, claim: Claim) -> str:
         return _adopt(client, effect, claim)
 
 
-def _post_create(client: APIClient, config: dict[str, Any], name: str) -> str:
+def _post_create(client: APIClient, config: dict[str, Any], name: str) -> Json:
     # types-docker has no annotations for this one.
-    container: str = client.create_container_from_config(config, name)["Id"]  # type: ignore[no-untyped-call]
-    return container
+    created: Json = client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+    return created
 
 
-def _adopt(client: APIClient, effect: Start, claim: Claim) -> str:
+def _adopt(client: APIClient, effect: Start, claim: Claim) -> Json:
     """The container that has the task's name, if it is the task's."""
     name = effect.task.container_name
     try:
-        found = client.inspect_container(name)
+        found: Json = client.inspect_container(name)
     except NotFound:
         raise _EffectRefusedError(
             f"the engine keeps the name {name} reserved for a container that it does not show",
@@ -100,8 +122,7 @@ def _adopt(client: APIClient, effect: Start, claim: Claim) -> str:
             cure=f"Cube does not touch it. Rename or remove it yourself: docker rename {name} NEWNAME.",
         )
     _refuse_newer(identity, claim)
-    container: str = found["Id"]
-    return container
+    return found
 
 
 def _pull(client: APIClient, effect: Start) -> None:
@@ -140,31 +161,45 @@ def _is_port_taken(explanation: str) -> bool:
     return "port is already allocated" in explanation or "address already in use" in explanation
 
 
-def _after_start(client: APIClient, container: str) -> Outcome:
+def _after_start(client: APIClient, container: str, witness: Witness) -> Outcome:
     """The truth after a start: a container that has died with a failure already was not started."""
-    state = client.inspect_container(container)["State"]
+    found = client.inspect_container(container)
+    state = found["State"]
     if state["Running"] or state["ExitCode"] == 0:
         return Outcome(verdict=Verdict.OK, container=container)
+    post_mortem = witness(found)
     return Outcome(
         verdict=Verdict.FAILED,
         container=container,
         why=f"the container ended at once with exit code {state['ExitCode']}"
         + (" (out of memory)" if state.get("OOMKilled") else ""),
         cure="Its last lines are below; `cube logs` has the rest.",
-        detail={"exit_code": str(state["ExitCode"]), "log": _last_lines(client, container)},
+        detail={"exit_code": str(state["ExitCode"]), "log": _last_lines(post_mortem)},
+        post_mortem=post_mortem,
     )
 
 
-def _last_lines(client: APIClient, container: str) -> str:
-    lines: bytes = client.logs(container, tail=LAST_LINES)
-    return lines[-4096:].decode("utf-8", "replace")
+def _last_lines(post_mortem: PostMortem) -> str:
+    """Without their timestamps: they are all of this moment."""
+    lines = (line.partition(" ")[2] for line in post_mortem.log.split("\n")[-LAST_LINES:])
+    return "\n".join(lines)[-4096:]
 
 
-def _stop(client: APIClient, effect: Stop, claim: Claim) -> Outcome:
+def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness) -> Outcome:
     """Stop the container within its grace and remove it. One that is gone already is done."""
+    try:
+        found = client.inspect_container(effect.container)
+    except NotFound:
+        return Outcome(verdict=Verdict.OK, container=effect.container)
+    _check_ours(found, effect, claim)
+    has_failed = effect.target is State.FAILED or ended_badly(found)
+    post_mortem = witness(found) if has_failed else None
+    return replace(_outcome(lambda: _remove(client, effect)), post_mortem=post_mortem)
+
+
+def _remove(client: APIClient, effect: Stop) -> Outcome:
     done = Outcome(verdict=Verdict.OK, container=effect.container)
     try:
-        _check_ours(client.inspect_container(effect.container), effect, claim)
         client.stop(effect.container, timeout=max(0, round(effect.grace)))
         client.remove_container(effect.container, v=True)
     except NotFound:
@@ -176,7 +211,28 @@ def _stop(client: APIClient, effect: Stop, claim: Claim) -> Outcome:
     return done
 
 
-def _check_ours(found: Json, effect: Stop, claim: Claim) -> None:
+def _quarantine(client: APIClient, effect: Quarantine, claim: Claim, witness: Witness) -> Outcome:
+    """Take the container out of service and let it run on, under a name that tells it apart."""
+    try:
+        found = client.inspect_container(effect.container)
+    except NotFound:
+        raise _EffectRefusedError("it is gone", cure="There is nothing left to be looked at.") from None
+    _check_ours(found, effect, claim)
+    post_mortem = witness(found)
+    return replace(_outcome(lambda: _cut_off(client, effect, found)), post_mortem=post_mortem)
+
+
+def _cut_off(client: APIClient, effect: Quarantine, found: Json) -> Outcome:
+    """Its published ports are free once it is on no network."""
+    for network in found["NetworkSettings"]["Networks"]:
+        client.disconnect_container_from_network(effect.container, network)
+    name = f"{effect.task.container_name}{QUARANTINED}"
+    if found["Name"] != f"/{name}":
+        client.rename(effect.container, name)
+    return Outcome(verdict=Verdict.OK, container=effect.container)
+
+
+def _check_ours(found: Json, effect: Stop | Quarantine, claim: Claim) -> None:
     """Hands off what is not ours, whatever the plan says: the container may have been replaced since."""
     if _labels(found).get(CLUSTER) != claim.cluster:
         raise _EffectRefusedError(

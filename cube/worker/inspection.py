@@ -41,7 +41,7 @@ class OwnCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """One container, as the engine tells it. A limit that is None is not kept by this engine.
+    """One container, as the engine tells it. A limit that is None is not kept.
 
     `execs` are the ids of the commands that run in it beside its own; `checks` what its own check said last.
     """
@@ -131,7 +131,7 @@ def inspected_of(item: Any) -> Inspected:
             oom_killed=bool(state["OOMKilled"]),
             started_at=state.get("StartedAt") or "",
             finished_at=state.get("FinishedAt") or "",
-            limits={key: host.get(key) for key in ("Memory", "CpuShares", "PidsLimit")},
+            limits=_limits(host),
             restart=(host.get("RestartPolicy") or {}).get("Name") or "",
             networks=tuple(sorted((item.get("NetworkSettings") or {}).get("Networks") or {})),
             execs=tuple(item.get("ExecIDs") or ()),
@@ -140,6 +140,15 @@ def inspected_of(item: Any) -> Inspected:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EngineError("a container cannot be read", why=repr(error)) from error
+
+
+def _limits(host: Json) -> Mapping[str, int | None]:
+    """Nobody can set the first two to 0: it stands where the kernel cannot keep them, or none was wanted."""
+    return {
+        "Memory": host.get("Memory") or None,
+        "CpuShares": host.get("CpuShares") or None,
+        "PidsLimit": host.get("PidsLimit"),
+    }
 
 
 def _own_check(health: Json | None, item: Json) -> OwnCheck | None:

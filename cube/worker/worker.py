@@ -2,16 +2,28 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
 
 from cube.connection import Channel, ChannelRefused, ConnectionFailed, after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.model.action import Effect, Outcome, Verdict
+from cube.model.job import TaskSpec
 from cube.model.node import Node
-from cube.model.observation import Cause, Container, Observation, Seen, Unknown
-from cube.worker import engine, execution, health, inspection, probe
+from cube.model.observation import (
+    Cause,
+    Container,
+    ContainerState,
+    Observation,
+    PostMortem,
+    Seen,
+    Unknown,
+)
+from cube.worker import drift, engine, execution, health, inspection, post_mortem, probe
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
@@ -20,13 +32,15 @@ from cube.worker.forward import Forwards
 class Patience:
     """Seconds that a node has to run the probe, to list its containers, and to answer one act.
 
-    One container may take `inspect` of them, all together `listing` once more. A pull may be silent for
-    `stall`, and no act takes longer than `act_in_all`.
+    One container may take `inspect` of them, all together `listing` once more. A dead
+    one's log is waited for `last_words`. A pull may be silent for `stall`, and no act takes longer than
+    `act_in_all`.
     """
 
     probe: float = 5.0
     listing: float = 10.0
     inspect: float = 2.0
+    last_words: float = 5.0
     act: float = 30.0
     stall: float = 60.0
     act_in_all: float = 1800.0
@@ -74,9 +88,18 @@ class Worker:
                 timeout=self._patience.act,
                 stall=self._patience.stall,
             ) as client:
-                return effects.perform(client, effect, self._claim)
+                return effects.perform(client, effect, self._claim, self._post_mortem)
         except CubeError as error:
             return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
+
+    def inspect(self, container: str) -> Mapping[str, Any]:
+        """All that the engine tells of one container, by its name or id, ours or not.
+
+        Raises EngineError (`status` 404: there is none), and UnreachableError where the connection is lost.
+        """
+        path = f"/containers/{quote(container, safe='')}/json"
+        found: Mapping[str, Any] = engine.get_json(self.open_channel(self._patience.listing), path)
+        return found
 
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
@@ -153,13 +176,21 @@ class Worker:
             each=self._patience.inspect,
             in_all=self._patience.listing,
         )
-        containers = inspections.applied(listing.containers)
+        containers = _with_drift(inspections.applied(listing.containers), listing.specs, inspections.told)
         checks = health.checks_of(containers, listing.specs, inspections.told)
         reach = health.Reach(forward=self._forwards.open, open_engine=self._open_asking_channel, clock=clock)
         return health.with_health(containers, checks, reach)
 
     def _forward(self, address: str, port: int, seconds: float) -> Channel:
         return self.connection().forward(address, port, deadline=after(seconds))
+
+    def _post_mortem(self, found: Mapping[str, Any]) -> PostMortem:
+        return post_mortem.take(found, self._open_last_words, at=time.time())
+
+    def _open_last_words(self) -> Channel:
+        channel = self.open_channel(self._patience.listing)
+        channel.expire_at(after(self._patience.last_words))
+        return channel
 
     def _open_asking_channel(self) -> Channel:
         """Lives as long as the slowest health check, which may be silent no longer than any other answer."""
@@ -172,6 +203,18 @@ class Worker:
         channel = self.open_channel(seconds)
         channel.expire_at(after(self._patience.act_in_all))
         return channel
+
+
+def _with_drift(
+    containers: Iterable[Container], specs: Mapping[str, TaskSpec], told: Mapping[str, inspection.Inspected]
+) -> tuple[Container, ...]:
+    """Those that run, were inspected, and whose spec can be read, with what was changed of them."""
+    return tuple(
+        replace(container, drift=drift.drift_of(container, specs[container.id], told[container.id]))
+        if container.state is ContainerState.RUNNING and container.id in specs.keys() & told.keys()
+        else container
+        for container in containers
+    )
 
 
 def _unknown(node: str, error: CubeError, machine: probe.Machine | None, now: float) -> Unknown:
