@@ -78,7 +78,9 @@ def word(*allowed: str) -> Callable[[str], str]:
         if text in allowed:
             return text
         close = difflib.get_close_matches(text, allowed, n=1)
-        advice = f"did you mean '{close[0]}'?" if close else f"write {' or '.join(allowed)}"
+        advice = (
+            f"did you mean '{close[0]}'?" if close else f"write {', '.join(allowed[:-1])} or {allowed[-1]}"
+        )
         raise ValueError(f"{shown(text)} is not known here; {advice}")
 
     return parse

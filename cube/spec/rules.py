@@ -74,11 +74,9 @@ def an_update_can_succeed(group: GroupSchema) -> Iterator[Problem]:
     """A new task has the time to become healthy, and to stay it, before the rollout fails."""
     update = group.update
     if update.healthy_deadline <= update.min_healthy_time:
-        what = (
-            f"'healthy_deadline' ({_shown(update.healthy_deadline)}) must be longer "
-            f"than 'min_healthy_time' ({_shown(update.min_healthy_time)})"
-        )
-        yield Problem(("update", _written(update, "healthy_deadline", "min_healthy_time")), what)
+        deadline, least = _told(update, "healthy_deadline"), _told(update, "min_healthy_time")
+        key = _written(update, "healthy_deadline", "min_healthy_time")
+        yield Problem(("update", key), f"{deadline} must be longer than {least}")
     yield from _in_order(("update",), update, "healthy_deadline", "progress_deadline")
 
 
@@ -164,9 +162,8 @@ def _clashes(group: GroupSchema) -> Iterator[str]:
 
 def _in_order(path: tuple[str, ...], table: BaseModel, low: str, high: str) -> Iterator[Problem]:
     """A problem where the duration `low` is longer than `high`, at the one that was written."""
-    less, more = getattr(table, low), getattr(table, high)
-    if less > more:
-        what = f"'{low}' ({_shown(less)}) cannot be longer than '{high}' ({_shown(more)})"
+    if getattr(table, low) > getattr(table, high):
+        what = f"{_told(table, low)} cannot be longer than {_told(table, high)}"
         yield Problem((*path, _written(table, low, high)), what)
 
 
@@ -174,8 +171,10 @@ def _written(table: BaseModel, first: str, second: str) -> str:
     return first if first in table.model_fields_set else second
 
 
-def _shown(seconds: float) -> str:
-    return f"{seconds:.10g}s"
+def _told(table: BaseModel, key: str) -> str:
+    """The key and its seconds; that nobody wrote them, where it is so."""
+    origin = "" if key in table.model_fields_set else ", its default"
+    return f"'{key}' ({getattr(table, key):.10g}s{origin})"
 
 
 def _contradict(demands: Iterable[Constraint]) -> bool:

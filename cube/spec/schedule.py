@@ -25,7 +25,7 @@ def cron(text: str) -> str:
         found = str(error)
         raise ValueError(f"{shown(text)} is no cron expression: {found}; its fields are {_FIELDS}") from None
     if first is None:
-        raise ValueError(f"{shown(text)} never comes: no day of fifty years is all that it asks for")
+        raise ValueError(f"{shown(text)} never comes: no day in fifty years is what it asks for")
     return " ".join(text.split())
 
 
