@@ -117,6 +117,17 @@ class TestAnOldTaskBesideItsSuccessor:
         assert plan(update(task(), successor(task()), rollout=PAUSED)).changes == ()
 
 
+class TestWhereItGoes:
+    def test_is_spread_as_if_the_old_task_had_left_already(self) -> None:
+        tasks = [
+            successor(task(0, node="node1"), node="node1"),
+            successor(task(1, node="node2"), node="node2"),
+            task(2, node="node3"),
+        ]
+        found = plan(update(*tasks))
+        assert [action.node for action in found.actions if isinstance(action, Place)] == ["node3"]
+
+
 class TestHowManyBegin:
     def test_is_one_at_a_time(self) -> None:
         found = plan(update(task(0), task(1), task(2)))

@@ -18,15 +18,15 @@ from cube.scheduler.state import NodeState
 class Opening:
     """A slot to be filled now. `waiting`: the task that waits for that. `former`: the last one that failed.
 
-    `why`: what happened to the one that had it, empty for a slot that is new. `is_optional`: where it fits
-    nowhere it is not said to wait, for an old task serves on in its slot.
+    `why`: what happened to the one that had it, empty for a slot that is new. `beside`: the old task that
+    serves on in the slot; then it is not said to wait where it fits nowhere.
     """
 
     want: Want
     waiting: Task | None = None
     former: Task | None = None
     why: str = ""
-    is_optional: bool = False
+    beside: Task | None = None
 
     @property
     def reschedules(self) -> int:
@@ -55,14 +55,14 @@ def place_all(world: World, openings: Sequence[Opening], scheduler: Scheduler) -
     for position, opening in enumerate(_in_line(openings, earlier)):
         order = opening.waiting.order if opening.waiting else newest + 1 + position
         request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
-        state, decision = place(scheduler, request, tuple(states.values()))
+        state, decision = place(scheduler, request, _as_neighbours(states, opening.beside))
         decision = Decision(scores=decision.scores, refusals=decision.refusals + absent)
         if state is not None:
             ports = choose_ports(request.ports, state.ports)
             assert ports is not None, "a candidate has passed the filter of ports"
-            states[state.node.name] = state.with_task(request, ports)
+            states[state.node.name] = states[state.node.name].with_task(request, ports)
             actions.append(_place(opening, state, ports, decision))
-        elif not opening.is_optional:
+        elif opening.beside is None:
             actions.append(_wait(opening, decision))
     return tuple(actions)
 
@@ -99,6 +99,14 @@ def has_successor(task: Task, want: Want, states: Mapping[str, NodeState]) -> bo
 def fits_beside(want: Want, states: Mapping[str, NodeState]) -> bool:
     """The slot's new task would fit somewhere although the old one keeps its room."""
     return any(not refusals_of(want.request(), state) for state in states.values())
+
+
+def _as_neighbours(states: Mapping[str, NodeState], leaving: Task | None) -> tuple[NodeState, ...]:
+    """The nodes; the task that is to leave keeps its room and is nobody's neighbour any more."""
+    return tuple(
+        state.without_neighbour(leaving) if leaving is not None and leaving.node == name else state
+        for name, state in states.items()
+    )
 
 
 def _why_closed(name: str, world: World) -> str:

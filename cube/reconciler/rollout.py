@@ -111,8 +111,7 @@ def _wave_of_group(
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
         begins=tuple(
-            Opening(want=wants[task.slot], why=_why(task, wants, world), is_optional=True)
-            for task in beginning
+            Opening(want=wants[task.slot], why=_why(task, wants, world), beside=task) for task in beginning
         ),
         held=(_held(key, staying, reason, waits=is_on_hold(want, world)),) if staying else (),
     )

@@ -62,13 +62,16 @@ class NodeState:
 
     def without(self, task: Task) -> "NodeState":
         """The node once that task, which is promised room here, has gone."""
-        group = (task.slot.job, task.slot.group)
         return replace(
-            self,
+            self.without_neighbour(task),
             promised=self.promised - task.spec.resources,
             ports=self.ports - frozenset(task.ports.values()),
-            tasks={**self.tasks, group: self.tasks.get(group, 1) - 1},
         )
+
+    def without_neighbour(self, task: Task) -> "NodeState":
+        """The node with that task's room still promised, and the task itself no longer counted."""
+        group = (task.slot.job, task.slot.group)
+        return replace(self, tasks={**self.tasks, group: self.tasks.get(group, 1) - 1})
 
     def with_task(self, request: Request, ports: Mapping[str, int]) -> "NodeState":
         """The node once it has promised the request's room and those host ports."""
