@@ -189,8 +189,9 @@ def spec(kind: CheckKind = CheckKind.HTTP, container_port: int = 80) -> TaskSpec
 
 def test_only_running_containers_with_a_check_are_asked() -> None:
     ended, plain = replace(CONTAINER, id="c2", state=ContainerState.EXITED), replace(CONTAINER, id="c3")
-    specs = {"c1": spec(), "c2": spec(), "c3": replace(spec(), health=None), "gone": spec()}
-    asked = list(checks_of((CONTAINER, ended, plain), specs, {"c1": RUNS}))
+    away = replace(CONTAINER, id="c4", name="c4-quarantined")
+    specs = {"c1": spec(), "c2": spec(), "c3": replace(spec(), health=None), "c4": spec(), "gone": spec()}
+    asked = list(checks_of((CONTAINER, ended, plain, away), specs, {"c1": RUNS}))
     assert [(one.container.id, one.port, one.inspected) for one in asked] == [("c1", 80, RUNS)]
 
 

@@ -14,6 +14,7 @@ from cube.model.job import CheckKind, HealthCheck, TaskSpec
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Health
 from cube.worker import command
+from cube.worker.container import QUARANTINED
 from cube.worker.engine import EngineError, EngineSilentError
 from cube.worker.forward import Forward
 from cube.worker.inspection import Inspected, OwnCheck
@@ -63,10 +64,11 @@ class Check:
 def checks_of(
     containers: Iterable[Container], specs: Mapping[str, TaskSpec], inspected: Mapping[str, Inspected]
 ) -> Iterator[Check]:
-    """The checks that the specs of the running containers ask for."""
+    """The checks that the specs of the running containers ask for; one in quarantine is left in peace."""
     for container in containers:
         spec = specs.get(container.id)
-        if container.state is ContainerState.RUNNING and spec is not None and spec.health is not None:
+        serves = container.state is ContainerState.RUNNING and not container.name.endswith(QUARANTINED)
+        if serves and spec is not None and spec.health is not None:
             yield Check(
                 container=container,
                 how=spec.health,
