@@ -226,11 +226,11 @@ def _is_met(condition: Condition, want: Want, holder: Task | None, world: World)
 def _conclusion(
     rollout: Rollout, world: World, wants: Mapping[Slot, Want], tasks: Sorted
 ) -> Conclude | Revert | None:
+    if rollout.state not in (RolloutState.RUNNING, RolloutState.FAILED):
+        return None
     mine = [want for slot, want in wants.items() if slot.job == rollout.job]
     if rollout.state is RolloutState.FAILED:
         return _way_back(rollout, mine)
-    if rollout.state is not RolloutState.RUNNING:
-        return None
     if why := _why_it_failed(rollout, mine, world, tasks):
         return _conclude(rollout, RolloutState.FAILED, why)
     if all(_is_in_place(want, rollout, world, tasks) for want in mine) and not _is_unfinished(rollout, tasks):
