@@ -7,12 +7,15 @@ import typer
 
 from cube.cli import options
 
-JobFile = Annotated[Path, typer.Argument(metavar="FILE", help="The job file.")]
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
-
 
 def deploy(
-    file: JobFile,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The job file; not with --plan.")
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Do what `cube plan --out` wrote, if the fleet is still as it was then."),
+    ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,
     var: options.Variables = None,
@@ -28,15 +31,20 @@ def deploy(
     from cube.cli import settle
     from cube.cli.office import office
 
-    place = office(inventory, state, scheduler)
-    job = settle.read_job(file, var or [], place)
-    waits = (timeout, lock_wait)
+    place, waits = office(inventory, state, scheduler), (timeout, lock_wait)
+    if plan is not None:
+        settle.refuse_both(file, var)
+        settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan), waits, output)
+    job = settle.read_job(settle.needed(file), var or [], place)
     settle.settle(place, f"deploy {file}", lambda manager, run: manager.deploy(job, run), waits, output)
 
 
 def plan(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="A job file; none: what a sweep would do.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the plan to a file, for `cube deploy --plan`.")
     ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,
@@ -48,18 +56,18 @@ def plan(
     ] = False,
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Print what deploy would do first, and change nothing. Example: cube plan jobs/web.yml"""
+    """Print what deploy would do first, and change nothing. Example: cube plan jobs/web.yml --out web.plan"""
     from cube.cli import settle
     from cube.cli.office import office
 
     place = office(inventory, state, scheduler)
     job = settle.read_job(file, var or [], place) if file else None
-    code = settle.preview(place, job, output)
+    code = settle.preview(place, job, output, out)
     raise typer.Exit(code if detailed_exitcode or code != 2 else 0)
 
 
 def stop(
-    job: JobName,
+    job: options.JobName,
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "5m",
@@ -75,7 +83,7 @@ def stop(
 
 
 def remove(
-    job: JobName,
+    job: options.JobName,
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "5m",
@@ -91,7 +99,7 @@ def remove(
 
 
 def scale(
-    job: JobName,
+    job: options.JobName,
     counts: Annotated[
         list[str], typer.Argument(metavar="GROUP=COUNT...", help="How many tasks of each group.")
     ],

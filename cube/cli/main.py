@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from cube.cli import deploy, inventory, lab, node, status, store, task
+from cube.cli import deploy, inventory, lab, node, status, store, task, version
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
@@ -29,6 +29,11 @@ app.command()(deploy.scale)
 app.command()(deploy.stop)
 app.command()(deploy.remove)
 app.command()(deploy.reconcile)
+app.command()(version.history)
+app.command()(version.rollback)
+app.command()(version.promote)
+app.command()(version.pause)
+app.command()(version.resume)
 app.command()(inventory.inventory)
 app.add_typer(node.app, name="node")
 app.add_typer(node.worker_app, name="worker")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
+
 
 class Output(StrEnum):
     """How an answer is printed."""
@@ -34,3 +36,4 @@ Variables = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="A variable for the job file; repeatable."),
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

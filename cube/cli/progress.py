@@ -6,10 +6,8 @@ from contextlib import contextmanager
 from cube.cli import render
 from cube.manager.report import Done, Report, Step
 from cube.model.action import (
-    Action,
     Conclude,
     Effect,
-    Forget,
     Launch,
     Note,
     Place,
@@ -21,12 +19,13 @@ from cube.model.action import (
     Verdict,
     Wait,
 )
-from cube.model.rollout import RolloutState
-from cube.model.task import State
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import State, Task
+
+Shown = Place | Launch | Start | Stop | Quarantine | Revert | Wait
+"""The actions that a plan shows; the others only record what is seen."""
 
 SIGNS = {Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<", Wait: "?"}
-"""Before each action of a plan; one without a sign only records what is seen."""
-
 STYLES = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow", Verdict.STALE: "yellow"}
 VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off"}
 
@@ -76,7 +75,7 @@ def tell(step: Step, say: Say) -> None:
 def print_plan(plan: Plan) -> None:
     """Every action of the wave with its reason, and what will follow."""
     for action in plan.actions:
-        if type(action) in SIGNS:
+        if isinstance(action, Shown):
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
     for held in plan.held:
         render.line(f"    {held}")
@@ -95,15 +94,55 @@ def print_report(report: Report, seconds: float) -> None:
         for refusal in wait.decision.refusals:
             render.line(f"           {refusal.node}: {refusal.reason}")
     for held in report.held:
-        render.line(f"  held   {held}", "yellow")
+        if report.rollout is None or not held.waits_for_a_person:
+            render.line(f"  held   {held}", "yellow")
     for task in report.failed:
         render.line(f"  failed {task.slot} on {task.node}: {task.reason}", "red")
     render.warn(report.plan.warnings)
+    if report.rollout and (said := rollout_end(report, report.rollout)):
+        render.line(f"  {said[0]}", said[1])
+    for name in sorted(_jobs_with_trouble(report)):
+        render.line(f"  what failed left its last words: cube postmortem {name}")
     mine = [task for task in report.tasks if report.job in (None, task.slot.job)]
     silent = {found.node for found in report.unknown}
     running = sum(task.state is State.RUNNING and task.node not in silent for task in mine)
     subject = f"job {report.job}" if report.job else "fleet"
     render.line(f"{subject}: {report.summary}; {running} running ({seconds:.1f} s)")
+
+
+def rollout_end(report: Report, rollout: Rollout) -> tuple[str, str | None] | None:
+    """How the rollout of the job's newest version stands, and the colour of that; None: nothing to say."""
+    version, asked = f"version {rollout.version}", report.asked
+    match rollout.state:
+        case RolloutState.FAILED:
+            return f"{version} failed: {rollout.reason}{_what_serves(report, rollout)}", "red"
+        case RolloutState.PAUSED:
+            return f"{version} is paused; go on with: cube resume {rollout.job}", "yellow"
+        case RolloutState.SUCCEEDED if rollout.version > asked > 0:
+            return f"version {asked} failed; what it replaced was brought back as {version}", "red"
+        case RolloutState.SUCCEEDED:
+            return (f"{version} is in place", None) if _alive(report, rollout.job) else None
+        case RolloutState.RUNNING if any(held.waits_for_a_person for held in report.held):
+            count = sum(task.version == rollout.version for task in _alive(report, rollout.job))
+            run = "canary runs" if count == 1 else "canaries run"
+            return f"{version}: {count} {run}; go on with: cube promote {rollout.job}", "yellow"
+        case RolloutState.RUNNING:
+            return f"{version} is on its way; the next sweep goes on", "yellow"
+
+
+def _jobs_with_trouble(report: Report) -> set[str]:
+    rollout = report.rollout
+    has_failed = rollout is not None and rollout.state is RolloutState.FAILED
+    return {task.slot.job for task in report.failed} | ({rollout.job} if rollout and has_failed else set())
+
+
+def _what_serves(report: Report, rollout: Rollout) -> str:
+    older = {task.version for task in _alive(report, rollout.job)} - {rollout.version}
+    return "".join(f"; version {version} serves on" for version in sorted(older))
+
+
+def _alive(report: Report, job: str) -> list[Task]:
+    return [task for task in report.tasks if task.slot.job == job and task.state is State.RUNNING]
 
 
 def _tell_done(done: Done, say: Say) -> None:
@@ -119,28 +158,22 @@ def _tell_done(done: Done, say: Say) -> None:
         say(f"         | {line}", None)
 
 
-def _described(action: Action) -> str:
+def _described(action: Shown) -> str:
     return f"{_what(action)}: {action.reason}"
 
 
-def _what(action: Action) -> str:
+def _what(action: Shown) -> str:
     match action:
         case Place():
             return f"start {action.slot} on {action.node}"
-        case Start() | Stop() | Quarantine():
-            return f"{VERBS[type(action)]} {_name(action)} on {action.node}"
-        case Note():
-            return f"note {action.task.slot}: {action.target}"
         case Wait():
             return f"wait {action.slot}"
         case Launch():
             return f"run {action.job.name}"
         case Revert():
             return f"{action.job} goes back to version {action.to}"
-        case Conclude():
-            return f"version {action.version} of {action.job} {action.state}"
-        case Forget():
-            return f"forget {action.job}"
+        case _:
+            return f"{VERBS[type(action)]} {_name(action)} on {action.node}"
 
 
 def _name(effect: Effect) -> str:

@@ -17,6 +17,7 @@ STYLES = {
     "Running": "green", "healthy": "green", "ok": "green", "ready": "green",
     "Failed": "bold red", "unhealthy": "bold red", "failed": "bold red", "unknown": "bold red",
     "Pending": "yellow", "Scheduled": "yellow", "starting": "yellow", "cordoned": "yellow",
+    "draining": "yellow", "paused": "yellow", "succeeded": "green",
     "Completed": "dim",
 }  # fmt: skip
 
@@ -73,6 +74,11 @@ def warn(lines: Iterable[str]) -> None:
     """Say it on standard error, where no pipe takes it for an answer."""
     for text in lines:
         typer.secho(f"warning: {shown(text)}", fg="yellow", err=True)
+
+
+def moment(at: float) -> str:
+    """A time as the operator's clock shows it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def age(then: float | None, now: float | None = None) -> str:

@@ -1,6 +1,5 @@
 """Model values as rows of a table; what JSON shows beyond the columns is the value itself."""
 
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +8,13 @@ from cube.cli import render
 from cube.manager.office import Office
 from cube.model.action import Note
 from cube.model.codec import to_data
+from cube.model.difference import differences
 from cube.model.job import Job
 from cube.model.node import Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
+from cube.model.rollout import Rollout
 from cube.model.task import Health, State, Task, TaskEvent
+from cube.store.rows import JobVersion
 
 Row = dict[str, Any]
 
@@ -20,6 +22,7 @@ JOB = ("job", "type", "version", "state", "running", "nodes")
 TASK = ("task", "version", "state", "health", "node", "ports", "restarts", "age", "reason")
 CONTAINER = ("node", "container", "task", "image", "state", "health", "ports", "age")
 NODE = ("node", "state", "datacenter", "cpus", "cpu", "load", "memory", "disk", "engine", "tasks", "other")
+VERSION = ("version", "at", "rollout", "by", "reason")
 EVENT = ("at", "task", "change", "node", "reason", "by")
 
 
@@ -123,13 +126,33 @@ def of_event(event: TaskEvent) -> Row:
     """An event, its time as the operator's clock shows it; a removed orphan's has no task."""
     return {
         **to_data(event),
-        "at": time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at)),
+        "at": render.moment(event.at),
         "time": event.at,
         "task": str(event.slot) if event.slot.job else None,
         "id": event.task,
         "change": f"{event.source or 'new'} -> {event.target}" if event.target else None,
         "by": event.actor,
     }
+
+
+def of_versions(versions: Sequence[JobVersion], rollouts: Iterable[Rollout]) -> Sequence[Row]:
+    """A job's versions in order, each with its rollout and with what it changed of the one before."""
+    ends = {rollout.version: rollout for rollout in rollouts}
+    before = [None, *(found.job for found in versions)]
+    return [
+        {
+            "version": found.job.version,
+            "at": render.moment(found.at),
+            "time": found.at,
+            "rollout": (end := ends.get(found.job.version)) and end.state,
+            "why": end.reason if end else "",
+            "by": found.actor,
+            "reason": found.reason,
+            "changes": [str(change) for change in differences(earlier, found.job)] if earlier else [],
+            "job": to_data(found.job),
+        }
+        for earlier, found in zip(before, versions, strict=False)
+    ]
 
 
 def _job_state(job: Job, states: set[State]) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 
@@ -13,6 +13,7 @@ from cube.cli import options, progress, render
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
 from cube.errors import InputError
+from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.report import Report
@@ -36,7 +37,7 @@ def settle(
     output: options.Output,
     *,
     is_quiet: bool = False,
-) -> None:
+) -> NoReturn:
     """Let a manager do what is asked, tell how it goes, and exit as the report says.
 
     `waits` are the words for the timeout and for the wait for the lock. `is_quiet`: nothing is printed
@@ -57,15 +58,48 @@ def settle(
     raise typer.Exit(report.exit_code)
 
 
-def preview(place: Office, job: Job | None, output: options.Output) -> int:
-    """Print the first wave of a deploy, or of a sweep: 0 no change, 2 changes, 3 a node is unknown."""
+def as_planned(file: Path) -> Callable[[Manager, Run], Report]:
+    """What carries out the plan in that file, as it stands there or not at all. Raises InputError."""
+    plan = bound_plan(read_text(file), str(file))
+
+    def deploy(manager: Manager, run: Run) -> Report:
+        check_place(plan, cluster=manager.cluster.name, owner=manager.store.owner, source=str(file))
+        return manager.deploy(plan.job, run, expected=plan.changes)
+
+    return deploy
+
+
+def refuse_both(file: Path | None, var: Sequence[str] | None) -> None:
+    """Raises InputError for a job file, or a variable for one, beside a plan: that holds its job."""
+    if file is not None or var:
+        what = "a job file" if file is not None else "--var"
+        raise InputError(f"{what} and --plan exclude each other", cure="The plan holds the whole job.")
+
+
+def needed(file: Path | None) -> Path:
+    """The job file. Raises InputError where none is named."""
+    if file is None:
+        raise InputError("no job file was named", cure="Name one: cube deploy FILE, or --plan PLAN.")
+    return file
+
+
+def preview(place: Office, job: Job | None, output: options.Output, out: Path | None = None) -> int:
+    """Print the first wave of a deploy, or of a sweep: 0 no change, 2 changes, 3 a node is unknown.
+
+    A deploy's plan is also written to the file `out`. Raises InputError where there is no job to be planned.
+    """
+    if out is not None and job is None:
+        raise InputError("there is no job in this plan", where="--out", cure="Name a job file.")
     with looking_on(place) as manager:
         plan, observed = manager.preview(job)
+        owner = manager.store.owner
     if output is options.Output.JSON:
         render.as_json(plan_data(plan))
     else:
         progress.print_plan(plan)
     render.warn(plan.warnings)
+    if out is not None and job is not None:
+        _write(out, _bound(place, owner, job, plan))
     if plan.changes:
         return 2
     return 3 if any(isinstance(seen, Unknown) for seen in observed.values()) else 0
@@ -105,6 +139,24 @@ def report_data(report: Report) -> dict[str, Any]:
         "unknown": to_data(report.unknown),
         "warnings": list(report.plan.warnings),
     }
+
+
+def _bound(place: Office, owner: str, job: Job, plan: Plan) -> BoundPlan:
+    return BoundPlan(
+        cluster=place.cluster.name, owner=owner, job=job, changes=plan.fingerprint, made_at=time.time()
+    )
+
+
+def _write(out: Path, plan: BoundPlan) -> None:
+    """For its owner alone: it holds the environment of every task."""
+    try:
+        out.unlink(missing_ok=True)
+        with os.fdopen(os.open(out, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(text_of(plan))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError("the plan cannot be written", where=str(out), why=why) from None
+    typer.echo(f"written to {out}; carry it out with: cube deploy --plan {out}", err=True)
 
 
 def _say_nothing(_step: object) -> None:
