@@ -38,6 +38,8 @@ from cube.spec.reference import reference
 
 ROOT = Path(__file__).parent.parent
 REFUSED = sorted((ROOT / "tests/cases/spec/refused").glob("*.yml"))
+PAGE = (ROOT / "docs/jobs.md").read_text()
+EXAMPLES = [part.split("```")[0] for part in PAGE.split("```yaml\n")[1:]]
 DIGEST = "0123456789abcdef" * 4
 VARIABLES = {"var": {"color": "blue", "count": 3, "digest": DIGEST}, "env": {"HOME": "/home/ann"}}
 
@@ -385,12 +387,16 @@ def test_every_example_is_a_job_named_as_its_file(example: Path) -> None:
     assert parse(example.read_text(), str(example), {"var": {}, "env": {}}).name == example.stem
 
 
-def test_the_job_in_the_documentation_is_a_job() -> None:
-    page = (ROOT / "docs/jobs.md").read_text()
-    example = page.split("```yaml\n")[1].split("```")[0]
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.partition("\n")[0])
+def test_every_job_in_the_documentation_is_a_job(example: str) -> None:
+    assert parse(example, "docs/jobs.md", {"var": {}, "env": {}}).groups
 
-    assert parse(example, "docs/jobs.md", {"var": {}, "env": {}}).name == "web"
+
+def test_the_documentation_shows_a_job_of_every_type() -> None:
+    shown = {parse(example, "docs/jobs.md", {"var": {}, "env": {}}).type for example in EXAMPLES}
+
+    assert shown == set(JobType)
 
 
 def test_every_key_is_in_the_documentation_as_the_schema_has_it() -> None:
-    assert reference() in (ROOT / "docs/jobs.md").read_text()
+    assert reference() in PAGE
