@@ -25,7 +25,7 @@ from cube.model.policy import (
 from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.restarts import restart_due
-from cube.reconciler.silence import GAP, is_cut_off, listen
+from cube.reconciler.silence import GAP, is_cut_off, listen, news
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
 from tests.build import GIB, NOW, container, job, moved, node, seen, spec, task, unknown, world
@@ -303,3 +303,23 @@ class TestATaskThatSomebodyChanged:
         )
         (place,) = (action for action in found.actions if isinstance(action, Place))
         assert place.reason.startswith("changed by hand: memory is 64MiB, not 128MiB: ")
+
+
+class TestNewsOfALook:
+    def told(self, known: Mapping[str, Silence], looks: Mapping[str, Observation]) -> list[tuple[str, str]]:
+        return list(news(known, listen(known, looks, NOW), looks))
+
+    def test_is_a_silence_that_begins_and_one_that_ends_and_nothing_in_between_p11(self) -> None:
+        looks: dict[str, Observation] = {"node1": seen("node1"), "node2": unknown("node2")}
+        known = listen({}, looks, NOW - 60)
+        assert self.told({}, looks) == [("node2", "does not answer: timed out, port 22")]
+        assert self.told(known, looks) == []
+        assert self.told(known, {"node2": seen("node2")}) == [
+            ("node2", "answers again; it was silent in 1 looks")
+        ]
+
+    def test_is_once_that_we_are_cut_off_p8(self) -> None:
+        blind: dict[str, Observation] = {name: unknown(name) for name in ("node1", "node2")}
+        told = self.told({}, blind)
+        assert told[-1] == ("", "2 of 2 nodes are silent: it may be we who are cut off")
+        assert self.told(listen({}, blind, NOW), blind) == []

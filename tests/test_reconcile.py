@@ -260,6 +260,11 @@ class TestATaskThatEnded:
         assert isinstance(note, Note)
         assert (note.target, note.reason) == (State.FAILED, "its container is gone")
 
+    def test_in_a_way_that_its_engine_does_not_tell_is_left_for_the_next_look_p3(self) -> None:
+        held = container(task(), ContainerState.EXITED, exit_code=None)
+        given = world(jobs=[job(type=JobType.BATCH)], tasks=[task()], observed=[seen("node1", held)])
+        assert plan(given).actions == ()
+
     def test_keeps_its_container_when_it_completed_for_its_logs(self) -> None:
         done = task(state=State.COMPLETED, exit_code=0)
         held = container(done, ContainerState.EXITED, exit_code=0)

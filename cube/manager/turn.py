@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from cube.errors import CubeError
+from cube.errors import CubeError, InternalError
 from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Clock, Fleet
 from cube.model.action import Action, Note, Plan, Quarantine, Start, Stop, Verdict, Wait
@@ -12,7 +12,7 @@ from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health
 from cube.reconciler.reconcile import reconcile
-from cube.reconciler.silence import listen
+from cube.reconciler.silence import listen, news
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
 from cube.store.store import Store
@@ -61,8 +61,9 @@ class Loop:
         now = self.clock.now()
         asked = [node.name for node in self.cluster.nodes] if names is None else list(names)
         observed = self.fleet.observe(asked, now)
-        silences = listen(self.store.silences(), observed, now) if names is None else None
-        self.store.put_observations(observed.values(), silences.values() if silences is not None else None)
+        self.store.put_observations(observed.values())
+        if names is None:
+            self._listen(observed, now)
         return observed
 
     def look_before_a_change(self) -> Mapping[str, Observation]:
@@ -97,6 +98,7 @@ class Loop:
         """
         observed = dict(looked)
         done: list[Done] = []
+        acted: tuple[Action, ...] = ()
         asked = self.store.rollouts().get(concern.job or "")
         while True:
             plan = self.plan(self.world(observed))
@@ -113,7 +115,10 @@ class Loop:
                 # A silent node would cost every turn its whole patience: the next run asks it again.
                 observed |= self.look(name for name, found in observed.items() if isinstance(found, Seen))
                 continue
+            if todo.actions == acted:
+                raise InternalError(f"the plan asks again for what was just recorded: {todo.actions[0]}")
             wave = self._act(todo, run)
+            acted = () if wave else todo.actions
             done += wave
             self._pause_after(wave, done)
             touched = {step.effect.node for step in wave}
@@ -128,6 +133,13 @@ class Loop:
             rollouts=self.store.rollouts(),
             asked=asked.version if asked else 0,
         )
+
+    def _listen(self, observed: Mapping[str, Observation], now: float) -> None:
+        """Remember who is silent, and for how long, and tell when that begins and ends."""
+        known = self.store.silences()
+        silences = listen(known, observed, now)
+        if known or silences:
+            self.store.put_silences(silences.values(), news(known, silences, observed), now=now)
 
     def _act(self, plan: Plan, run: Run) -> list[Done]:
         """Record the intents, carry the effects out, record each outcome as it comes."""

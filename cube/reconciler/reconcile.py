@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from cube.model.action import Action, Decision, Note, Plan, Quarantine, Stop, Wait
+from cube.model.action import Action, Decision, Note, Plan, Quarantine, Start, Stop, Wait
 from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
@@ -43,7 +43,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
         *wave.stops,
-        *(recover(task, world, wants[task.slot]) for task in tasks.of(Bucket.MISSING)),
+        *recover_missing(world, wants, tasks),
         *restart_failed(world, wants, tasks),
         *heal_sick(world, wants, tasks),
         *(note for task in tasks.of(Bucket.KEPT, Bucket.BESIDE) if (note := check_health(task, world))),
@@ -111,6 +111,12 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
         return why_outdated(task, want, world) or "its slot is filled by another task"
 
     return tuple(stop(task, world, reason(task)) for task in tasks.of(Bucket.EXTRA))
+
+
+def recover_missing(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Start | Note, ...]:
+    """What is believed of the tasks that should run and are not known to, or done to make them."""
+    found = (recover(task, world, wants[task.slot]) for task in tasks.of(Bucket.MISSING))
+    return tuple(action for action in found if action is not None)
 
 
 def restart_failed(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Action, ...]:

@@ -1,9 +1,9 @@
 """Nodes that do not answer: how long that has been watched, and when it is we who are cut off."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cube.model.node import Silence
-from cube.model.observation import Observation, Seen
+from cube.model.observation import Observation, Seen, Unknown
 from cube.model.policy import OnDisconnect
 from cube.model.task import Task
 from cube.reconciler.wants import Want
@@ -33,6 +33,21 @@ def listen(
     if is_cut_off(observed):
         return {name: Silence(node=name, at=now, misses=0, seconds=0.0) for name in silent}
     return {name: _one_more(name, known.get(name), now) for name in silent}
+
+
+def news(
+    known: Mapping[str, Silence], silences: Mapping[str, Silence], observed: Mapping[str, Observation]
+) -> Iterator[tuple[str, str]]:
+    """What a look shows that is worth an event: a node, empty for the fleet, and what happened to it."""
+    for name, found in observed.items():
+        if isinstance(found, Unknown) and name not in known:
+            yield name, f"does not answer: {found.cause}, {found.why}"
+        elif isinstance(found, Seen) and name in known:
+            yield name, f"answers again; it was silent in {known[name].misses} looks"
+    was_cut_off = len(known) > 1 and all(silence.misses == 0 for silence in known.values())
+    is_blind = len(silences) > 1 and all(silence.misses == 0 for silence in silences.values())
+    if is_blind and not was_cut_off:
+        yield "", f"{len(silences)} of {len(observed)} nodes are silent: it may be we who are cut off"
 
 
 def is_lost(task: Task, want: Want, world: World) -> bool:

@@ -19,8 +19,11 @@ def stop_as_failed(task: Task, world: World, reason: str) -> Stop | Note:
     return _stop(task, world, reason, State.FAILED)
 
 
-def recover(task: Task, world: World, want: Want) -> Start | Note:
-    """A task that should run and is not known to: believe its container, or start it."""
+def recover(task: Task, world: World, want: Want) -> Start | Note | None:
+    """A task that should run and is not known to: believe its container, or start it.
+
+    None where the container has ended and the engine does not say how: the next look may tell.
+    """
     container = world.container(task)
     if container is None and task.state is State.RUNNING:
         return _failed(task, world, want.group, "its container is gone")
@@ -30,6 +33,8 @@ def recover(task: Task, world: World, want: Want) -> Start | Note:
         return Start(task=task, reason="its container was created and not started")
     if container.state.is_alive:
         return Note(task=task, target=State.RUNNING, reason="seen running", container=container.id)
+    if container.state is ContainerState.EXITED and container.exit_code is None:
+        return None
     return _ended(task, world, container, want)
 
 

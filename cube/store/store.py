@@ -28,6 +28,9 @@ from cube.store.trouble import damaged, explained
 PATIENCE = 5.0
 """Seconds to wait for another process's transaction; none of Cube's takes longer than milliseconds."""
 
+LOOK = "look"
+"""By whom the events are that a look alone brings about."""
+
 SMALL = 2**20
 """Bytes up to which a whole file is checked when it is opened: that takes a few milliseconds."""
 
@@ -277,17 +280,22 @@ class Store:
         with self._open() as connection:
             return read.events(connection, conditions, limit=limit)
 
-    def put_observations(
-        self, observations: Iterable[Observation], silences: Iterable[Silence] | None = None
-    ) -> None:
-        """Remember the last look at each of these nodes; what one that did not answer had shown is kept.
-
-        `silences` are those of the whole fleet after this look; None: the look changes nothing about them.
-        """
+    def put_observations(self, observations: Iterable[Observation]) -> None:
+        """Remember the last look at each of these nodes; what one that did not answer had shown is kept."""
         with self._change() as connection:
             write.note_looks(connection, [rows.look_row(seen) for seen in observations])
-            if silences is not None:
-                write.note_silences(connection, silences)
+
+    def put_silences(
+        self, silences: Iterable[Silence], news: Iterable[tuple[str, str]], *, now: float
+    ) -> None:
+        """Remember the nodes that did not answer a look at all of them, in place of those known before.
+
+        `news` is what the look shows that is worth an event: a node, empty for the fleet, and what happened.
+        """
+        with self._recording(now, LOOK) as recording:
+            write.note_silences(self._connection, silences)
+            for node, what in news:
+                recording.tell_of_node(node, what)
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""

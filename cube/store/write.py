@@ -69,8 +69,12 @@ def note_silences(connection: sqlite3.Connection, silences: Iterable[Silence]) -
 
 def note_deaths(connection: sqlite3.Connection, deaths: Iterable[Death]) -> None:
     """What containers left behind; of each task the newest few are kept."""
+    # One end may be told twice: by the start that ended at once, and by what is done about it next.
     sql = """INSERT INTO post_mortems (task, job, at, node, reason, body)
-        VALUES (:task, :job, :at, :node, :reason, :body)"""
+        SELECT :task, :job, :at, :node, :reason, :body WHERE NOT EXISTS (
+            SELECT 1 FROM post_mortems WHERE task = :task
+            AND body ->> 'container' = :body ->> 'container'
+            AND body ->> 'finished_at' = :body ->> 'finished_at' AND body ->> 'finished_at' <> '')"""
     for death in deaths:
         connection.execute(sql, rows.death_row(death))
         older = """DELETE FROM post_mortems WHERE task = ?1 AND number NOT IN (
