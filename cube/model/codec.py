@@ -10,10 +10,15 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 Decode = Callable[[Any], Any]
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def to_data(value: Any) -> Any:
     """The value as dicts, lists, strings and numbers. Every field is named: nothing depends on a default."""
-    if names := _field_names(value.__class__):
+    kind = value.__class__
+    if kind in _PLAIN:
+        return value
+    if names := _field_names(kind):
         return {name: to_data(getattr(value, name)) for name in names}
     if isinstance(value, Enum):
         return value.value

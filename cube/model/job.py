@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from cube.model.codec import to_data
 from cube.model.policy import (
@@ -97,7 +98,7 @@ class HealthCheck:
     grace: float = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """What is put into a container. A task whose spec differs from its group's is outdated.
 
@@ -119,7 +120,7 @@ class TaskSpec:
     pids_limit: int = 512
     allow_new_privileges: bool = False
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A fingerprint of everything in the spec: 16 hexadecimal digits."""
         canonical = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))

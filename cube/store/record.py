@@ -1,7 +1,8 @@
 """Recording: what a plan intends and what came of it, as changes of tasks and jobs, each with its event."""
 
 import itertools
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -46,8 +47,8 @@ class Recording:
         self._specs: list[TaskSpec] = []
         self._events: list[TaskEvent] = []
         self._deaths: list[Death] = []
-        self._orders = itertools.count(1 + read.number(connection, 'SELECT max("order") FROM tasks'))
-        self._numbers = itertools.count(1 + read.number(connection, "SELECT max(number) FROM events"))
+        self._orders = _count_after(connection, 'SELECT max("order") FROM tasks')
+        self._numbers = _count_after(connection, "SELECT max(number) FROM events")
 
     def intend(self, action: Action) -> Effect | None:
         """What the action intends; the effect that carries it out, None where no node is touched."""
@@ -114,10 +115,10 @@ class Recording:
         """Every changed task as it is now, and every event, to the tables."""
         bodies = {spec.digest: rows.text_of(spec) for spec in self._specs}
         self._tables.put(
-            "specs", [{"digest": digest, "body": body} for digest, body in bodies.items()], key="digest"
+            "specs", [{"digest": digest, "body": body} for digest, body in bodies.items()], key=("digest",)
         )
-        self._tables.put("tasks", [rows.task_row(task) for task in self._tasks.values()], key="id")
-        self._tables.put("events", [rows.event_row(event) for event in self._events], key="number")
+        self._tables.put("tasks", [rows.task_row(task) for task in self._tasks.values()], key=("id",))
+        self._tables.put("events", [rows.event_row(event) for event in self._events], key=("number",))
         write.note_deaths(self._connection, self._deaths)
 
     def _note(self, action: Wait | Note | Launch | Conclude | Revert | Forget) -> None:
@@ -202,3 +203,8 @@ class Recording:
     def _tell(self, **what: Any) -> None:
         what.setdefault("detail", {})
         self._events.append(TaskEvent(number=next(self._numbers), at=self._now, actor=self._actor, **what))
+
+
+def _count_after(connection: sqlite3.Connection, sql: str) -> Iterator[int]:
+    """The numbers after the one that the question answers with, which is asked when the first is needed."""
+    yield from itertools.count(1 + read.number(connection, sql))

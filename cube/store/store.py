@@ -169,7 +169,7 @@ class Store:
     def put_cordon(self, cordon: Cordon) -> None:
         """Keep new tasks away from the node."""
         with self._recording(cordon.at, cordon.actor) as recording:
-            self._tables.put("cordons", [rows.cordon_row(cordon)], key="node")
+            self._tables.put("cordons", [rows.cordon_row(cordon)], key=("node",))
             recording.tell_of_node(cordon.node, "drained" if cordon.draining else "cordoned")
 
     def lift_cordon(self, node: str, *, now: float, actor: str) -> bool:
@@ -257,6 +257,8 @@ class Store:
         A Place becomes the Start of its recorded task. A Wait or Note that says nothing new writes nothing.
         Raises InternalError where a step is not in the table of transitions.
         """
+        if not plan.actions:
+            return ()
         with self._recording(now, actor) as recording:
             effects = [recording.intend(action) for action in plan.actions]
         return tuple(effect for effect in effects if effect)
@@ -313,8 +315,12 @@ class Store:
 
     def last_sweep(self) -> Sweep | None:
         """The newest run over the fleet."""
+        return next(iter(self.sweeps(1)), None)
+
+    def sweeps(self, count: int) -> tuple[Sweep, ...]:
+        """So many of the newest runs over the fleet, the newest first."""
         with self._open() as connection:
-            return read.last_sweep(connection)
+            return read.sweeps(connection, count)
 
     def lease(self) -> Lease | None:
         """Who holds the lock, or died holding it."""
