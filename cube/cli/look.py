@@ -1,12 +1,22 @@
 """One look at the nodes for a command that only prints."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cube.cli import render
 from cube.inventory.pattern import select
 from cube.manager.office import Office
 from cube.manager.session import looking_on
+from cube.model.node import Cordon
 from cube.model.observation import Observation, Stats, Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Of each node the newest stats of an earlier look, and who keeps new tasks away from it."""
+
+    samples: Mapping[str, Stats]
+    cordons: Mapping[str, Cordon]
 
 
 def once(place: Office, pattern: str) -> Mapping[str, Observation]:
@@ -15,11 +25,11 @@ def once(place: Office, pattern: str) -> Mapping[str, Observation]:
         return manager.look([node.name for node in select(place.cluster, pattern)])
 
 
-def with_sample(place: Office, pattern: str) -> tuple[Mapping[str, Stats], Mapping[str, Observation]]:
-    """The sample of each node that the store has from an earlier look, and how the node is now."""
+def with_record(place: Office, pattern: str) -> tuple[Recorded, Mapping[str, Observation]]:
+    """What the store knows of the nodes from before, and how each node of the pattern is now."""
     with looking_on(place) as manager:
-        earlier = manager.store.samples()
-        return earlier, manager.look([node.name for node in select(place.cluster, pattern)])
+        recorded = Recorded(samples=manager.store.samples(), cordons=manager.store.cordons())
+        return recorded, manager.look([node.name for node in select(place.cluster, pattern)])
 
 
 def warn_of_unknown(found: Mapping[str, Observation]) -> int:

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from cube.cli import deploy, inventory, lab, node, status, store, task, version
+from cube.cli import cordon, deploy, inventory, lab, node, runs, status, store, task, version
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
@@ -23,18 +23,23 @@ app.command()(status.status)
 app.command()(status.ps)
 app.command()(status.nodes)
 app.command()(status.events)
+app.command()(status.postmortem)
 app.command()(task.logs)
 app.command(name="exec")(task.execute)
 app.command()(deploy.scale)
 app.command()(deploy.stop)
 app.command()(deploy.remove)
 app.command()(deploy.reconcile)
+app.command()(runs.dispatch)
 app.command()(version.history)
 app.command()(version.rollback)
 app.command()(version.promote)
 app.command()(version.pause)
 app.command()(version.resume)
 app.command()(inventory.inventory)
+for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
+    node.app.command()(command)
+app.add_typer(runs.app, name="job")
 app.add_typer(node.app, name="node")
 app.add_typer(node.worker_app, name="worker")
 app.add_typer(lab.app, name="lab")

@@ -1,20 +1,23 @@
 """Model values as rows of a table; what JSON shows beyond the columns is the value itself."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from cube.cli import render
 from cube.manager.office import Office
 from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.difference import differences
-from cube.model.job import Job
-from cube.model.node import Node
+from cube.model.job import Job, Schedule
+from cube.model.node import Cordon, Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
 from cube.model.rollout import Rollout
 from cube.model.task import Health, State, Task, TaskEvent
-from cube.store.rows import JobVersion
+from cube.store.replay import PastTask
+from cube.store.rows import Death, JobVersion
 
 Row = dict[str, Any]
 
@@ -23,14 +26,18 @@ TASK = ("task", "version", "state", "health", "node", "ports", "restarts", "age"
 CONTAINER = ("node", "container", "task", "image", "state", "health", "ports", "age")
 NODE = ("node", "state", "datacenter", "cpus", "cpu", "load", "memory", "disk", "engine", "tasks", "other")
 VERSION = ("version", "at", "rollout", "by", "reason")
+RUN = ("run", "utc", "in")
 EVENT = ("at", "task", "change", "node", "reason", "by")
 
+
+AnyTask = Task | PastTask
+"""A task as it is, or as it was."""
 
 AT_BOOT = CpuTimes(total=0, idle=0)
 """The first sample of a node that was not seen since it was switched on: as vmstat, its mean since then."""
 
 
-def is_of_interest(task: Task) -> bool:
+def is_of_interest(task: AnyTask) -> bool:
     """Not one that was taken away on purpose."""
     return task.state is not State.COMPLETED or task.exit_code is not None
 
@@ -60,29 +67,63 @@ def notes_of_a_look(place: Office) -> Mapping[str, Note]:
     return {action.task.id: action for action in plan.actions if isinstance(action, Note)}
 
 
-def of_job(job: Job, tasks: Iterable[Task], silent: Collection[str]) -> Row:
+def of_job(job: Job, tasks: Iterable[AnyTask], silent: Collection[str]) -> Row:
     """A job with how many of its tasks run, and where; on `silent` nodes nobody knows."""
     mine = [task for task in tasks if task.slot.job == job.name]
     unknown = [task for task in mine if task.node in silent and not task.state.is_terminal]
     running = [task for task in mine if task.state is State.RUNNING and task not in unknown]
     ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine)
-    wanted = 0 if job.stopped else sum(group.count for group in job.groups)
+    wanted = 0 if job.stopped or job.type.is_template else sum(group.count for group in job.groups)
     rest = ((ended, "completed"), (len(unknown), "unknown"))
     return {
         "job": job.name,
+        "parent": job.parent,
         "type": job.type,
         "version": job.version,
         "state": _job_state(job, {task.state for task in mine}),
-        "running": ", ".join(
-            [f"{len(running)}/{wanted}", *(f"{count} {what}" for count, what in rest if count)]
-        ),
+        "running": None
+        if job.type.is_template
+        else ", ".join([f"{len(running)}/{wanted}", *(f"{count} {what}" for count, what in rest if count)]),
         "nodes": " ".join(sorted({str(task.node) for task in running})) or None,
         "groups": to_data(job.groups),
     }
 
 
-def of_task(task: Task, silent: Collection[str]) -> Row:
-    """A task, with the time since its state last changed; on a `silent` node its state is not known."""
+def of_jobs(jobs: Sequence[Job], tasks: Sequence[AnyTask], silent: Collection[str]) -> Sequence[Row]:
+    """Every job; under one that has runs those that are under way, and the ended ones in one row."""
+    rows = []
+    for job in jobs:
+        if job.parent is None:
+            rows += [of_job(job, tasks, silent), *_of_runs(job, jobs, tasks, silent)]
+    return rows
+
+
+def _of_runs(
+    parent: Job, jobs: Sequence[Job], tasks: Sequence[AnyTask], silent: Collection[str]
+) -> Iterator[Row]:
+    runs = [job for job in jobs if job.parent == parent.name]
+    states = {run.name: [task.state for task in tasks if task.slot.job == run.name] for run in runs}
+    ended = [run for run in runs if states[run.name] and all(state.is_terminal for state in states[run.name])]
+    for run in runs:
+        if run not in ended:
+            row = of_job(run, tasks, silent)
+            yield {**row, "job": f"  {run.name}"}
+    if ended:
+        failed = sum(State.FAILED in states[run.name] for run in ended)
+        newest = max(ended, key=lambda run: run.launched or 0.0)
+        yield {
+            "job": f"  {len(ended)} ended runs",
+            "state": State.FAILED if failed else State.COMPLETED,
+            "running": f"{len(ended) - failed} completed" + (f", {failed} failed" if failed else ""),
+            "nodes": f"the last: {newest.name}",
+        }
+
+
+def of_task(task: AnyTask, silent: Collection[str], now: float | None = None) -> Row:
+    """A task, with the time since its state last changed; on a `silent` node its state is not known.
+
+    `now` in seconds since the epoch; None: this moment.
+    """
     is_unknown = task.node in silent and not task.state.is_terminal
     return {
         **to_data(task),
@@ -91,7 +132,7 @@ def of_task(task: Task, silent: Collection[str]) -> Row:
         "recorded": task.state,
         "health": _health(task.health),
         "ports": _words(f"{name}={port}" for name, port in task.ports.items()),
-        "age": render.age(task.changed_at),
+        "age": render.age(task.changed_at, now),
     }
 
 
@@ -106,7 +147,9 @@ def of_containers(found: Mapping[str, Observation], cluster: str, *, every: bool
     ]
 
 
-def of_node(node: Node, found: Observation, earlier: Stats | None, cluster: str) -> Row:
+def of_node(
+    node: Node, found: Observation, earlier: Stats | None, cluster: str, cordon: Cordon | None = None
+) -> Row:
     """A node as it was seen; one that did not answer has its cause where its engine would be."""
     row: Row = {"node": node.name, "datacenter": node.datacenter, "labels": dict(node.labels)}
     if isinstance(found, Unknown):
@@ -114,7 +157,7 @@ def of_node(node: Node, found: Observation, earlier: Stats | None, cluster: str)
     else:
         ours = [held for held in found.containers if _is_of(held, cluster)]
         row |= {
-            "state": "ready" if node.schedulable else "cordoned",
+            "state": _node_state(node, cordon),
             "engine": found.engine.version,
             "tasks": sum(held.state.is_alive for held in ours),
             "other": len(found.containers) - len(ours),
@@ -128,7 +171,7 @@ def of_event(event: TaskEvent) -> Row:
         **to_data(event),
         "at": render.moment(event.at),
         "time": event.at,
-        "task": str(event.slot) if event.slot.job else None,
+        "task": str(event.slot) if event.slot.group else event.slot.job or None,
         "id": event.task,
         "change": f"{event.source or 'new'} -> {event.target}" if event.target else None,
         "by": event.actor,
@@ -155,11 +198,51 @@ def of_versions(versions: Sequence[JobVersion], rollouts: Iterable[Rollout]) -> 
     ]
 
 
+def of_run(at: float, schedule: Schedule, now: float) -> Row:
+    """When a periodic job will run, by its schedule's clock and by UTC, and how far away that is."""
+    zone = datetime.fromtimestamp(at, ZoneInfo(schedule.timezone))
+    return {
+        "run": f"{zone:%a %Y-%m-%d %H:%M} {schedule.timezone}",
+        "utc": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC",
+        "in": render.age(now, at),
+        "time": at,
+    }
+
+
+def of_death(death: Death, slot: str | None) -> Row:
+    """What a container left behind, with the slot of its task where that is still known."""
+    return {
+        **to_data(death.found),
+        "task": death.task,
+        "slot": slot,
+        "node": death.node,
+        "reason": death.reason,
+    }
+
+
+def names(jobs: Iterable[Job]) -> str:
+    """The jobs' names, or that there is none."""
+    return ", ".join(job.name for job in jobs) or "none"
+
+
 def _job_state(job: Job, states: set[State]) -> str:
     if job.stopped:
         return "stopping" if State.RUNNING in states else "stopped"
+    if job.type.is_template:
+        return "waiting"
+    return worst(states)
+
+
+def worst(states: Collection[State]) -> State:
+    """The state that matters most of those; of none Pending."""
     order = (State.FAILED, State.PENDING, State.SCHEDULED, State.RUNNING, State.COMPLETED)
     return next((state for state in order if state in states), State.PENDING)
+
+
+def _node_state(node: Node, cordon: Cordon | None) -> str:
+    if cordon is not None:
+        return "draining" if cordon.draining else "cordoned"
+    return "ready" if node.schedulable else "cordoned"
 
 
 def _of_container(node: str, found: Container, cluster: str) -> Row:

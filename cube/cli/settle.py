@@ -16,7 +16,7 @@ from cube.errors import InputError
 from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.manager.manager import Manager
 from cube.manager.office import Office
-from cube.manager.report import Report
+from cube.manager.report import Report, Step
 from cube.manager.session import at_work, looking_on
 from cube.manager.turn import Run
 from cube.model.action import Plan
@@ -43,19 +43,29 @@ def settle(
     `waits` are the words for the timeout and for the wait for the lock. `is_quiet`: nothing is printed
     about a run that changed nothing and found nothing odd.
     """
-    timeout, lock_wait = seconds(waits[0], "--timeout"), seconds(waits[1], "--lock-wait")
+    timeout, lock_wait = seconds(waits[0], "--timeout"), wait_of(waits[1])
     started = time.time()
     is_table = output is options.Output.TABLE
     with (
         at_work(place, command=command, wait=lock_wait) as manager,
-        progress.telling() if is_table else nullcontext(_say_nothing) as tell,
+        progress.telling() if is_table else nullcontext(say_nothing) as tell,
     ):
-        report = ask(manager, Run(until=started + timeout, actor=actor(), tell=tell))
+        report = ask(manager, run_of(started + timeout, tell))
     if not is_table:
         render.as_json(report_data(report))
     elif not (is_quiet and report.exit_code == 0 and not report.done and not report.plan.warnings):
         progress.print_report(report, time.time() - started)
     raise typer.Exit(report.exit_code)
+
+
+def wait_of(lock_wait: str) -> float:
+    """How many seconds to wait for the lock. Raises InputError."""
+    return seconds(lock_wait, "--lock-wait")
+
+
+def run_of(until: float, tell: Callable[[Step], None] | None = None) -> Run:
+    """A run of this person's, that ends at `until` (seconds since the epoch) and tells how it goes."""
+    return Run(until=until, actor=actor(), tell=tell or say_nothing)
 
 
 def as_planned(file: Path) -> Callable[[Manager, Run], Report]:
@@ -159,8 +169,8 @@ def _write(out: Path, plan: BoundPlan) -> None:
     typer.echo(f"written to {out}; carry it out with: cube deploy --plan {out}", err=True)
 
 
-def _say_nothing(_step: object) -> None:
-    pass
+def say_nothing(_step: object) -> None:
+    """Tells nobody."""
 
 
 def _count(group: str, text: str) -> int:

@@ -17,32 +17,27 @@ def status(
     inventory: options.Inventory = None,
     state: options.State = None,
     live: Live = False,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="As it was then: '2026-11-20 14:00', 14:00, or 1h ago."),
+    ] = None,
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Print what is recorded, at once, with the age of the last look. Example: cube status web --live"""
-    from cube.cli import render, rows
+    """Print what is recorded, at once, with the age of the last look.
+
+    Example: cube status web --live; cube status --at 14:00
+    """
+    from cube.cli import now, past
+    from cube.cli.moment import moment
     from cube.cli.office import office
-    from cube.store.store import open_store
 
     place = office(inventory, state)
-    notes = rows.notes_of_a_look(place) if live else {}
-    store = open_store(place.state)
-    jobs, tasks = store.jobs(), rows.as_seen(store.current_tasks(), notes)
-    looks, swept = store.looks(), store.last_sweep()
-    store.close()
-    if job is not None and job not in [found.name for found in jobs]:
-        raise InputError(f"there is no job {job!r}", where=place.cluster.name)
-    silent = {look.node for look in looks if look.cause is not None}
-    if job is None:
-        render.table([rows.of_job(found, tasks, silent) for found in jobs], rows.JOB, output)
+    if at is None:
+        now.show(place, job, output, live=live)
+    elif live:
+        raise InputError("--live and --at exclude each other", cure="The past cannot be looked at.")
     else:
-        chosen = [task for task in tasks if task.slot.job == job and rows.is_of_interest(task)]
-        render.table([rows.of_task(task, silent) for task in chosen], rows.TASK, output)
-    if output is options.Output.TABLE:
-        sweep = f"; last sweep {render.age(swept.finished)} ago: {swept.result}" if swept else ""
-        ago = f"looked {render.age(max(look.at for look in looks))} ago" if looks else "never looked"
-        unanswered = f"; no answer from {', '.join(sorted(silent))}" if silent else ""
-        render.line(f"cluster {place.cluster.name}: {ago}{unanswered}{sweep}", "bright_black")
+        past.show(place, job, moment(at, "--at", now=time.time()), output)
 
 
 def ps(
@@ -73,10 +68,17 @@ def nodes(
     from cube.cli.office import office
 
     place = office(inventory, state)
-    earlier, found = look.with_sample(place, pattern)
+    before, found = look.with_record(place, pattern)
     chosen = [node for node in place.cluster.nodes if node.name in found]
     shown = [
-        rows.of_node(node, found[node.name], earlier.get(node.name), place.cluster.name) for node in chosen
+        rows.of_node(
+            node,
+            found[node.name],
+            before.samples.get(node.name),
+            place.cluster.name,
+            before.cordons.get(node.name),
+        )
+        for node in chosen
     ]
     render.table(shown, rows.NODE, output)
     raise typer.Exit(look.warn_of_unknown(found))
@@ -84,27 +86,53 @@ def nodes(
 
 def events(
     job: Annotated[str | None, typer.Option("--job", help="Only this job's.")] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Not older than this, such as 1h.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
+    node: Annotated[str | None, typer.Option("--node", help="Only what happened on this node.")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Not older than 1h, or '2026-11-20 14:00'.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Not newer than that; as --since.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come, until Ctrl-C.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", help="At most this many.", min=1)] = 50,
     inventory: options.Inventory = None,
     state: options.State = None,
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Print what happened to tasks, when and why. Example: cube events --job web --since 1h -f"""
-    from cube.cli import render, rows
-    from cube.cli.office import office, seconds
-    from cube.store.store import open_store
+    """Print what happened, when and why. Example: cube events --since 1h --job web --node web3 -f"""
+    from cube.cli import story
+    from cube.cli.moment import moment
+    from cube.cli.office import office
 
-    place = office(inventory, state)
-    start = time.time() - seconds(since, "--since") if since else None
-    store = open_store(place.state)
-    found = store.events(job=job, since=start, limit=limit)
-    render.table([rows.of_event(event) for event in found], rows.EVENT, output)
-    last = found[-1].number if found else 0
-    while follow:
-        time.sleep(1)
-        for event in store.events(job=job, after=last):
-            render.row(rows.of_event(event), rows.EVENT, output)
-            last = event.number
-    store.close()
+    if follow and until is not None:
+        raise InputError("--until and --follow exclude each other")
+    place, now = office(inventory, state), time.time()
+    chosen = story.Chosen(
+        job=job,
+        node=node,
+        since=moment(since, "--since", now=now) if since is not None else None,
+        until=moment(until, "--until", now=now) if until is not None else None,
+    )
+    story.tell(place, chosen, limit, output, follow=follow)
+
+
+def postmortem(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="A job, job/group, job/group[index], or the start of a task's id."
+        ),
+    ],
+    limit: Annotated[int, typer.Option("--limit", "-n", help="At most so many, the newest.", min=1)] = 10,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Print what failed containers left behind, the oldest first: exit code, last lines, last checks.
+
+    Example: cube postmortem web/web[0]
+    """
+    from cube.cli import story
+    from cube.cli.office import office
+
+    story.tell_deaths(office(inventory, state), name, limit, output)

@@ -143,10 +143,10 @@ def looks(connection: sqlite3.Connection) -> tuple[Look, ...]:
     return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
 
 
-def last_sweep(connection: sqlite3.Connection) -> Sweep | None:
-    """The newest sweep."""
-    sql = "SELECT started, finished, result FROM sweeps ORDER BY number DESC LIMIT 1"
-    return next(iter(select(connection, lambda row: Sweep(**dict(row)), sql)), None)
+def sweeps(connection: sqlite3.Connection, count: int) -> tuple[Sweep, ...]:
+    """So many of the newest sweeps, the newest first."""
+    sql = "SELECT started, finished, result FROM sweeps ORDER BY number DESC LIMIT ?"
+    return select(connection, lambda row: Sweep(**dict(row)), sql, [count])
 
 
 def lease(connection: sqlite3.Connection) -> Lease | None:

@@ -1,0 +1,95 @@
+"""What happened: events as they are recorded, and what failed containers left behind."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from cube.cli import options, render, rows
+from cube.errors import InputError
+from cube.manager.office import Office
+from cube.model.task import TaskEvent
+from cube.store.rows import Death
+from cube.store.store import Store, open_store
+
+PAUSE = 1.0
+"""Seconds between two looks for new events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which events: of a job, on a node, from a time to a time (seconds since the epoch); None: any."""
+
+    job: str | None
+    node: str | None
+    since: float | None
+    until: float | None
+
+    def has(self, event: TaskEvent) -> bool:
+        """The node and the end; the store asks for the rest."""
+        return self.node in (None, event.node) and (self.until is None or event.at <= self.until)
+
+
+def tell(place: Office, chosen: Chosen, limit: int, output: options.Output, *, follow: bool) -> None:
+    """Print the newest of the chosen events, and with `follow` each further one until Ctrl-C."""
+    with closing(open_store(place.state)) as store:
+        before = store.events(job=chosen.job, since=chosen.since)
+        found = [event for event in before if chosen.has(event)][-limit:]
+        render.table([rows.of_event(event) for event in found], rows.EVENT, output)
+        if follow:
+            with suppress(KeyboardInterrupt):
+                _follow(store, chosen, before[-1].number if before else 0, output)
+
+
+def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> None:
+    while True:
+        for event in store.events(job=chosen.job, after=last):
+            last = event.number
+            if chosen.has(event):
+                render.row(rows.of_event(event), rows.EVENT, output)
+        time.sleep(PAUSE)
+
+
+def tell_deaths(place: Office, name: str, limit: int, output: options.Output) -> None:
+    """Print what the containers of a job, group or task left behind. Raises InputError."""
+    with closing(open_store(place.state)) as store:
+        slots = {task.id: str(task.slot) for task in store.tasks()}
+        deaths = _deaths(store, name)[-limit:]
+    known = {
+        word for slot in slots.values() for word in (slot.partition("/")[0], slot.partition("[")[0], slot)
+    }
+    if (
+        not deaths
+        and name not in known
+        and not any(len(name) >= 4 and task.startswith(name) for task in slots)
+    ):
+        raise InputError(f"no job and no task is called {name!r}", where=place.cluster.name)
+    if output is options.Output.JSON:
+        render.as_json([rows.of_death(death, slots.get(death.task)) for death in deaths])
+        return
+    for death in deaths:
+        for line in _lines(death, slots.get(death.task) or death.job):
+            render.line(line)
+    if not deaths:
+        render.line(f"{name}: none of its containers has ended badly")
+
+
+def _deaths(store: Store, name: str) -> tuple[Death, ...]:
+    job, is_slot, _ = name.partition("/")
+    if not is_slot:
+        return store.post_mortems(name) if name else ()
+    ids = {task.id for task in store.tasks(job) if name in (str(task.slot), str(task.slot).partition("[")[0])}
+    return tuple(death for death in store.post_mortems(job) if death.task in ids)
+
+
+def _lines(death: Death, name: str) -> Iterator[str]:
+    found = death.found
+    yield f"{render.moment(found.at)}  {name} on {death.node}  {death.task[:8]}: {death.reason}"
+    code = "it had not ended" if found.exit_code is None else f"exit code {found.exit_code}"
+    yield f"  {code}{', out of memory' * found.oom_killed}; container {found.container[:12]}"
+    if found.started_at:
+        yield f"  ran from {found.started_at[:19]} to {found.finished_at[:19] or '-'} UTC"
+    for check in found.checks:
+        yield f"  check: {check}"
+    for line in found.log.splitlines():
+        yield f"  | {line}"
