@@ -119,6 +119,10 @@ def scale(
 
 
 def reconcile(
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and sweep whenever something is due, until Ctrl-C.")
+    ] = False,
+    every: Annotated[str, typer.Option("--every", help="With --watch: sweep at least this often.")] = "1m",
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "5m",
@@ -128,12 +132,24 @@ def reconcile(
     """One sweep for cron: look at every node and put right what is not as it should be.
 
     Says nothing when there was nothing to do; exits 4 while another Cube is at work.
-    Example: * * * * * cd /srv/fleet && cube reconcile -i inventories/production.yml
+    `--timeout` is the deadline of one sweep.
+    Example: cube reconcile -i inventories/production.yml --watch
     """
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.office import office, seconds
 
-    place, waits = office(inventory, state), (timeout, lock_wait)
+    waits = (timeout, lock_wait)
+    if watch:
+        from cube.cli.watch import watch as stay
+
+        limits = (seconds(every, "--every"), seconds(timeout, "--timeout"), settle.wait_of(lock_wait))
+        stay(lambda: office(inventory, state), *limits, output)
+        return
     settle.settle(
-        place, "reconcile", lambda manager, run: manager.reconcile(run), waits, output, is_quiet=True
+        office(inventory, state),
+        "reconcile",
+        lambda manager, run: manager.reconcile(run),
+        waits,
+        output,
+        is_quiet=True,
     )

@@ -53,9 +53,14 @@ def settle(
         report = ask(manager, run_of(started + timeout, tell))
     if not is_table:
         render.as_json(report_data(report))
-    elif not (is_quiet and report.exit_code == 0 and not report.done and not report.plan.warnings):
+    elif not (is_quiet and is_uneventful(report)):
         progress.print_report(report, time.time() - started)
     raise typer.Exit(report.exit_code)
+
+
+def is_uneventful(report: Report) -> bool:
+    """The run changed nothing and found nothing odd."""
+    return report.exit_code == 0 and not report.done and not report.plan.warnings
 
 
 def wait_of(lock_wait: str) -> float:

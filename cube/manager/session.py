@@ -1,7 +1,7 @@
 """A manager put together for one command: its state file, its lock, its workers."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from cube.manager.clock import WallClock
 from cube.manager.crew import Crew
@@ -26,6 +26,41 @@ def at_work(office: Office, *, command: str, wait: float) -> Iterator[Manager]:
         _manager(office, store, epoch) as manager,
     ):
         yield manager
+
+
+class Watch:
+    """Work on one state again and again: alone during each, over connections that stay open between them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opened = ExitStack()
+        self._of: tuple[Office, int] | None = None
+        self._manager: Manager | None = None
+
+    @contextmanager
+    def at_work(self, office: Office, *, command: str, wait: float) -> Iterator[Manager]:
+        """A manager as `at_work` gives one, for this office as it is now. Raises LockedError."""
+        with hold(self._store, command=command, wait=wait) as epoch:
+            yield self._manager_of(office, epoch)
+
+    def close(self) -> None:
+        """End the connections."""
+        self._opened.close()
+
+    def _manager_of(self, office: Office, epoch: int) -> Manager:
+        """The one from before, unless the inventory has changed or somebody died holding the lock."""
+        if self._manager is None or self._of != (office, epoch):
+            self.close()
+            self._manager = self._opened.enter_context(_manager(office, self._store, epoch))
+            self._of = (office, epoch)
+        return self._manager
+
+
+@contextmanager
+def watching(office: Office) -> Iterator[Watch]:
+    """The watch over the office's state."""
+    with recorded(office) as store, closing(Watch(store)) as watch:
+        yield watch
 
 
 @contextmanager

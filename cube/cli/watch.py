@@ -1,0 +1,75 @@
+"""`cube reconcile --watch`: one sweep after the other, until somebody ends it."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+from cube.cli import options, progress, render, settle
+from cube.errors import InputError, LockedError
+from cube.manager.office import Office
+from cube.manager.report import Report
+from cube.manager.session import Watch, watching
+
+SOONEST = 1.0
+"""Seconds between two sweeps at least."""
+
+
+def watch(
+    find: Callable[[], Office], every: float, timeout: float, lock_wait: float, output: options.Output
+) -> None:
+    """Sweep, sleep until something is due but no longer than `every` seconds, and again, until interrupted.
+
+    `find` is asked for the office before each sweep, so that a changed inventory counts. The lock is held
+    during a sweep only. What is under way when the interrupt comes ends first, and is recorded.
+    """
+    office = find()
+    with _ended_by_signals(), watching(office) as place:
+        while True:
+            office = _found_again(find, office)
+            wake = _sweep(place, office, timeout, lock_wait, output)
+            time.sleep(max(min(wake - time.time(), every), SOONEST))
+
+
+def _found_again(find: Callable[[], Office], before: Office) -> Office:
+    try:
+        return find()
+    except InputError as error:
+        render.warn([f"{error}", "  The inventory is taken as it was before."])
+        return before
+
+
+def _sweep(place: Watch, office: Office, timeout: float, lock_wait: float, output: options.Output) -> float:
+    """One sweep; when the next is due, in seconds since the epoch."""
+    started = time.time()
+    is_table = output is options.Output.TABLE
+    try:
+        with (
+            place.at_work(office, command="reconcile --watch", wait=lock_wait) as manager,
+            progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
+        ):
+            report = manager.reconcile(settle.run_of(started + timeout, tell))
+    except LockedError as error:
+        render.line(f"{render.moment(started)}  left to another Cube: {error.why}")
+        return float("inf")
+    _tell(report, started, output)
+    return float("inf") if report.plan.wake is None else report.plan.wake
+
+
+def _tell(report: Report, started: float, output: options.Output) -> None:
+    if output is options.Output.JSON:
+        render.as_json({"at": started, **settle.report_data(report)})
+    elif not settle.is_uneventful(report):
+        render.line(render.moment(started))
+        progress.print_report(report, time.time() - started)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM is taken for Ctrl-C, which every wait and every wave of effects knows how to end by."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
