@@ -87,8 +87,8 @@ def print_plan(plan: Plan) -> None:
     )
 
 
-def print_report(report: Report, seconds: float) -> None:
-    """How it stands at the end: one line per trouble, and a summary."""
+def print_report(report: Report, seconds: float | None = None) -> None:
+    """How it stands at the end: one line per trouble, and a summary with the seconds that it took."""
     for wait in report.waiting:
         render.line(f"  waits  {wait.slot}: {wait.reason}", "yellow")
         for refusal in wait.decision.refusals:
@@ -107,7 +107,8 @@ def print_report(report: Report, seconds: float) -> None:
     silent = {found.node for found in report.unknown}
     running = sum(task.state is State.RUNNING and task.node not in silent for task in mine)
     subject = f"job {report.job}" if report.job else "fleet"
-    render.line(f"{subject}: {report.summary}; {running} running ({seconds:.1f} s)")
+    took = "" if seconds is None else f" ({seconds:.1f} s)"
+    render.line(f"{subject}: {report.summary}; {running} running{took}")
 
 
 def rollout_end(report: Report, rollout: Rollout) -> tuple[str, str | None] | None:

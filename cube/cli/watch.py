@@ -25,10 +25,15 @@ def watch(
     """
     office = find()
     with _ended_by_signals(), watching(office) as place:
+        before: Report | None = None
         while True:
             office = _found_again(find, office)
-            wake = _sweep(place, office, timeout, lock_wait, output)
-            time.sleep(max(min(wake - time.time(), every), SOONEST))
+            report = _sweep(place, office, timeout, lock_wait, output)
+            if report is not None:
+                _tell(report, before, output)
+                before = report
+            due = report.plan.wake if report is not None else None
+            time.sleep(every if due is None else max(min(due - time.time(), every), SOONEST))
 
 
 def _found_again(find: Callable[[], Office], before: Office) -> Office:
@@ -39,8 +44,10 @@ def _found_again(find: Callable[[], Office], before: Office) -> Office:
         return before
 
 
-def _sweep(place: Watch, office: Office, timeout: float, lock_wait: float, output: options.Output) -> float:
-    """One sweep; when the next is due, in seconds since the epoch."""
+def _sweep(
+    place: Watch, office: Office, timeout: float, lock_wait: float, output: options.Output
+) -> Report | None:
+    """One sweep; None where another Cube is at work."""
     started = time.time()
     is_table = output is options.Output.TABLE
     try:
@@ -48,20 +55,26 @@ def _sweep(place: Watch, office: Office, timeout: float, lock_wait: float, outpu
             place.at_work(office, command="reconcile --watch", wait=lock_wait) as manager,
             progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
         ):
-            report = manager.reconcile(settle.run_of(started + timeout, tell))
+            return manager.reconcile(settle.run_of(started + timeout, tell))
     except LockedError as error:
         render.line(f"{render.moment(started)}  left to another Cube: {error.why}")
-        return float("inf")
-    _tell(report, started, output)
-    return float("inf") if report.plan.wake is None else report.plan.wake
+        return None
 
 
-def _tell(report: Report, started: float, output: options.Output) -> None:
+def _tell(report: Report, before: Report | None, output: options.Output) -> None:
+    """What is as it was after the sweep before is not said again."""
+    is_news = bool(report.done) or before is None or _troubles(report) != _troubles(before)
     if output is options.Output.JSON:
-        render.as_json({"at": started, **settle.report_data(report)})
-    elif not settle.is_uneventful(report):
-        render.line(render.moment(started))
-        progress.print_report(report, time.time() - started)
+        render.as_json({"at": time.time(), **settle.report_data(report)})
+    elif is_news and not settle.is_uneventful(report):
+        render.line(render.moment(time.time()))
+        progress.print_report(report)
+
+
+def _troubles(report: Report) -> tuple[object, ...]:
+    failed = tuple(task.id for task in report.failed)
+    silent = tuple(found.node for found in report.unknown)
+    return failed, silent, report.held, len(report.waiting), report.plan.warnings
 
 
 @contextmanager
