@@ -48,10 +48,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """Make the task's container exist and run on its node; an existing one is started, never doubled."""
+    """Make the task's container exist and run on its node; an existing one is started, never doubled.
+
+    `job` is what the store adds for the labels of a new container: the job in the task's version.
+    """
 
     task: Task
     reason: str
+    job: Job | None = None
 
     @property
     def node(self) -> str:

@@ -1,10 +1,12 @@
 """What Cube writes on its containers: enough to rebuild the store from the fleet."""
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 
 from cube.model.codec import from_data, to_data
-from cube.model.job import TaskSpec
+from cube.model.job import Job, TaskSpec
 from cube.model.observation import Identity
 from cube.model.task import Slot, Task
 
@@ -12,8 +14,13 @@ PREFIX = "cube."
 CLUSTER = "cube.cluster"
 
 
-def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, str]:
-    """The labels of the task's container: the user's own, then Cube's."""
+MAX_BODY = 1 << 24
+"""Bytes of a job that a label may hold, so that no label unpacks to more than a machine's memory."""
+
+
+def labels_of(task: Task, *, cluster: str, owner: str, epoch: int, job: Job | None = None) -> dict[str, str]:
+    """The labels of the task's container: the user's own, then Cube's; with `job` the whole job, packed."""
+    body = {} if job is None else {"cube.body": _packed(job)}
     return {
         **task.spec.labels,
         CLUSTER: cluster,
@@ -26,6 +33,7 @@ def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, 
         "cube.version": str(task.version),
         "cube.digest": task.spec.digest,
         "cube.spec": json.dumps(to_data(task.spec), sort_keys=True, separators=(",", ":")),
+        **body,
     }
 
 
@@ -54,3 +62,23 @@ def spec_of(labels: Mapping[str, str]) -> TaskSpec:
         return from_data(TaskSpec, json.loads(labels["cube.spec"]))
     except RecursionError as error:
         raise ValueError("the spec is nested too deeply") from error
+
+
+def job_of(labels: Mapping[str, str]) -> Job | None:
+    """The job that the container was made for; None where an older Cube made it, which did not write it.
+
+    Raises KeyError, TypeError or ValueError where the label cannot be read.
+    """
+    if "cube.body" not in labels:
+        return None
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(base64.b64decode(labels["cube.body"], validate=True), MAX_BODY)
+        return from_data(Job, json.loads(text))
+    except (zlib.error, RecursionError) as error:
+        raise ValueError(f"the job cannot be read: {error}") from error
+
+
+def _packed(job: Job) -> str:
+    text = json.dumps(to_data(job), separators=(",", ":"))
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode("ascii")

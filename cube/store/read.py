@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from cube.model.job import Job
 from cube.model.node import Cordon, Silence
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
@@ -49,6 +50,12 @@ def job_versions(connection: sqlite3.Connection, name: str) -> tuple[JobVersion,
     """Every version of the job, the oldest first."""
     sql = "SELECT * FROM jobs WHERE name = ? ORDER BY version"
     return select(connection, rows.job_version, sql, [name])
+
+
+def job_version(connection: sqlite3.Connection, name: str, version: int) -> Job | None:
+    """The job in that version; None where it is not known, or not any more."""
+    sql = "SELECT * FROM jobs WHERE name = ? AND version = ?"
+    return next((found.job for found in select(connection, rows.job_version, sql, [name, version])), None)
 
 
 def newest_jobs(connection: sqlite3.Connection, name: str | None = None) -> tuple[JobVersion, ...]:

@@ -54,11 +54,11 @@ class Recording:
         """What the action intends; the effect that carries it out, None where no node is touched."""
         match action:
             case Place():
-                return Start(task=self._place(action), reason=action.reason)
+                return self._start_of(self._place(action), action.reason)
             case Start():
                 change = changes.start(action, self._known(action.task), now=self._now)
                 self._change(change)
-                return Start(task=change.after, reason=action.reason)
+                return self._start_of(change.after, action.reason)
             case Stop():
                 self._stop(action)
                 return action
@@ -126,7 +126,10 @@ class Recording:
             case Wait():
                 self._wait(action)
             case Note():
-                self._change(changes.note(action, self._known(action.task), now=self._now))
+                known = self._known(action.task)
+                self._change(changes.note(action, known, now=self._now))
+                if action.node is not None and known.node is not None:
+                    write.rename_node(self._connection, known.node, action.node)
             case Launch():
                 if not read.newest_jobs(self._connection, action.job.name):
                     self.want(action.job, action.reason)
@@ -150,6 +153,10 @@ class Recording:
         if action.version == max(versions) and action.to in versions:
             # Without a version to go back to: should this one fail, too, nothing is gone back to for ever.
             self.want(versions[action.to], f"went back to version {action.to}: {action.reason}")
+
+    def _start_of(self, task: Task, reason: str) -> Start:
+        job = read.job_version(self._connection, task.slot.job, task.version)
+        return Start(task=task, reason=reason, job=job)
 
     def _place(self, action: Place) -> Task:
         pending = read.pending_task(self._connection, action.slot)

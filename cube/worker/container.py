@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cube.model.job import CheckKind, Port, TaskSpec, Volume
+from cube.model.job import CheckKind, Job, Port, TaskSpec, Volume
 from cube.model.labels import CLUSTER, identity_of, labels_of
 from cube.model.observation import Container, ContainerState, Identity
 from cube.model.task import Task
@@ -28,12 +28,15 @@ class Claim:
     epoch: int
 
 
-def container_config(task: Task, claim: Claim) -> dict[str, Any]:
-    """The body of `POST /containers/create` for the task: its spec, within Cube's safe limits."""
+def container_config(task: Task, claim: Claim, job: Job | None = None) -> dict[str, Any]:
+    """The body of `POST /containers/create` for the task: its spec, within Cube's safe limits.
+
+    `job` is the whole job, for its labels.
+    """
     spec = task.spec
     return {
         "Image": spec.image,
-        "Labels": labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch),
+        "Labels": labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch, job=job),
         "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
         "ExposedPorts": {_port_key(port): {} for port in spec.ports},
         "StopSignal": spec.stop_signal,
