@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from cube.cli import cordon, deploy, inventory, lab, node, runs, status, store, task, version
+from cube.cli import cordon, deploy, inventory, lab, node, recover, runs, status, store, task, version
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command()(version.promote)
 app.command()(version.pause)
 app.command()(version.resume)
 app.command()(inventory.inventory)
+app.command()(recover.recover)
 for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
 app.add_typer(runs.app, name="job")

@@ -79,12 +79,11 @@ def print_plan(plan: Plan) -> None:
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
     for held in plan.held:
         render.line(f"    {held}")
+    is_seen = any(isinstance(action, Shown) for action in plan.actions)
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
-    render.line(
-        f"{starts} to start, {stops} to stop, {waits} that fit nowhere" if plan.actions else "no change"
-    )
+    render.line(f"{starts} to start, {stops} to stop, {waits} that fit nowhere" if is_seen else "no change")
 
 
 def print_report(report: Report, seconds: float | None = None) -> None:

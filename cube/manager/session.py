@@ -8,8 +8,11 @@ from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
 from cube.manager.manager import Manager
 from cube.manager.office import Office
+from cube.manager.recover import Finding, chosen_owner, gather, refuse_a_store_in_use, restored
+from cube.model.observation import Observation, Unknown
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.lock import hold
+from cube.store.rows import Restored
 from cube.store.store import Store, open_store
 from cube.worker.worker import Worker
 
@@ -61,6 +64,44 @@ def watching(office: Office) -> Iterator[Watch]:
     """The watch over the office's state."""
     with recorded(office) as store, closing(Watch(store)) as watch:
         yield watch
+
+
+class Recovery:
+    """A fleet that was looked at, and the empty store that is to remember it."""
+
+    def __init__(
+        self,
+        store: Store,
+        workers: Mapping[str, Worker],
+        observed: Mapping[str, Observation],
+        cluster: str,
+    ) -> None:
+        self.observed = observed
+        self._store = store
+        self._relics = gather(workers, observed, cluster)
+
+    def find(self, owner: str | None, *, now: float) -> Finding:
+        """What would be restored. Raises InputError where nothing can be, or several stores were at work."""
+        is_partial = any(isinstance(found, Unknown) for found in self.observed.values())
+        return restored(self._relics, chosen_owner(self._relics, owner), now=now, is_partial=is_partial)
+
+    def restore(self, found: Restored, *, now: float, actor: str) -> None:
+        """Fill the store. Raises InputError for one that knows jobs already."""
+        self._store.restore(found, now=now, actor=actor)
+
+
+@contextmanager
+def recovering(office: Office, *, wait: float) -> Iterator[Recovery]:
+    """Every node looked at, alone with the state. Raises LockedError, and InputError for a state in use."""
+    with (
+        recorded(office) as store,
+        hold(store, command="recover", wait=wait) as epoch,
+        open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers,
+    ):
+        refuse_a_store_in_use(store)
+        clock = WallClock()
+        observed = Crew(workers, clock).observe(workers, clock.now())
+        yield Recovery(store, workers, observed, office.cluster.name)
 
 
 @contextmanager
