@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import typer
 
-from cube.cli import cordon, deploy, inventory, lab, node, recover, runs, status, store, task, version
+from cube.cli import cordon, cron, deploy, inventory, lab, node, recover, runs, status, store, task, version
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command()(recover.recover)
 for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
 app.add_typer(runs.app, name="job")
+app.add_typer(cron.app, name="cron")
 app.add_typer(node.app, name="node")
 app.add_typer(node.worker_app, name="worker")
 app.add_typer(lab.app, name="lab")

@@ -1,0 +1,135 @@
+"""Behind `cube cron`: shows what it would write, asks, and hands it to crontab or systemd."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cube.cli import render
+from cube.cli.crontab import Sweeping, line_of, units_of, with_line, without_line
+from cube.cli.load import find_inventory
+from cube.cli.office import office
+from cube.cli.recovered import agree
+from cube.errors import CubeError, InputError
+
+DEADLINE = 30.0
+"""Seconds that crontab or systemctl may take."""
+
+
+def sweeping(inventory: Path | None, state: str | None, every: float) -> Sweeping:
+    """The sweep of this cluster from this folder, every path of it absolute. Raises InputError."""
+    place = office(inventory, state)
+    if place.state == ":memory:":
+        raise InputError("a state in memory is gone before the next sweep", where="--state")
+    file, folder = find_inventory(inventory, os.environ, Path.cwd()).absolute(), Path.cwd()
+    kept = place.state.absolute()
+    words = (*_cube(), "reconcile", "-i", str(file), "--state", str(kept))
+    log = kept.with_name(f"{place.cluster.name}.sweeps.log")
+    return Sweeping(cluster=place.cluster.name, command=words, folder=folder, log=log, every=every)
+
+
+def install_line(found: Sweeping, *, yes: bool) -> None:
+    """Put the line into this user's crontab."""
+    before = _crontab()
+    after = with_line(before, found)
+    if before == after:
+        render.line("the crontab has this line already")
+        return
+    render.line(line_of(found))
+    agree("Write this line into your crontab?", yes=yes)
+    _run(["crontab", "-"], after)
+    render.line(f"written; what the sweeps say goes to {found.log}", "green")
+
+
+def remove_line(found: Sweeping, *, yes: bool) -> None:
+    """Take the line out of this user's crontab."""
+    before = _crontab()
+    after = without_line(before, found.cluster)
+    if before == after:
+        render.line(f"the crontab has no line for cluster {found.cluster}")
+        return
+    agree(f"Take the line for cluster {found.cluster} out of your crontab?", yes=yes)
+    _run(["crontab", "-"], after)
+    render.line("removed", "green")
+
+
+def install_units(found: Sweeping, *, yes: bool) -> None:
+    """Write the service and the timer, and start the timer."""
+    folder, scope = _systemd()
+    units = units_of(found)
+    for name, text in units.items():
+        render.line(f"{folder / name}:")
+        for line in text.splitlines():
+            render.line(f"  {line}")
+    agree("Write these files and start the timer?", yes=yes)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in units.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError("the unit cannot be written", where=str(folder), why=str(error.strerror)) from error
+    _run(["systemctl", *scope, "daemon-reload"])
+    _run(["systemctl", *scope, "enable", "--now", f"{found.unit}.timer"])
+    render.line(f"started; see what the sweeps say: journalctl {' '.join(scope)} -u {found.unit}", "green")
+    if scope:
+        render.line("So that it runs while you are not logged in: loginctl enable-linger")
+
+
+def remove_units(found: Sweeping, *, yes: bool) -> None:
+    """Stop the timer, and remove both files."""
+    folder, scope = _systemd()
+    files = [folder / name for name in units_of(found) if (folder / name).exists()]
+    if not files:
+        render.line(f"there is no timer for cluster {found.cluster} in {folder}")
+        return
+    agree(f"Stop {found.unit}.timer and remove it?", yes=yes)
+    _run(["systemctl", *scope, "disable", "--now", f"{found.unit}.timer"])
+    for file in files:
+        file.unlink(missing_ok=True)
+    _run(["systemctl", *scope, "daemon-reload"])
+    render.line("removed", "green")
+
+
+def _cube() -> Sequence[str]:
+    """The Cube that runs now: the script beside its Python, or the module, never one from the working directory."""
+    script = Path(sys.executable).with_name("cube")
+    return (str(script),) if script.exists() else (sys.executable, "-P", "-m", "cube.cli.main")
+
+
+def _systemd() -> tuple[Path, Sequence[str]]:
+    """Where units are written, and whose systemd is told."""
+    if os.geteuid() == 0:
+        return Path("/etc/systemd/system"), ()
+    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(home) / "systemd" / "user", ("--user",)
+
+
+def _crontab() -> str:
+    """The table of this user; empty where there is none. Raises CubeError where it cannot be read."""
+    done = _ran(["crontab", "-l"])
+    if done.returncode == 0:
+        return done.stdout
+    if "no crontab" in done.stderr.lower():
+        return ""
+    # Taken for empty, everything in it would be lost with the next write.
+    raise CubeError("the crontab cannot be read", why=done.stderr.strip(), cure="Try: crontab -l")
+
+
+def _run(words: Sequence[str], text: str | None = None) -> None:
+    done = _ran(words, text)
+    if done.returncode != 0:
+        why = done.stderr.strip() or f"it ended with {done.returncode}"
+        raise CubeError(f"{' '.join(words)} failed", why=why)
+
+
+def _ran(words: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 - a fixed program, and no shell
+            words, input=text, capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+    except FileNotFoundError:
+        other = "--systemd" if words[0] == "crontab" else "the crontab: leave out --systemd"
+        raise InputError(f"there is no {words[0]} on this machine", cure=f"Use {other}.") from None
+    except subprocess.TimeoutExpired:
+        raise CubeError(f"{words[0]} did not end within {DEADLINE:.0f} s") from None
