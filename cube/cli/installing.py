@@ -92,7 +92,7 @@ def remove_units(found: Sweeping, *, yes: bool) -> None:
 
 
 def _cube() -> Sequence[str]:
-    """The Cube that runs now: the script beside its Python, or the module, never one from the working directory."""
+    """The Cube that runs now, never one from the working directory."""
     script = Path(sys.executable).with_name("cube")
     return (str(script),) if script.exists() else (sys.executable, "-P", "-m", "cube.cli.main")
 
