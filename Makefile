@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit lint format sim docs bench
+.PHONY: help setup demo test test-unit lint format sim crash docs bench mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ SEEDS ?= 1000
 SEED ?= 0
 sim: ## play SEEDS histories of the simulated fleet, the first one from SEED
 	$(BIN)/python -m cube.simulator $(SEEDS) $(SEED)
+
+mutants: ## plant one-line bugs in copies of Cube, and see that the simulation catches each
+	$(BIN)/python -m tests.mutants
+
+crash: setup ## kill cube at every point of its way on two nodes, and see it mended
+	$(BIN)/python -m tests.crash
 
 docs: ## build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
