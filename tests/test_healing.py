@@ -121,6 +121,13 @@ class TestASickTask:
         assert isinstance(stop, Stop)
         assert (stop.target, stop.reason) == (State.FAILED, "unhealthy: 3 failed checks in a row")
 
+    def test_is_left_alone_when_it_is_well_again(self) -> None:
+        held = container(self.sick, health=Health.HEALTHY)
+        (note,) = plan(
+            world(jobs=[job(task=CHECKED)], tasks=[self.sick], observed=[seen("node1", held)])
+        ).actions
+        assert isinstance(note, Note)
+
     def test_is_then_restarted_in_its_place(self) -> None:
         failed = moved(self.sick, state=State.FAILED)
         found = plan(world(jobs=[job(task=CHECKED)], tasks=[failed], observed=[seen("node1")]))

@@ -50,8 +50,12 @@ class Manager:
         hooks.run_before(job, self.cluster.name)
         wanted = self._want(replace(job, stopped=False), run, "deployed")
         self._retry(job.name, run)
-        report = self.loop.settle(observed, run, Concern(job=job.name))
-        hooks.run_after(wanted, self.cluster.name, succeeded=report.exit_code == 0)
+        succeeded = False
+        try:
+            report = self.loop.settle(observed, run, Concern(job=job.name))
+            succeeded = report.exit_code == 0
+        finally:
+            hooks.run_after(wanted, self.cluster.name, succeeded=succeeded)
         return report
 
     def stop(self, name: str, run: Run) -> Report:

@@ -17,7 +17,6 @@ class Bucket(StrEnum):
     """What is to be done about a task."""
 
     PENDING = "pending"  # waits for a place
-    RENAMED = "renamed"  # its node has another name now
     UNKNOWN = "unknown"  # its node did not answer: hands off
     LOST = "lost"  # its node has been silent for too long: hands off, and its slot is to be filled
     QUARANTINED = "quarantined"  # sick, and kept for somebody to look at
@@ -75,18 +74,12 @@ def _bucket(task: Task, world: World, want: Want | None, holders: Mapping[Slot, 
     if task.state is State.COMPLETED:
         return Bucket.FINISHED
     if world.seen(task.node) is None:
-        return _bucket_out_of_sight(task, world, want)
+        return Bucket.LOST if want is not None and is_lost(task, want, world) else Bucket.UNKNOWN
     if want is None:
         return Bucket.EXTRA
     if task.quarantined_until is not None:
         return Bucket.QUARANTINED if world.now < task.quarantined_until else Bucket.EXTRA
     return _bucket_of_holder(task, world, want) if is_held else _bucket_of_rival(task, world, want, holders)
-
-
-def _bucket_out_of_sight(task: Task, world: World, want: Want | None) -> Bucket:
-    if task.node not in world.nodes and world.whereabouts(task):
-        return Bucket.RENAMED
-    return Bucket.LOST if want is not None and is_lost(task, want, world) else Bucket.UNKNOWN
 
 
 def _bucket_of_rival(task: Task, world: World, want: Want, holders: Mapping[Slot, Task]) -> Bucket:

@@ -27,6 +27,13 @@ def check_health(task: Task, world: World) -> Note | None:
     return Note(task=task, target=State.RUNNING, reason=reason, checked=checked)
 
 
+def is_sick(task: Task, world: World) -> bool:
+    """It is unhealthy, and this look does not say that it is well again."""
+    container = world.container(task)
+    is_well_again = container is not None and container.health is Health.HEALTHY
+    return task.health is Health.UNHEALTHY and not is_well_again
+
+
 def heal(task: Task, world: World, want: Want, quarantined: int) -> Stop | Note | Quarantine:
     """What the job wants for a task that is unhealthy.
 

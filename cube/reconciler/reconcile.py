@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from cube.model.action import Action, Decision, Note, Plan, Quarantine, Start, Stop, Wait
-from cube.model.task import Health, Slot, State, Task
+from cube.model.task import Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.due import next_changes
-from cube.reconciler.health import check_health, heal
+from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import Opening, place_all
+from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import Wave, conclusions, next_wave, unmet
 from cube.reconciler.tasks import recover, restart, serves, stop
@@ -35,11 +36,12 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
 
     Pure and deterministic: the same world gives the same plan. Nothing is done about a node that is unknown.
     """
+    world, renames = under_new_names(world)
     wants = wants_of(world)
     tasks = sort_tasks(world, wants)
     wave = next_wave(world, wants, tasks)
     actions: tuple[Action, ...] = (
-        *follow_renamed(world, tasks),
+        *renames,
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
         *wave.stops,
@@ -63,19 +65,9 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     )
 
 
-def follow_renamed(world: World, tasks: Sorted) -> tuple[Note, ...]:
-    """Tasks whose node left the inventory and whose container was seen on another: that is its new name."""
-    return tuple(
-        Note(task=task, target=task.state, reason=f"{task.node} is called {name} now", node=name)
-        for task in tasks.of(Bucket.RENAMED)
-        for name in world.whereabouts(task)[:1]
-    )
-
-
 def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
     """Containers of this store that no recorded task accounts for: a late effect, or a leftover."""
     done = {task.id for task in tasks.of(Bucket.FINISHED) if task.slot not in wants}
-    renamed = {task.id for task in tasks.of(Bucket.RENAMED)}
     kept = [task for task in world.tasks if task.id not in done]
     accounted = {(task.node, found.id) for task in kept if (found := world.container(task)) is not None}
     return tuple(
@@ -90,7 +82,6 @@ def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> t
         if (seen := world.seen(name)) is not None
         for found in seen.containers
         if world.is_ours(found) and (name, found.id) not in accounted
-        if found.identity is not None and found.identity.task not in renamed
     )
 
 
@@ -134,7 +125,7 @@ def heal_sick(
     world: World, wants: Mapping[Slot, Want], tasks: Sorted
 ) -> tuple[Stop | Note | Quarantine, ...]:
     """What is done about the tasks that are unhealthy; a few of each job at a time."""
-    sick = [task for task in tasks.of(Bucket.KEPT) if task.health is Health.UNHEALTHY]
+    sick = [task for task in tasks.of(Bucket.KEPT) if is_sick(task, world)]
     return tuple(
         heal(task, world, wants[task.slot], _quarantined(task, tasks)) for task in few_of_each_job(sick)
     )

@@ -24,7 +24,7 @@ def restart_due(task: Task, group: Group) -> float:
 
 def begins_a_window(task: Task, group: Group) -> bool:
     """All attempts are used, and the policy gives them back once it is due."""
-    return task.restarts >= group.restart.attempts > 0 and _waits_for_a_window(group)
+    return task.restarts >= group.restart.attempts and _waits_for_a_window(group)
 
 
 def can_reschedule(task: Task, group: Group) -> bool:
@@ -63,4 +63,4 @@ def _backoff(delay: float, longest: float, attempt: int, seed: str) -> float:
 
 
 def _waits_for_a_window(group: Group) -> bool:
-    return group.restart.mode is RestartMode.DELAY
+    return group.restart.mode is RestartMode.DELAY and group.restart.attempts > 0

@@ -94,26 +94,25 @@ def _wave_of_group(
     states: Mapping[str, NodeState],
 ) -> Wave:
     want = wants[outdated[0].slot]
-    key = (want.job.name, want.group.name)
-    if reason := _why_none_may_go(want, world, wants, tasks):
-        return Wave(held=(_held(key, outdated, reason, waits=is_on_hold(want, world)),))
-    idle = [task for task in outdated if not serves(task, world) or _must_go(task, world)]
-    serving = [task for task in outdated if task not in idle]
+    hold = _why_none_may_go(want, world, wants, tasks)
+    barred = [task for task in outdated if hold and _is_barred(task, want, world)]
+    idle = [task for task in outdated if task not in barred and _goes_at_once(task, world)]
+    serving = [task for task in outdated if task not in (*barred, *idle)]
     eligible = [task for task in serving if _is_eligible(task, wants[task.slot], world)]
     orders = {task.slot: _order(task, wants[task.slot], states) for task in eligible}
     fitting = [task for task in eligible if orders[task.slot] is not None]
-    left = want.group.update.max_parallel - len(idle) - _under_way(key, world, wants, tasks)
+    left = want.group.update.max_parallel - len(idle) - _under_way(want, world, wants, tasks)
     going = fitting[: max(left, 0)]
     stopping = [task for task in going if orders[task.slot] is Order.STOP_FIRST]
     beginning = [task for task in going if orders[task.slot] is Order.START_FIRST]
-    staying = [task for task in serving if task not in going]
-    reason = _why_they_wait(want, world, eligible, fitting)
+    staying = [task for task in outdated if task not in (*idle, *going)]
+    reason = hold if barred else _why_they_wait(want, world, eligible, fitting)
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
         begins=tuple(
             Opening(want=wants[task.slot], why=_why(task, wants, world), beside=task) for task in beginning
         ),
-        held=(_held(key, staying, reason, waits=is_on_hold(want, world)),) if staying else (),
+        held=(_held(want, staying, reason, waits=is_on_hold(want, world)),) if staying else (),
     )
 
 
@@ -139,12 +138,12 @@ def _why_they_wait(want: Want, world: World, eligible: Sequence[Task], fitting: 
 def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[Held]:
     """Old tasks that are left beside new ones, or in their place, until a person says how to go on."""
     kept = [task for task in tasks.of(Bucket.KEPT) if task.spec != wants[task.slot].group.spec]
-    for key, found in _by_group((*tasks.of(Bucket.BESIDE), *kept)).items():
+    for found in _by_group((*tasks.of(Bucket.BESIDE), *kept)).values():
         want = wants[found[0].slot]
         if not is_on_hold(want, world):
             continue
         reason = _why_none_may_go(want, world, wants, tasks) or _why_they_wait(want, world, (), ())
-        yield _held(key, found, reason, waits=True)
+        yield _held(want, found, reason, waits=True)
 
 
 def _one_per_group(helds: Sequence[Held]) -> tuple[Held, ...]:
@@ -157,12 +156,27 @@ def _one_per_group(helds: Sequence[Held]) -> tuple[Held, ...]:
     return tuple(groups.values())
 
 
-def _held(key: GroupKey, found: Sequence[Task], reason: str, *, waits: bool = False) -> Held:
-    return Held(job=key[0], group=key[1], count=len(found), reason=reason, waits_for_a_person=waits)
+def _held(want: Want, found: Sequence[Task], reason: str, *, waits: bool = False) -> Held:
+    return Held(
+        job=want.job.name,
+        group=want.group.name,
+        count=len(found),
+        reason=reason,
+        waits_for_a_person=waits,
+    )
 
 
 def _why(task: Task, wants: Mapping[Slot, Want], world: World) -> str:
     return why_outdated(task, wants[task.slot], world)
+
+
+def _is_barred(task: Task, want: Want, world: World) -> bool:
+    """It is of an older version; what a drain moves, or somebody changed, is of the one that is wanted."""
+    return task.spec != want.group.spec and not _must_go(task, world)
+
+
+def _goes_at_once(task: Task, world: World) -> bool:
+    return not serves(task, world) or _must_go(task, world)
 
 
 def _must_go(task: Task, world: World) -> bool:
@@ -198,13 +212,14 @@ def _would_clash(want: Want) -> bool:
     )
 
 
-def _under_way(key: GroupKey, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> int:
+def _under_way(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> int:
     """The group's slots between two tasks, or whose task is not proven; not those that never had a place."""
     gone = {task.slot for task in tasks.of(Bucket.FINISHED, Bucket.EXTRA, Bucket.BESIDE)}
     between = {want.slot for want in tasks.unfilled if want.slot in gone}
     current = tasks.of(Bucket.KEPT, Bucket.MISSING, Bucket.FAILED)
     unproven = {task.slot for task in current if not is_proven(task, wants[task.slot].group, world)}
     beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
+    key = (want.job.name, want.group.name)
     return sum((slot.job, slot.group) == key for slot in between | unproven | beside)
 
 
@@ -282,6 +297,9 @@ def _why_not_proven(task: Task, group: Group, world: World) -> str:
         return f"failed: {task.reason}" if is_over else ""
     if task.health is Health.UNHEALTHY:
         return "is unhealthy"
+    container = world.container(task)
+    if container is not None and container.health is Health.HEALTHY:
+        return ""  # Whatever the clock says: nobody may have looked for long.
     runs_for, update = world.now - task.changed_at, group.update
     if task.health is Health.STARTING and runs_for > update.healthy_deadline:
         return f"was not healthy within {update.healthy_deadline:.0f}s"

@@ -1,14 +1,18 @@
-"""What can go wrong between the manager and a machine, drawn from one seed."""
+"""What can go wrong between a manager and its machines, drawn from one seed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
+from typing import Protocol
 
+from cube.manager.seams import Clock
 from cube.model.action import Effect, Outcome, Verdict
 from cube.model.observation import Cause, Observation, Unknown
-from cube.simulator.clock import VirtualClock
 from cube.simulator.machine import Machine
+
+STALE = Outcome(verdict=Verdict.STALE, why="the plan is too old")
+LOST = Outcome(verdict=Verdict.UNKNOWN, why="no answer in time")
 
 
 class Fault(StrEnum):
@@ -18,79 +22,127 @@ class Fault(StrEnum):
     LOST_REQUEST = "the request is lost"
     LOST_REPLY = "the effect happens and the reply is lost"
     LATE = "the effect happens after the manager gave up"
-    KILLED_BEFORE = "the manager is killed before the effect"
-    KILLED_AFTER = "the manager is killed after the effect"
-
-
-STALE = Outcome(verdict=Verdict.STALE, why="the plan is too old")
-
-
-class ManagerKilled(BaseException):
-    """The manager's process ends here, as by kill -9."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Weather:
-    """How bad it is: the share of effects and looks that meet a fault."""
+    """How bad it is: the share of effects and of looks that meet a fault, and the kinds that there are.
+
+    `slow`: seconds that a machine takes for an effect, at most.
+    """
 
     effects: float = 0.0
     looks: float = 0.0
+    kinds: tuple[Fault, ...] = (Fault.LOST_REQUEST, Fault.LOST_REPLY, Fault.LATE)
+    slow: float = 0.1
+
+
+@dataclass(slots=True, kw_only=True)
+class Site:
+    """The machines, and in what state the way to each of them is.
+
+    `down`: nothing answers. `hung`: the machine answers and its engine does not. `deliver_late` lets an
+    effect happen later on.
+    """
+
+    machines: dict[str, Machine]
+    weather: Weather = field(default_factory=Weather)
+    down: set[str] = field(default_factory=set)
+    hung: set[str] = field(default_factory=set)
+    deliver_late: Callable[[Callable[[], None]], None] = lambda _act: None
+
+
+class Witness(Protocol):
+    """Sees everything that a manager does to the machines, and may end it there."""
+
+    def looked(self, observed: Mapping[str, Observation]) -> None:
+        """Those nodes were asked."""
+
+    def begins(self, effect: Effect) -> None:
+        """The effect is about to be carried out."""
+
+    def ended(self, effect: Effect, outcome: Outcome) -> None:
+        """The manager is about to be told of it."""
+
+
+class Nobody:
+    """Sees nothing."""
+
+    def looked(self, observed: Mapping[str, Observation]) -> None:
+        """Look away."""
+
+    def begins(self, effect: Effect) -> None:
+        """Look away."""
+
+    def ended(self, effect: Effect, outcome: Outcome) -> None:
+        """Look away."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedFleet:
-    """The machines, asked one after another in an order that the seed draws, with faults in between."""
+    """The machines as one manager meets them, in an order that the seed draws, with faults in between."""
 
-    machines: Mapping[str, Machine]
-    clock: VirtualClock
+    site: Site
+    clock: Clock
     random: Random
-    weather: Weather = field(default_factory=Weather)
-    down: set[str] = field(default_factory=set)
-    late: list[Effect] = field(default_factory=list)
+    epoch: int = 1
+    witness: Witness = field(default_factory=Nobody)
 
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
-        """Each machine's answer, or none."""
-        self._deliver_late()
-        return {name: self._look(name, now) for name in names}
+        """Each machine's answer, or none; all are asked at once, so the slowest decides how long it takes."""
+        observed = {name: self._look(name, now) for name in names}
+        is_waited_for = any(isinstance(found, Unknown) for found in observed.values())
+        self.witness.looked(observed)
+        self.clock.sleep(5.0 if is_waited_for else 0.05)
+        return observed
 
     def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
-        """The outcomes, as the manager gets to know them. Raises ManagerKilled in the middle of it."""
+        """The outcomes, as the manager gets to know them; none on a node after one that is unknown."""
         queue = list(effects)
         self.random.shuffle(queue)
+        silent: set[str] = set()
         for effect in queue:
-            self.clock.sleep(0.1)
-            is_stale = self.clock.now() > until
-            yield effect, STALE if is_stale else self._try(effect, self._draw())
+            if effect.node not in silent:
+                outcome = self._perform(effect, until)
+                if outcome.verdict is Verdict.UNKNOWN:
+                    silent.add(effect.node)
+                self.witness.ended(effect, outcome)
+                yield effect, outcome
+
+    def _perform(self, effect: Effect, until: float) -> Outcome:
+        if self.clock.now() > until:
+            return STALE
+        self.witness.begins(effect)
+        outcome = self._try(effect, self._draw())
+        self.clock.sleep(30.0 if outcome is LOST else self.random.uniform(0.05, self.site.weather.slow))
+        return outcome
 
     def _look(self, name: str, now: float) -> Observation:
-        if name in self.down or self.random.random() < self.weather.looks:
+        if name in self.site.hung:
+            stats = self.site.machines[name].observe(now).stats
+            return Unknown(node=name, at=now, cause=Cause.DOCKER_SILENT, why="", cure="", stats=stats)
+        is_lost = name in self.site.down or name not in self.site.machines
+        if is_lost or self.random.random() < self.site.weather.looks:
             return Unknown(node=name, at=now, cause=Cause.TIMEOUT, why="timed out", cure="")
-        return self.machines[name].observe(now)
+        return self.site.machines[name].observe(now)
 
     def _draw(self) -> Fault:
-        if self.random.random() >= self.weather.effects:
+        weather = self.site.weather
+        if not weather.kinds or self.random.random() >= weather.effects:
             return Fault.NONE
-        return self.random.choice([fault for fault in Fault if fault is not Fault.NONE])
+        return self.random.choice(weather.kinds)
 
     def _try(self, effect: Effect, fault: Fault) -> Outcome:
-        lost = Outcome(verdict=Verdict.UNKNOWN, why="no answer in time")
-        if effect.node in self.down or fault is Fault.LOST_REQUEST:
-            return lost
-        if fault is Fault.KILLED_BEFORE:
-            raise ManagerKilled
+        machine, now, epoch = self.site.machines.get(effect.node), self.clock.now(), self.epoch
+        is_cut_off = effect.node in self.site.down or effect.node in self.site.hung
+        if machine is None or is_cut_off or fault is Fault.LOST_REQUEST:
+            return LOST
         if fault is Fault.LATE:
-            self.late.append(effect)
-            return lost
-        outcome = self.machines[effect.node].perform(effect, self.clock.now())
-        if fault is Fault.KILLED_AFTER:
-            raise ManagerKilled
-        return lost if fault is Fault.LOST_REPLY else outcome
+            self.site.deliver_late(lambda: _quietly(machine, effect, now, epoch))
+            return LOST
+        outcome = machine.perform(effect, now, epoch)
+        return LOST if fault is Fault.LOST_REPLY else outcome
 
-    def _deliver_late(self) -> None:
-        """About half of what hangs arrives now."""
-        held, self.late = self.late, []
-        for effect in held:
-            if self.random.random() < 0.5:
-                self.machines[effect.node].perform(effect, self.clock.now())
-            else:
-                self.late.append(effect)
+
+def _quietly(machine: Machine, effect: Effect, now: float, epoch: int) -> None:
+    machine.perform(effect, now, epoch)

@@ -1,6 +1,6 @@
 """A machine that exists only here: an engine's containers, and what a look at them shows.
 
-tests/contract holds it against a real node of the lab, case by case.
+tests/lab/test_contract.py holds it against a real node of the lab, case by case.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +9,24 @@ from dataclasses import dataclass, field, replace
 from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
-from cube.model.observation import Container, ContainerState, CpuTimes, Engine, Seen, Stats
-from cube.model.task import Health
+from cube.model.observation import (
+    Container,
+    ContainerState,
+    CpuTimes,
+    Engine,
+    PostMortem,
+    Seen,
+    Stats,
+)
+from cube.model.task import Health, State
 
 Program = Callable[[TaskSpec], int | None]
 """What a spec does once it runs: None, it stays; a number, it exits with that at once."""
+
+Answers = Callable[[TaskSpec, float], bool]
+"""Does a running task of the spec answer its check well, at that time?"""
+
+QUARANTINED = "-quarantined"
 
 
 def runs_for_ever(_spec: TaskSpec) -> int | None:
@@ -21,11 +34,17 @@ def runs_for_ever(_spec: TaskSpec) -> int | None:
     return None
 
 
+def is_always_well(_spec: TaskSpec, _now: float) -> bool:
+    """A service that always answers."""
+    return True
+
+
 @dataclass(slots=True, kw_only=True)
 class Machine:
     """One node's engine. It answers at once and tells the truth; faults are put in front of it.
 
     `mutations` counts the calls that changed something, for the law that a settled fleet is left alone.
+    `epoch` is the newest that a call has named. A full disk lets nothing new be made.
     """
 
     name: str
@@ -33,11 +52,15 @@ class Machine:
     owner: str
     images: frozenset[str] = frozenset({"app:1", "app:2"})
     program: Program = runs_for_ever
+    answers: Answers = is_always_well
     cpus: int = 4
     memory: int = 8 * 2**30
+    is_full: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
+    specs: dict[str, TaskSpec] = field(default_factory=dict)
     created: int = 0
     mutations: int = 0
+    epoch: int = 0
 
     def observe(self, now: float) -> Seen:
         """Everything, in the order in which it was made."""
@@ -46,26 +69,38 @@ class Machine:
             at=now,
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
-            containers=tuple(self.containers.values()),
+            containers=tuple(self._asked(found, now) for found in self.containers.values()),
         )
 
-    def perform(self, effect: Effect, now: float) -> Outcome:
+    def perform(self, effect: Effect, now: float, epoch: int = 1) -> Outcome:
         """Carry the effect out as an engine would."""
         self.mutations += 1
+        self.epoch = max(self.epoch, epoch)
         match effect:
             case Start():
-                return self._start(effect, now)
+                return self._start(effect, now, epoch)
             case Stop():
-                return self._stop(effect)
+                return self._stop(effect, now, epoch)
             case Quarantine():
-                return self._quarantine(effect)
+                return self._quarantine(effect, now, epoch)
 
     def end(self, container: str, exit_code: int) -> None:
         """The process in that container is over."""
         found = self.containers[container]
-        self.containers[container] = replace(
-            found, state=ContainerState.EXITED, exit_code=exit_code, oom_killed=False, host_ports=()
-        )
+        if found.state is ContainerState.RUNNING:
+            self.containers[container] = replace(
+                found,
+                state=ContainerState.EXITED,
+                exit_code=exit_code,
+                oom_killed=False,
+                host_ports=(),
+                address="",
+            )
+
+    def remove(self, container: str) -> None:
+        """The container is gone, whoever took it away."""
+        self.containers.pop(container, None)
+        self.specs.pop(container, None)
 
     def add_foreign(self, name: str, host_ports: tuple[int, ...] = ()) -> None:
         """Somebody else starts a container of their own."""
@@ -73,53 +108,83 @@ class Machine:
 
     def reboot(self) -> None:
         """Every process ends; no container is lost."""
-        for container in self.containers.values():
-            if container.state is ContainerState.RUNNING:
-                self.end(container.id, 137)
+        for container in list(self.containers.values()):
+            self.end(container.id, 137)
 
-    def _start(self, start: Start, now: float) -> Outcome:
+    def _asked(self, found: Container, now: float) -> Container:
+        """The container with the answer of its check, as a look brings it back."""
+        spec = self.specs.get(found.id)
+        is_asked = spec is not None and spec.health is not None and not found.name.endswith(QUARANTINED)
+        if spec is None or not is_asked or found.state is not ContainerState.RUNNING:
+            return found
+        return replace(found, health=Health.HEALTHY if self.answers(spec, now) else Health.UNHEALTHY)
+
+    def _start(self, start: Start, now: float, epoch: int) -> Outcome:
         task = start.task
         found = next((held for held in self.containers.values() if held.name == task.container_name), None)
         if found is None:
             if task.spec.image not in self.images:
                 return _failed(f"image {task.spec.image} is not on node {self.name} and cannot be pulled")
-            labels = labels_of(task, cluster=self.cluster, owner=self.owner, epoch=1)
+            if self.is_full:
+                return _failed("no space left on device")
+            labels = labels_of(task, cluster=self.cluster, owner=self.owner, epoch=epoch)
             found = self._add(task.container_name, task.spec.image, labels, (), now=now)
+            self.specs[found.id] = task.spec
         elif found.identity is None or found.identity.task != task.id:
             return _failed(f"container {found.name} is not this task's")
+        elif found.identity.epoch > epoch:
+            return _failed("the fleet was taken over")
         if found.state is ContainerState.RUNNING:
             return Outcome(verdict=Verdict.OK, container=found.id)
-        return self._run(found, task.spec, tuple(task.ports.values()))
+        return self._run(found, task.spec, tuple(task.ports.values()), now)
 
-    def _run(self, found: Container, spec: TaskSpec, ports: tuple[int, ...]) -> Outcome:
+    def _run(self, found: Container, spec: TaskSpec, ports: tuple[int, ...], now: float) -> Outcome:
+        left = _post_mortem(found, now) if _ended_badly(found) else None
         taken = {port for held in self.containers.values() for port in held.host_ports}
         if clash := taken & set(ports):
-            return _failed(f"host port {min(clash)} is taken")
-        health = Health.HEALTHY if spec.health else Health.UNCHECKED
+            return replace(_failed(f"host port {min(clash)} is taken"), post_mortem=left)
         self.containers[found.id] = replace(
-            found, state=ContainerState.RUNNING, host_ports=ports, exit_code=None, health=health
+            found, state=ContainerState.RUNNING, host_ports=ports, exit_code=None, address="172.17.0.2"
         )
         exit_code = self.program(spec)
-        if exit_code is not None:
-            self.end(found.id, exit_code)
-        return Outcome(verdict=Verdict.OK, container=found.id)
+        if exit_code is None:
+            return Outcome(verdict=Verdict.OK, container=found.id, post_mortem=left)
+        self.end(found.id, exit_code)
+        if exit_code == 0:
+            return Outcome(verdict=Verdict.OK, container=found.id, post_mortem=left)
+        return Outcome(
+            verdict=Verdict.FAILED,
+            container=found.id,
+            why=f"the container ended at once with exit code {exit_code}",
+            detail={"exit_code": str(exit_code), "log": ""},
+            post_mortem=left or _post_mortem(self.containers[found.id], now),
+        )
 
-    def _stop(self, stop: Stop) -> Outcome:
+    def _stop(self, stop: Stop, now: float, epoch: int) -> Outcome:
         found = self.containers.get(stop.container)
         if found is None:
-            return Outcome(verdict=Verdict.OK)
-        if found.identity is None or found.identity.cluster != self.cluster:
-            return _failed(f"container {found.name} is not of cluster {self.cluster}")
-        del self.containers[stop.container]
-        return Outcome(verdict=Verdict.OK)
+            return Outcome(verdict=Verdict.OK, container=stop.container)
+        if refusal := self._refuse_stranger(found, epoch):
+            return refusal
+        badly = _ended_badly(found) or stop.target is State.FAILED
+        self.remove(stop.container)
+        left = _post_mortem(found, now) if badly else None
+        return Outcome(verdict=Verdict.OK, container=stop.container, post_mortem=left)
 
-    def _quarantine(self, effect: Quarantine) -> Outcome:
+    def _quarantine(self, effect: Quarantine, now: float, epoch: int) -> Outcome:
         found = self.containers.get(effect.container)
         if found is None:
             return _failed("it is gone")
-        name = f"{effect.container_name.removesuffix('-quarantined')}-quarantined"
-        self.containers[found.id] = replace(found, name=name, host_ports=())
-        return Outcome(verdict=Verdict.OK, container=found.id)
+        if refusal := self._refuse_stranger(found, epoch):
+            return refusal
+        name = f"{effect.task.container_name}{QUARANTINED}"
+        self.containers[found.id] = replace(found, name=name, host_ports=(), address="")
+        return Outcome(verdict=Verdict.OK, container=found.id, post_mortem=_post_mortem(found, now))
+
+    def _refuse_stranger(self, found: Container, epoch: int) -> Outcome | None:
+        if found.identity is None or found.identity.cluster != self.cluster:
+            return _failed(f"container {found.name} is not of cluster {self.cluster}")
+        return _failed("the fleet was taken over") if found.identity.epoch > epoch else None
 
     def _add(
         self, name: str, image: str, labels: Mapping[str, str], host_ports: tuple[int, ...], *, now: float
@@ -151,9 +216,26 @@ class Machine:
             memory_total=self.memory,
             memory_available=self.memory,
             disk_total=100 * 2**30,
-            disk_free=100 * 2**30,
+            disk_free=0 if self.is_full else 100 * 2**30,
             pressure={},
         )
+
+
+def _ended_badly(found: Container) -> bool:
+    return found.state is ContainerState.EXITED and found.exit_code != 0
+
+
+def _post_mortem(found: Container, now: float) -> PostMortem:
+    is_over = found.state is ContainerState.EXITED
+    return PostMortem(
+        at=now,
+        container=found.id,
+        exit_code=found.exit_code if is_over else None,
+        oom_killed=False,
+        started_at="",
+        finished_at=f"{now}" if is_over else "",
+        log="",
+    )
 
 
 def _failed(why: str) -> Outcome:

@@ -99,6 +99,11 @@ def forget_job(connection: sqlite3.Connection, name: str) -> bool:
     return True
 
 
+def rename_node(connection: sqlite3.Connection, old: str, new: str) -> None:
+    """A cordon stays with its node, whatever that is called."""
+    connection.execute("UPDATE OR REPLACE cordons SET node = ? WHERE node = ?", [new, old])
+
+
 def note_lease(connection: sqlite3.Connection, lease: Lease) -> None:
     """Who holds the lock."""
     sql = """REPLACE INTO lease (id, who, host, pid, started, since, command)

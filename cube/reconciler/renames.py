@@ -1,0 +1,41 @@
+"""Nodes that have another name in the inventory now: what is recorded of them follows."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from cube.model.action import Note
+from cube.model.task import Task
+from cube.reconciler.world import World
+
+
+def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:
+    """The same world with every recorded node under its present name, and a note for each task that moves so.
+
+    A node has a new name where it is not in the inventory, and a container of one of its tasks was seen on
+    one that is.
+    """
+    names = dict(_new_names(world))
+    if not names:
+        return world, ()
+    tasks = tuple(_renamed(task, names) for task in world.tasks)
+    cordons = {
+        names.get(name, name): replace(cordon, node=names.get(name, name))
+        for name, cordon in world.cordons.items()
+    }
+    notes = tuple(
+        Note(task=old, target=old.state, reason=f"{old.node} is called {new.node} now", node=new.node)
+        for old, new in zip(world.tasks, tasks, strict=True)
+        if old.node != new.node
+    )
+    return replace(world, tasks=tasks, cordons=cordons), notes
+
+
+def _new_names(world: World) -> Iterator[tuple[str, str]]:
+    for task in world.tasks:
+        if task.node is not None and task.node not in world.nodes:
+            for name in world.whereabouts(task)[:1]:
+                yield task.node, name
+
+
+def _renamed(task: Task, names: Mapping[str, str]) -> Task:
+    return replace(task, node=names.get(task.node, task.node)) if task.node is not None else task

@@ -1,0 +1,169 @@
+"""Commands: processes that do what somebody asked for, watched by the laws, killed where the seed says so."""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cube.errors import CubeError, LockedError
+from cube.manager.manager import Manager
+from cube.manager.report import Report
+from cube.manager.turn import Run
+from cube.model.action import Effect, Outcome
+from cube.model.job import Job, JobType
+from cube.model.observation import Observation
+from cube.model.rollout import RolloutState
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.simulator import laws
+from cube.simulator.engine import Process
+from cube.simulator.faults import SimulatedFleet
+from cube.simulator.history import History
+from cube.simulator.laws import must, ours, runs
+from cube.store.lock import hold
+from cube.store.store import Store
+
+COMMAND = 300.0
+"""Seconds that a command may take."""
+
+LIMIT = 4000.0
+"""Seconds after which a command hangs, whatever was waited for: P1."""
+
+Ask = Callable[[Manager, Run], Report | bool | None]
+"""What somebody wants of a manager."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Observer:
+    """The witness of one command: it holds it to the laws, and lets it die or stop where the seed says so."""
+
+    history: History
+    watch: laws.Watch
+    epoch: int
+
+    def looked(self, observed: Mapping[str, Observation]) -> None:
+        """A look; the manager may be killed after it."""
+        self.watch.looked(observed)
+        self._strike()
+
+    def begins(self, effect: Effect) -> None:
+        """Between the record of the intent and the effect."""
+        self._strike()
+        self.watch.begins(effect, self.epoch)
+        self.history.tell(f"effect {type(effect).__name__} {effect.node} {effect.reason}")
+
+    def ended(self, effect: Effect, outcome: Outcome) -> None:
+        """Between the effect and the record of its outcome."""
+        self.watch.ended(effect, outcome)
+        self.history.tell(f"outcome {outcome.verdict}")
+        check_always(self.history)
+        self._strike()
+
+    def _strike(self) -> None:
+        profile, random = self.history.profile, self.history.random
+        if random.random() < profile.kill:
+            self.history.tell("the manager is killed")
+            self.history.engine.kill_current()
+        if random.random() < profile.stop:
+            self.history.tell("the manager is stopped for a while")
+            self.history.engine.stop_current(random.uniform(10, 900))
+
+
+def command(history: History, what: str, ask: Ask) -> Process:
+    """A process that does what is asked, alone with the state if it can be."""
+    history.commands += 1
+    store = history.open()
+    name = f"{what} {history.commands}"
+
+    def run() -> None:
+        try:
+            with hold(store, command=name) as epoch:
+                _work(history, store, epoch, ask, name)
+        except LockedError:
+            history.tell(f"{name}: somebody else is at work")
+        except CubeError as error:
+            must(error.exit_code != 70, f"{name}: {error}")
+            history.tell(f"{name}: refused: {error.what}")
+        except Exception as error:  # noqa: BLE001 - it is raised again where the history is told
+            history.failure = error
+        finally:
+            store.close()
+
+    return history.engine.spawn(name, run, on_kill=store.close)
+
+
+def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> None:
+    with sqlite3.connect(f"file:{history.path}?mode=ro", uri=True) as reading:
+        watch = laws.Watch(
+            machines=history.site.machines,
+            wanted=history.wanted,
+            doubtful=history.doubtful,
+            drained=frozenset(history.drained),
+            database=reading,
+        )
+        observer = Observer(history=history, watch=watch, epoch=epoch)
+        fleet = SimulatedFleet(
+            site=history.site, clock=history.clock, random=history.random, epoch=epoch, witness=observer
+        )
+        manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=history.clock)
+        started, disturbed = history.engine.time, history.disturbed
+        history.tell(f"{name} begins")
+        report = ask(manager, Run(until=history.clock.now() + COMMAND, actor="simulator"))
+        history.tell(f"{name} ends")
+        if isinstance(report, Report):
+            must(
+                history.engine.time - started < COMMAND * 3 or history.profile.stop > 0,
+                f"P1 bounded: {name} took {history.engine.time - started:.0f}s",
+            )
+            if history.disturbed == disturbed and not history.profile.stop:
+                check_honest(history, report, name)
+    reading.close()
+
+
+def finish(history: History, what: str, ask: Ask) -> None:
+    """Ask, and wait for the end of it."""
+    wait_for(history, command(history, what, ask))
+
+
+def wait_for(history: History, process: Process) -> None:
+    """Let time pass until the process is over. Raises what its command raised."""
+    is_over = history.engine.run_to_end_of(process, limit=LIMIT)
+    must(is_over, f"P1 bounded: `{process.name}` is still running after {LIMIT:.0f}s")
+    if history.failure is not None:
+        failure, history.failure = history.failure, None
+        raise failure
+
+
+def asking(act: Callable[[Manager, str, Run], Report | bool | None], name: str) -> Ask:
+    """What the manager does about one job, or one node."""
+    return lambda manager, run: act(manager, name, run)
+
+
+def deploying(job: Job) -> Ask:
+    """That job is wanted."""
+    return lambda manager, run: manager.deploy(job, run)
+
+
+def sweep(manager: Manager, run: Run) -> Report:
+    """Cron."""
+    return manager.reconcile(run)
+
+
+def check_always(history: History) -> None:
+    """What holds at every moment, faults or not."""
+    laws.one_container_of_a_task_on_a_node(history.site.machines)
+    laws.foreign_is_untouched(history.site.machines)
+
+
+def check_honest(history: History, report: Report, name: str) -> None:
+    """P12, 22: who is told that it is done finds it so."""
+    job = history.wanted.get(report.job or "")
+    if report.exit_code != 0 or job is None or job.groups[0].update.canary or job.name in history.doubtful:
+        return
+    rollout = report.rollout
+    if rollout is None or rollout.state is not RolloutState.SUCCEEDED:
+        return
+    machines = history.site.machines
+    running = {
+        laws.place_of(found, machine, history.wanted) for machine, found in ours(machines) if runs(found)
+    }
+    missing = sorted(map(str, set(laws.places_of(job, machines)) - running))
+    must(not missing or job.type is JobType.SYSTEM, f"P12 honest exit: {name} exits 0 without {missing}")

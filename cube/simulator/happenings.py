@@ -1,0 +1,131 @@
+"""What happens to the machines by itself, or by somebody who does not ask Cube."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from cube.simulator.history import IMAGES, History, make_machine
+from cube.simulator.laws import ours, runs
+
+
+def crash_a_task(history: History) -> None:
+    """A process ends by itself."""
+    if running := [(machine, found) for machine, found in ours(history.site.machines) if runs(found)]:
+        machine, found = history.random.choice(running)
+        machine.end(found.id, history.random.choice((0, 1, 137)))
+
+
+def remove_by_hand(history: History) -> None:
+    """Somebody removes one of Cube's containers."""
+    if held := list(ours(history.site.machines)):
+        machine, found = history.random.choice(held)
+        machine.remove(found.id)
+
+
+def change_by_hand(history: History) -> None:
+    """Somebody changes one of Cube's containers."""
+    if running := [(machine, found) for machine, found in ours(history.site.machines) if runs(found)]:
+        machine, found = history.random.choice(running)
+        machine.containers[found.id] = replace(found, drift="memory limit 1 in place of 2")
+
+
+def lose_a_node(history: History) -> None:
+    """A node goes away for some seconds, minutes, or an hour."""
+    name = history.random.choice(sorted(history.site.machines))
+    history.site.down.add(name)
+    history.engine.at(history.random.choice((5.0, 120.0, 3600.0)), lambda: history.site.down.discard(name))
+
+
+def hang_an_engine(history: History) -> None:
+    """A node answers, and its engine does not."""
+    name = history.random.choice(sorted(history.site.machines))
+    history.site.hung.add(name)
+    history.engine.at(history.random.choice((5.0, 120.0, 900.0)), lambda: history.site.hung.discard(name))
+
+
+def cut_us_off(history: History) -> None:
+    """It is the manager whose network is gone, to all of the nodes or to most of them."""
+    names = sorted(history.site.machines)
+    gone = names if history.random.random() < 0.5 else names[: len(names) * 2 // 3]
+    history.site.down.update(gone)
+    history.engine.at(history.random.choice((30.0, 900.0)), lambda: history.site.down.difference_update(gone))
+
+
+def reboot_a_node(history: History) -> None:
+    """Every process on a node ends at once."""
+    history.site.machines[history.random.choice(sorted(history.site.machines))].reboot()
+
+
+def fill_a_disk(history: History) -> None:
+    """Nothing new can be made on a node for a while."""
+    machine = history.site.machines[history.random.choice(sorted(history.site.machines))]
+    machine.is_full = True
+
+    def empty() -> None:
+        machine.is_full = False
+
+    history.engine.at(history.random.choice((60.0, 900.0)), empty)
+
+
+def set_the_clock(history: History) -> None:
+    """The manager's clock jumps."""
+    history.clock.offset += history.random.choice((-3600.0, -60.0, 300.0, 3600.0))
+
+
+def fall_ill(history: History) -> None:
+    """All tasks of an image answer their checks badly for a while."""
+    image = history.random.choice(sorted(IMAGES))
+    ill = {image}
+    for machine in history.site.machines.values():
+        machine.answers = lambda spec, _now: spec.image not in ill
+    history.engine.at(history.random.choice((20.0, 300.0)), ill.clear)
+
+
+def crash_on_start(history: History) -> None:
+    """All tasks of an image end as soon as they begin, for a while."""
+    image = history.random.choice(sorted(IMAGES))
+    bad = {image}
+    for machine in history.site.machines.values():
+        machine.program = lambda spec: 1 if spec.image in bad else None
+    history.engine.at(history.random.choice((20.0, 300.0)), bad.clear)
+
+
+def add_a_node(history: History) -> None:
+    """The inventory gets one node more."""
+    name = f"node{len(history.site.machines) + 1}"
+    owner = next(iter(history.site.machines.values())).owner
+    history.site.machines[name] = make_machine(name, owner)
+    history.nodes.append(name)
+
+
+def rename_a_node(history: History) -> None:
+    """A node is called otherwise in the inventory from now on."""
+    old = history.random.choice(history.nodes)
+    new = f"{old}x"
+    machine = history.site.machines.pop(old)
+    machine.name = new
+    history.site.machines[new] = machine
+    history.nodes[history.nodes.index(old)] = new
+    for names in (history.drained, history.cordoned, history.site.down, history.site.hung):
+        if old in names:
+            names.remove(old)
+            names.add(new)
+
+
+HAPPENINGS: Mapping[str, Callable[[History], None]] = {
+    act.__name__: act
+    for act in (
+        crash_a_task,
+        remove_by_hand,
+        change_by_hand,
+        lose_a_node,
+        hang_an_engine,
+        cut_us_off,
+        reboot_a_node,
+        fill_a_disk,
+        set_the_clock,
+        fall_ill,
+        crash_on_start,
+        add_a_node,
+        rename_a_node,
+    )
+}
