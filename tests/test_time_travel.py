@@ -10,8 +10,8 @@ from hypothesis.stateful import invariant
 from cube.cli.moment import moment
 from cube.errors import InputError
 from cube.model.task import Slot, State, Task
-from cube.simulator.faults import ManagerKilled
-from cube.simulator.history import begin, step
+from cube.simulator.history import begun
+from cube.simulator.play import draw_profile, step
 from cube.store.replay import PastTask, current, tasks_at
 from tests.test_store_laws import Histories
 
@@ -51,19 +51,17 @@ TestReplays.settings = settings(max_examples=25, stateful_step_count=25, deadlin
 @pytest.mark.parametrize("seed", range(40))
 def test_a_fleet_under_faults_is_replayed_as_it_was_at_each_moment_p11(seed: int) -> None:
     """The whole manager writes the events here: rollouts, restarts, health checks, lost replies."""
-    history = begin(seed)
     past: list[tuple[int, dict[str, tuple[object, ...]]]] = []
-    for _ in range(8):
-        try:
+    with begun(seed, draw_profile) as history:
+        for _ in range(8):
             step(history)
-        except ManagerKilled:
-            continue
-        events = history.store.events()
-        past.append((len(events), {task.id: as_told(task) for task in history.store.current_tasks()}))
+            store = history.open()
+            events = store.events()
+            past.append((len(events), {task.id: as_told(task) for task in store.current_tasks()}))
+            store.close()
     for count, recorded in past:
-        replayed = {task.id: as_told(task) for task in tasks_at(history.store.events()[:count])}
+        replayed = {task.id: as_told(task) for task in tasks_at(events[:count])}
         assert {name: replayed[name] for name in recorded} == recorded
-    history.store.close()
 
 
 def test_what_is_current_is_the_newest_of_each_slot_and_what_still_lives() -> None:

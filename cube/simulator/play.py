@@ -132,7 +132,7 @@ def open_every_gate(history: History) -> None:
 
 
 def ask_again(history: History) -> None:
-    """Whatever was lost on the way: jobs that are to be stopped are removed, the others deployed once more."""
+    """Whatever was lost on the way: jobs that are to be stopped are removed, others deployed once more."""
     for name, job in sorted(history.wanted.items()):
         if job.stopped:
             finish(history, "remove", asking(Manager.remove, name))
