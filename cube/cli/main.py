@@ -7,7 +7,21 @@ from typing import NoReturn
 
 import typer
 
-from cube.cli import cordon, cron, deploy, inventory, lab, node, recover, runs, status, store, task, version
+from cube.cli import (
+    adopt,
+    cordon,
+    cron,
+    deploy,
+    inventory,
+    lab,
+    node,
+    recover,
+    runs,
+    status,
+    store,
+    task,
+    version,
+)
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
@@ -38,6 +52,7 @@ app.command()(version.pause)
 app.command()(version.resume)
 app.command()(inventory.inventory)
 app.command()(recover.recover)
+app.command()(adopt.adopt)
 for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
 app.add_typer(runs.app, name="job")

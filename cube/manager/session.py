@@ -112,6 +112,19 @@ def looking_on(office: Office) -> Iterator[Manager]:
 
 
 @contextmanager
+def at_work_by_hand(
+    office: Office, *, command: str, wait: float
+) -> Iterator[tuple[Manager, Mapping[str, Worker]]]:
+    """A manager that may change the fleet, and its workers, for what the loop itself never does."""
+    with (
+        recorded(office) as store,
+        hold(store, command=command, wait=wait) as epoch,
+        open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers,
+    ):
+        yield _manager_over(office, store, workers), workers
+
+
+@contextmanager
 def at_hand(office: Office) -> Iterator[tuple[Store, Mapping[str, Worker]]]:
     """The store and the workers themselves, for a hand on single tasks."""
     with (
@@ -134,7 +147,9 @@ def recorded(office: Office) -> Iterator[Store]:
 @contextmanager
 def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
     with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
-        scheduler = ALGORITHMS[office.scheduler]
-        yield Manager(
-            office.cluster, store, Crew(workers, WallClock()), scheduler=scheduler, clock=WallClock()
-        )
+        yield _manager_over(office, store, workers)
+
+
+def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
+    clock, scheduler = WallClock(), ALGORITHMS[office.scheduler]
+    return Manager(office.cluster, store, Crew(workers, clock), scheduler=scheduler, clock=clock)

@@ -1,0 +1,193 @@
+"""Taking in a container that others started: the job file for it, and the change of hands.
+
+Docker cannot label a container that runs, so it is replaced: stopped, kept under another name, and put back
+where Cube's own does not come up.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from cube.manager.manager import Manager
+from cube.manager.report import Report
+from cube.manager.turn import Run
+from cube.model.job import Job
+from cube.model.labels import PREFIX
+from cube.worker import engine
+from cube.worker.container import Json
+from cube.worker.worker import Worker
+
+ASIDE = "-before-cube"
+"""What the name of a container ends in that Cube took the place of."""
+
+PATIENCE = 60.0
+"""Seconds that the engine may take to stop, rename or start it, beside the container's own grace."""
+
+UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What JSON writes as it is, and YAML would refuse, or take for a line break."""
+
+NANOS = 10**6
+"""Docker's units of CPU in a millicore."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The job file for a container, and what a person should know of it."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def draft(found: Json, image: Json, node: str) -> Draft:
+    """The job file for an inspected container on that node, without what its image says already. Pure."""
+    config, host = found["Config"], found["HostConfig"]
+    name = job_name(str(found["Name"]).lstrip("/"))
+    keys = {
+        "image": config["Image"],
+        **_differing(config, image.get("Config") or {}),
+        "env": _env(config, image.get("Config") or {}),
+        "cpu": f"{host['NanoCpus'] // NANOS}m" if host.get("NanoCpus") else None,
+        "memory": str(host["Memory"]) if host.get("Memory") else "512MiB",
+        "ports": _ports(host.get("PortBindings") or {}),
+        "volumes": _volumes(found.get("Mounts") or ()),
+        "labels": _labels(config, image.get("Config") or {}),
+        "restart": _restart(host.get("RestartPolicy") or {}),
+        "constraints": [f"node.name = {node}"],
+    }
+    lines = [f"job: {name}", "groups:", "  main:"]
+    lines += [f"    {key}: {_written(value)}" for key, value in keys.items() if value]
+    return Draft(text="\n".join(lines) + "\n", notes=tuple(_left_out(found)))
+
+
+def job_name(container: str) -> str:
+    """A job's name made from a container's: small letters, digits and `-`."""
+    words = re.sub(r"[^a-z0-9]+", "-", container.lower()).strip("-")[:50].strip("-")
+    is_usable = words[:1].isalpha() and words not in ("all", "cube") and not words.startswith("cube-")
+    return words if is_usable else f"adopted-{words}".strip("-")
+
+
+def inspect(worker: Worker, container: str) -> tuple[Json, Json]:
+    """The container and its image as the engine tells them. Raises EngineError, UnreachableError."""
+    found = worker.inspect(container)
+    path = f"/images/{quote(str(found['Image']), safe='')}/json"
+    image: Json = engine.get_json(worker.open_channel(PATIENCE), path)
+    return found, image
+
+
+def replace_with(job: Job, worker: Worker, found: Json, manager: Manager, run: Run) -> Report:
+    """Stop the container, keep it under another name, and deploy the job; where that fails, put it back."""
+    container, name = str(found["Id"]), str(found["Name"]).lstrip("/")
+    policy = found["HostConfig"].get("RestartPolicy") or {"Name": "no"}
+    grace = int(found["Config"].get("StopTimeout") or 10)
+    # Else the engine would start it again when the machine does, beside Cube's own.
+    _post(worker, container, "update", {"RestartPolicy": {"Name": "no"}})
+    try:
+        _post(worker, container, f"stop?t={grace}", {}, extra=grace)
+        _post(worker, container, f"rename?name={quote(name + ASIDE, safe='')}", {})
+        report = manager.deploy(job, run)
+        if report.exit_code == 0:
+            return report
+        manager.remove(job.name, run)
+    except BaseException:
+        put_back(worker, container, name, policy)
+        raise
+    put_back(worker, container, name, policy)
+    return report
+
+
+def put_back(worker: Worker, container: str, name: str, policy: Json) -> None:
+    """The container as it was: its name, its restart policy, and running."""
+    if worker.inspect(container)["Name"] != f"/{name}":
+        _post(worker, container, f"rename?name={quote(name, safe='')}", {})
+    _post(worker, container, "update", {"RestartPolicy": dict(policy)})
+    if not worker.inspect(container)["State"]["Running"]:
+        _post(worker, container, "start", {})
+
+
+def _post(worker: Worker, container: str, what: str, body: Json, *, extra: float = 0.0) -> None:
+    path = f"/containers/{quote(container, safe='')}/{what}"
+    engine.post_json(worker.open_channel(PATIENCE + extra), path, body)
+
+
+def _written(value: object) -> str:
+    """A value as YAML, each text of it guarded from being taken for a template."""
+    text = json.dumps(_guarded(value), ensure_ascii=False)
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _guarded(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _guarded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_guarded(item) for item in value]
+    text = str(value)
+    return f"{{{{ {json.dumps(text, ensure_ascii=False)} }}}}" if re.search(r"\{[{%#]", text) else text
+
+
+def _differing(config: Json, image: Json) -> Json:
+    """What the container was given in place of the image's own."""
+    own = {"entrypoint": "Entrypoint", "command": "Cmd", "user": "User"}
+    return {key: config.get(name) for key, name in own.items() if config.get(name) != image.get(name)}
+
+
+def _env(config: Json, image: Json) -> Json:
+    given = [word for word in config.get("Env") or () if word not in (image.get("Env") or ())]
+    return dict(word.partition("=")[::2] for word in given)
+
+
+def _labels(config: Json, image: Json) -> Json:
+    own = image.get("Labels") or {}
+    labels = (config.get("Labels") or {}).items()
+    return {
+        name: text
+        for name, text in labels
+        if own.get(name) != text and not name.startswith((PREFIX, "com.docker."))
+    }
+
+
+def _ports(bindings: Json) -> Json:
+    """A fixed port stays what it is; where the engine had chosen one, Cube does."""
+    ports: dict[str, Json] = {}
+    for key, bound in sorted(bindings.items()):
+        number, _, protocol = key.partition("/")
+        for host, is_public in sorted({(b.get("HostPort") or "", _is_public(b)) for b in bound or ()}):
+            port = {"container": number, "protocol": protocol, "public": str(is_public).lower()}
+            fixed = {"host": host} if host not in ("", "0") else {}
+            ports[f"p{number}-{protocol}" + (f"-{host}" if fixed else "")] = {**port, **fixed}
+    return ports
+
+
+def _is_public(bound: Json) -> bool:
+    return not str(bound.get("HostIp") or "").startswith(("127.", "::1"))
+
+
+def _volumes(mounts: Sequence[Json]) -> list[str]:
+    return [_volume(mount) for mount in mounts if mount["Type"] in ("bind", "volume")]
+
+
+def _volume(mount: Json) -> str:
+    source = mount["Name"] if mount["Type"] == "volume" else mount["Source"]
+    return f"{source}:{mount['Destination']}" + ("" if mount.get("RW", True) else ":ro")
+
+
+def _restart(policy: Json) -> Json:
+    match policy.get("Name"):
+        case "always" | "unless-stopped":
+            return {"mode": "delay"}
+        case "on-failure":
+            return {"attempts": str(min(policy.get("MaximumRetryCount") or 1000, 1000))}
+        case _:
+            return {"attempts": "0"}
+
+
+def _left_out(found: Json) -> Iterator[str]:
+    host = found["HostConfig"]
+    if not host.get("Memory"):
+        yield "it has no memory limit; 512MiB is written: see that it is enough"
+    if host.get("NetworkMode") not in (None, "", "default", "bridge"):
+        yield f"its network {host['NetworkMode']} is left out: Cube's are on the engine's own bridge"
+    for what in ("Privileged", "CapAdd", "Devices", "PidMode", "ExtraHosts", "Links", "Tmpfs"):
+        if host.get(what):
+            yield f"{what} is left out: a job file has nothing like it"
