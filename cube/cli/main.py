@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 import typer
@@ -22,45 +23,38 @@ from cube.cli import (
     task,
     version,
 )
+from cube.cli.sections import Sections
 from cube.errors import CubeError, InternalError
 
 app = typer.Typer(
     name="cube",
+    cls=Sections,
     help="An orchestrator without agents: your machines, SSH, Docker, and one command.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(deploy.deploy)
-app.command()(deploy.plan)
-app.command()(status.status)
-app.command()(status.ps)
-app.command()(status.nodes)
-app.command()(status.events)
-app.command()(status.postmortem)
-app.command()(task.logs)
-app.command(name="exec")(task.execute)
-app.command()(deploy.scale)
-app.command()(deploy.stop)
-app.command()(deploy.remove)
-app.command()(deploy.reconcile)
-app.command()(runs.dispatch)
-app.command()(version.history)
-app.command()(version.rollback)
-app.command()(version.promote)
-app.command()(version.pause)
-app.command()(version.resume)
-app.command()(inventory.inventory)
-app.command()(recover.recover)
-app.command()(adopt.adopt)
+RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
+COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
+    RUN: (
+        deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
+        version.history, version.rollback, version.promote, version.pause, version.resume,
+    ),
+    LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, task.logs, task.execute),
+    FLEET: (deploy.reconcile, inventory.inventory, recover.recover, adopt.adopt),
+}  # fmt: skip
+for heading, commands in COMMANDS.items():
+    for command in commands:
+        name = "exec" if command is task.execute else None
+        app.command(name, rich_help_panel=heading)(command)
 for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
-app.add_typer(runs.app, name="job")
-app.add_typer(cron.app, name="cron")
-app.add_typer(node.app, name="node")
-app.add_typer(node.worker_app, name="worker")
-app.add_typer(lab.app, name="lab")
-app.add_typer(store.app, name="store")
+app.add_typer(runs.app, name="job", rich_help_panel=RUN)
+app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)
+app.add_typer(node.app, name="node", rich_help_panel=FLEET)
+app.add_typer(node.worker_app, name="worker", rich_help_panel=FLEET)
+app.add_typer(lab.app, name="lab", rich_help_panel=FLEET)
+app.add_typer(store.app, name="store", rich_help_panel=FLEET)
 
 
 def main() -> None:
