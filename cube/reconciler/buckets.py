@@ -95,8 +95,7 @@ def _bucket_of_rival(task: Task, world: World, want: Want, holders: Mapping[Slot
 def _bucket_of_holder(task: Task, world: World, want: Want) -> Bucket:
     if why_outdated(task, want, world) and not _is_left_as_it_is(task, world, want):
         return Bucket.OUTDATED
-    container = world.container(task)
-    runs = container is not None and container.state.is_alive
+    runs = _lives(task, world)
     if runs and task.state is State.RUNNING:
         return Bucket.KEPT
     return Bucket.FAILED if task.state is State.FAILED and not runs else Bucket.MISSING
@@ -149,6 +148,14 @@ def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
 def _can_fill(task: Task, want: Want, world: World) -> bool:
     if task.state is State.COMPLETED:
         return want.ends_by_itself and task.spec == want.group.spec
-    if task.quarantined_until is not None or makes_way(task, want.group, world.now):
+    if task.quarantined_until is not None:
+        return False
+    if makes_way(task, want.group, world.now) and not _lives(task, world):
         return False
     return not is_lost(task, want, world)
+
+
+def _lives(task: Task, world: World) -> bool:
+    """Also a failed one may: its last start took effect after it was given up."""
+    container = world.container(task)
+    return container is not None and container.state.is_alive
