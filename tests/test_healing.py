@@ -311,6 +311,12 @@ class TestATaskThatSomebodyChanged:
         (place,) = (action for action in found.actions if isinstance(action, Place))
         assert place.reason.startswith("changed by hand: memory is 64MiB, not 128MiB: ")
 
+    def test_waits_until_the_others_of_its_group_are_proven_and_says_until_when(self) -> None:
+        young = task(1, changed_at=NOW - 0.5)
+        node1 = seen("node1", container(task(), drift="memory is 64MiB, not 128MiB"), container(young))
+        found = plan(world(jobs=[job(count=2)], tasks=[task(), young], observed=[node1]))
+        assert (found.changes, found.due) == ((), {"web": NOW + 1.5})
+
 
 class TestNewsOfALook:
     def told(self, known: Mapping[str, Silence], looks: Mapping[str, Observation]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ Pass = Callable[[str], None]
 
 _WRITES = ("COMMIT", "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP")
 _STORE = str(Path("cube", "store", "store.py"))
-_ANY_NAME = re.compile(r"(?<=\.known_hosts-)\w+")
+_BY_CHANCE = re.compile(r"(?<=\.known_hosts-)\w+|[^.]+(?=\.db)")
 
 
 def wrap(reach: Pass) -> None:
@@ -107,4 +107,4 @@ def _around(reach: Pass, call: Callable[..., Any], matters: Callable[..., Any]) 
 
 def _target(first: object, *_: object) -> str:
     """The file's name without what is drawn by chance; a descriptor has none."""
-    return _ANY_NAME.sub("*", Path(first).name) if isinstance(first, str | os.PathLike) else "lock"
+    return _BY_CHANCE.sub("*", Path(first).name) if isinstance(first, str | os.PathLike) else "lock"
