@@ -13,13 +13,13 @@ import pytest
 
 from cube.lab.fleet import Lab
 from cube.manager.fleet import open_workers
-from cube.model.action import Effect, Outcome, Start, Stop, Verdict
-from cube.model.job import Port, TaskSpec
+from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
+from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.observation import Container, ContainerState, Seen
 from cube.model.resources import Resources
-from cube.model.task import Slot, State, Task
-from cube.simulator.machine import Machine
+from cube.model.task import Health, Slot, State, Task
+from cube.simulator.machine import QUARANTINED, Machine
 from cube.worker.worker import Worker
 
 pytestmark = pytest.mark.lab
@@ -43,7 +43,12 @@ class FakeHand:
     def __init__(self) -> None:
         self.name = "node1"
         self.machine = Machine(
-            name=self.name, cluster=CLUSTER, owner=OWNER, images=frozenset({IMAGE}), program=_fake_program
+            name=self.name,
+            cluster=CLUSTER,
+            owner=OWNER,
+            images=frozenset({IMAGE}),
+            program=_fake_program,
+            answers=lambda spec, _now: spec.health is not None and spec.health.command == ("true",),
         )
 
     def observe(self) -> Seen:
@@ -102,6 +107,7 @@ def a_task(hand: Hand, command: tuple[str, ...] = STAYS, **changes: object) -> T
         command=command,
         resources=Resources(cpu=100, memory=32 * 2**20),
         ports=(Port(name="http", container=80, host=20123),) if changes.get("ports") else (),
+        health=changes.pop("health", None),  # type: ignore[arg-type] # a table of defaults
         stop_grace=0.0,
     )
     values: dict[str, object] = {
@@ -122,14 +128,25 @@ def start(hand: Hand, task: Task) -> Outcome:
     return hand.perform(Start(task=task, reason="test"))
 
 
-def stop(hand: Hand, container: Container) -> Outcome:
+def stop(hand: Hand, container: Container, task: Task | None = None) -> Outcome:
+    """With a task: because it is sick."""
     return hand.perform(
         Stop(
+            task=task,
+            target=State.FAILED if task else State.COMPLETED,
             node=hand.name,
             container=container.id,
             container_name=container.name,
             grace=0.0,
             reason="test",
+        )
+    )
+
+
+def quarantine(hand: Hand, task: Task, container: str) -> Outcome:
+    return hand.perform(
+        Quarantine(
+            task=task, container=container, container_name=task.container_name, until=9e9, reason="test"
         )
     )
 
@@ -151,6 +168,7 @@ def test_a_started_task_is_seen_running_with_its_identity(hand: Hand) -> None:
     assert found.identity is not None
     assert (found.identity.task, found.identity.slot, found.identity.owner) == (task.id, task.slot, OWNER)
     assert found.identity.digest == task.spec.digest
+    assert found.drift == ""
     assert found.exit_code is None
 
 
@@ -220,6 +238,84 @@ def test_two_tasks_of_one_slot_have_containers_of_their_own(hand: Hand) -> None:
     start(hand, a_task(hand))
     start(hand, a_task(hand))
     assert len({found.name for found in ours(hand)}) == 2
+
+
+def test_a_quarantined_container_runs_on_under_another_name_and_off_every_port(hand: Hand) -> None:
+    task = a_task(hand, ports={"http": 20123})
+    outcome = quarantine(hand, task, start(hand, task).container or "")
+    (found,) = ours(hand)
+    assert outcome.verdict is Verdict.OK
+    assert (found.name, found.state) == (f"{task.container_name}{QUARANTINED}", ContainerState.RUNNING)
+    assert (found.host_ports, found.address) == ((), "")
+
+
+def test_the_host_port_of_a_quarantined_task_is_free_for_its_successor(hand: Hand) -> None:
+    task = a_task(hand, ports={"http": 20123})
+    quarantine(hand, task, start(hand, task).container or "")
+    assert start(hand, a_task(hand, ports={"http": 20123})).verdict is Verdict.OK
+
+
+def test_a_task_can_be_put_in_quarantine_twice(hand: Hand) -> None:
+    task = a_task(hand)
+    container = start(hand, task).container or ""
+    assert [quarantine(hand, task, container).verdict for _ in range(2)] == [Verdict.OK, Verdict.OK]
+
+
+def test_what_is_gone_cannot_be_put_in_quarantine(hand: Hand) -> None:
+    outcome = quarantine(hand, a_task(hand), "0123456789ab")
+    assert (outcome.verdict, outcome.why) == (Verdict.FAILED, "it is gone")
+
+
+def test_a_quarantined_container_can_be_removed_p20(hand: Hand) -> None:
+    task = a_task(hand)
+    quarantine(hand, task, start(hand, task).container or "")
+    (found,) = ours(hand)
+    assert stop(hand, found).verdict is Verdict.OK
+    assert ours(hand) == []
+
+
+def test_a_container_that_ended_badly_leaves_a_post_mortem_when_it_is_removed(hand: Hand) -> None:
+    start(hand, a_task(hand, ("sh", "-c", "exit 3")))
+    (found,) = _eventually(lambda: [held for held in ours(hand) if held.exit_code is not None])
+    left = stop(hand, found).post_mortem
+    assert left is not None
+    assert (left.container, left.exit_code, left.oom_killed) == (found.id, 3, False)
+
+
+def test_a_container_that_ended_badly_leaves_a_post_mortem_when_it_is_started_again(hand: Hand) -> None:
+    task = a_task(hand, ("sh", "-c", "exit 3"))
+    start(hand, task)
+    _eventually(lambda: [held for held in ours(hand) if held.exit_code is not None])
+    left = start(hand, task).post_mortem
+    assert left is not None
+    assert left.exit_code == 3
+
+
+def test_a_sick_container_leaves_a_post_mortem_without_an_exit_code(hand: Hand) -> None:
+    task = a_task(hand)
+    start(hand, task)
+    (found,) = ours(hand)
+    left = stop(hand, found, task).post_mortem
+    assert left is not None
+    assert left.exit_code is None
+
+
+def test_a_container_that_is_no_longer_wanted_leaves_no_post_mortem(hand: Hand) -> None:
+    start(hand, a_task(hand))
+    (found,) = ours(hand)
+    assert stop(hand, found).post_mortem is None
+
+
+@pytest.mark.parametrize(("command", "health"), [("true", Health.HEALTHY), ("false", Health.UNHEALTHY)])
+def test_a_look_brings_back_what_the_check_says(hand: Hand, command: str, health: Health) -> None:
+    check = HealthCheck(kind=CheckKind.EXEC, command=(command,), interval=0.1)
+    start(hand, a_task(hand, health=check))
+    assert [found.health for found in ours(hand)] == [health]
+
+
+def test_a_task_without_a_check_is_not_asked(hand: Hand) -> None:
+    start(hand, a_task(hand))
+    assert [found.health for found in ours(hand)] == [Health.UNCHECKED]
 
 
 def _eventually(look: Callable[[], list[Container]]) -> list[Container]:
