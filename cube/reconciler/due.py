@@ -45,5 +45,5 @@ def _ends(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
     """Of quarantines, and of the time that a drain has."""
     for task in tasks.of(Bucket.QUARANTINED, Bucket.OUTDATED):
         at = task.quarantined_until or world.drain_deadline(task.node)
-        if at is not None:
+        if at is not None and at > world.now:
             yield task.slot.job, at

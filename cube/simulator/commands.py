@@ -1,10 +1,9 @@
 """Commands: processes that do what somebody asked for, watched by the laws, killed where the seed says so."""
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cube.errors import CubeError, LockedError
+from cube.errors import CubeError, InternalError, LockedError
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Run
@@ -74,48 +73,50 @@ def command(history: History, what: str, ask: Ask) -> Process:
     name = f"{what} {history.commands}"
 
     def run() -> None:
-        try:
-            with hold(store, command=name) as epoch:
-                _work(history, store, epoch, ask, name)
-        except LockedError:
-            history.tell(f"{name}: somebody else is at work")
-        except CubeError as error:
-            must(error.exit_code != 70, f"{name}: {error}")
-            history.tell(f"{name}: refused: {error.what}")
-        except Exception as error:  # noqa: BLE001 - it is raised again where the history is told
-            history.failure = error
-        finally:
-            store.close()
+        _do(history, store, ask, name)
+        history.put_back(store)
 
     return history.engine.spawn(name, run, on_kill=store.close)
 
 
+def _do(history: History, store: Store, ask: Ask, name: str) -> None:
+    try:
+        with hold(store, command=name) as epoch:
+            _work(history, store, epoch, ask, name)
+    except LockedError:
+        history.tell(f"{name}: somebody else is at work")
+    except CubeError as error:
+        history.tell(f"{name}: refused: {error}")
+        if error.exit_code == InternalError.exit_code:
+            history.failure = error
+    except Exception as error:  # noqa: BLE001 - it is raised again where the history is told
+        history.failure = error
+
+
 def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> None:
-    with sqlite3.connect(f"file:{history.path}?mode=ro", uri=True) as reading:
-        watch = laws.Watch(
-            machines=history.site.machines,
-            wanted=history.wanted,
-            doubtful=history.doubtful,
-            drained=frozenset(history.drained),
-            database=reading,
+    watch = laws.Watch(
+        machines=history.site.machines,
+        wanted=history.wanted,
+        doubtful=history.doubtful,
+        drained=frozenset(history.drained),
+        database=history.reading,
+    )
+    observer = Observer(history=history, watch=watch, epoch=epoch)
+    fleet = SimulatedFleet(
+        site=history.site, clock=history.clock, random=history.random, epoch=epoch, witness=observer
+    )
+    manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=history.clock)
+    started, disturbed = history.engine.time, history.disturbed
+    history.tell(f"{name} begins")
+    report = ask(manager, Run(until=history.clock.now() + COMMAND, actor="simulator"))
+    history.tell(f"{name} ends")
+    if isinstance(report, Report):
+        must(
+            history.engine.time - started < COMMAND * 3 or history.profile.stop > 0,
+            f"P1 bounded: {name} took {history.engine.time - started:.0f}s",
         )
-        observer = Observer(history=history, watch=watch, epoch=epoch)
-        fleet = SimulatedFleet(
-            site=history.site, clock=history.clock, random=history.random, epoch=epoch, witness=observer
-        )
-        manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=history.clock)
-        started, disturbed = history.engine.time, history.disturbed
-        history.tell(f"{name} begins")
-        report = ask(manager, Run(until=history.clock.now() + COMMAND, actor="simulator"))
-        history.tell(f"{name} ends")
-        if isinstance(report, Report):
-            must(
-                history.engine.time - started < COMMAND * 3 or history.profile.stop > 0,
-                f"P1 bounded: {name} took {history.engine.time - started:.0f}s",
-            )
-            if history.disturbed == disturbed and not history.profile.stop:
-                check_honest(history, report, name)
-    reading.close()
+        if history.disturbed == disturbed and not history.profile.stop:
+            check_honest(history, report, name)
 
 
 def finish(history: History, what: str, ask: Ask) -> None:

@@ -41,6 +41,7 @@ class Engine:
     _agenda: list[tuple[float, float, int, Callable[[], None]]] = field(default_factory=list)
     _made: int = 0
     _running: list[Process] = field(default_factory=list)
+    _hub: greenlet = field(default_factory=getcurrent)
 
     def at(self, delay: float, act: Callable[[], None]) -> None:
         """Let that happen, so many seconds from now."""
@@ -67,7 +68,7 @@ class Engine:
         """The process that calls this goes on so many seconds later."""
         process = self._current()
         self.at(seconds, lambda: self._resume(process))
-        process.body.parent.switch()
+        self._hub.switch()
 
     def kill_current(self) -> None:
         """End the process that calls this. Raises ProcessKilled in it, when nothing of it works any more."""

@@ -1,6 +1,7 @@
 """History: a fleet under one seed, and what was asked of it so far."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from cube.store.store import Store, open_store
 
 CLUSTER = "sim"
 IMAGES = frozenset({"app:1", "app:2"})
+IN_MEMORY = ("synchronous = OFF", "journal_mode = MEMORY")
+"""A process is killed between two transactions; the power never fails here."""
+
 LATE = (1.0, 20.0, 400.0)
 """Seconds after which an effect happens that its manager has given up."""
 
@@ -51,6 +55,7 @@ class History:
     profile: Profile
     nodes: list[str]
     clock: WatchedClock
+    reading: sqlite3.Connection
     wanted: dict[str, Job] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
@@ -60,6 +65,7 @@ class History:
     ids: int = 0
     trace: list[str] = field(default_factory=list)
     failure: BaseException | None = None
+    idle: list[Store] = field(default_factory=list)
 
     @property
     def cluster(self) -> Cluster:
@@ -73,8 +79,12 @@ class History:
         return f"{self.random.getrandbits(32):08x}-{self.ids:04}"
 
     def open(self) -> Store:
-        """The state, as a new process opens it."""
-        return open_store(self.path, new_id=self.new_id)
+        """The state, as a process opens it; one that was put back serves again: opening takes long."""
+        return self.idle.pop() if self.idle else open_store(self.path, pragmas=IN_MEMORY, new_id=self.new_id)
+
+    def put_back(self, store: Store) -> None:
+        """A process has ended, and not by being killed."""
+        self.idle.append(store)
 
     def tell(self, text: str) -> None:
         """One line of the trace."""
@@ -109,6 +119,7 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
             profile=draw(random),
             nodes=names,
             clock=clock,
+            reading=sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None),
         )
         site.weather = history.profile.weather
 
@@ -117,6 +128,9 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
 
         site.deliver_late = deliver_late
         yield history
+        history.reading.close()
+        for store in history.idle:
+            store.close()
 
 
 def happen(history: History, name: str, act: Callable[[], None]) -> None:
@@ -131,7 +145,7 @@ def end_doubts(history: History) -> None:
     if history.doubtful:
         store = history.open()
         jobs = {name: store.job(name) for name in sorted(history.doubtful)}
-        store.close()
+        history.put_back(store)
         history.wanted.update({name: replace(job, version=0) for name, job in jobs.items() if job})
         history.doubtful.clear()
 

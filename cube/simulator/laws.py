@@ -5,7 +5,7 @@ Nothing here asks the product what it thinks: the numbers are those of RELIABILI
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -95,14 +95,19 @@ def what_waits_fits_nowhere(
     """12, 14: a slot without a task has none because there is no room, not because it was forgotten."""
     anywhere = {job.name for job in wanted.values() if job.type is not JobType.SYSTEM}
     for waiting in (task for task in tasks if task.state is State.PENDING and task.slot.job in anywhere):
-        asked, fixed = waiting.spec.resources, {port.host for port in waiting.spec.ports}
-        for name, machine in machines.items():
-            mine = [task for task in tasks if task.node == name and task.state is not State.COMPLETED]
-            cpu = machine.cpus * 1000 - sum(task.spec.resources.cpu for task in mine)
-            memory = machine.memory - sum(task.spec.resources.memory for task in mine)
-            taken = {port for task in mine for port in task.ports.values()}
-            fits = asked.cpu <= cpu and asked.memory <= memory and not fixed & taken
-            must(not fits, f"14 converges: {waiting.slot} waits, and fits on {name}")
+        free = [machine.name for machine in machines.values() if has_room(machine, waiting.spec, tasks)]
+        must(not free, f"14 converges: {waiting.slot} waits, and fits on {free}")
+
+
+def has_room(machine: Machine, spec: TaskSpec, tasks: Sequence[Task], *, instead_of: str = "") -> bool:
+    """A task of that spec fits on the machine, once the task `instead_of` has gone."""
+    held = [task for task in tasks if task.node == machine.name and task.state is not State.COMPLETED]
+    mine = [task for task in held if task.id != instead_of]
+    cpu = machine.cpus * 1000 - sum(task.spec.resources.cpu for task in mine)
+    memory = machine.memory - sum(task.spec.resources.memory for task in mine)
+    taken = {port for task in mine for port in task.ports.values()}
+    fixed = {port.host for port in spec.ports}
+    return spec.resources.cpu <= cpu and spec.resources.memory <= memory and not fixed & taken
 
 
 def nothing_is_left(machines: Mapping[str, Machine]) -> None:
@@ -111,13 +116,12 @@ def nothing_is_left(machines: Mapping[str, Machine]) -> None:
     must(not left, f"P20 clean stop: {left} left behind")
 
 
-def is_as_wanted(
-    machines: Mapping[str, Machine], wanted: Mapping[str, Job], waiting: Collection[Slot]
-) -> None:
+def is_as_wanted(machines: Mapping[str, Machine], wanted: Mapping[str, Job], tasks: Sequence[Task]) -> None:
     """P4, P6, 1, 3: exactly the tasks that were asked for, of the spec that was asked for, and nothing else.
 
-    `waiting` are the slots for which there is no room.
+    Where there is no room for a new version, the old one serves on: P19.
     """
+    waiting = [str(task.slot) for task in tasks if task.state is State.PENDING]
     running = Counter(place_of(found, machine, wanted) for machine, found in ours(machines) if runs(found))
     expected = {place for job in wanted.values() for place in places_of(job, machines)}
     twice = [str(place) for place, count in running.items() if count > 1]
@@ -130,9 +134,19 @@ def is_as_wanted(
         what = f"{found.name} on {machine.name}"
         must(place_of(found, machine, wanted) in expected, f"P6 no orphan: {what}")
         must(runs(found), f"P6 no orphan: {what} is {found.state}")
-        spec = spec_of(wanted[slot_of(found).job], slot_of(found).group)
-        must(machine.specs[found.id] == spec, f"14 converges: {what} runs {machine.specs[found.id].image}")
         must(not found.drift, f"14 converges: {what} is left changed by hand: {found.drift}")
+        _is_of_the_version(machine, found, machines, wanted[slot_of(found).job], tasks)
+
+
+def _is_of_the_version(
+    machine: Machine, found: Container, machines: Mapping[str, Machine], job: Job, tasks: Sequence[Task]
+) -> None:
+    spec = spec_of(job, slot_of(found).group)
+    if spec is None or machine.specs[found.id] == spec or found.identity is None:
+        return
+    where = [machine] if job.type is JobType.SYSTEM else list(machines.values())
+    free = [other.name for other in where if has_room(other, spec, tasks, instead_of=found.identity.task)]
+    must(not free, f"14 converges: {found.name} is of an old version, and the new one fits on {free}")
 
 
 def places_of(job: Job, machines: Mapping[str, Machine]) -> Iterator[Place]:
@@ -187,9 +201,10 @@ class Watch:
         """Every law about an effect that is about to happen."""
         node = effect.node
         must(
-            isinstance(self.seen.get(node), Seen), f"P3 unknown is not absent: {node} was not seen: {effect}"
+            isinstance(self.seen.get(node), Seen),
+            f"P3 unknown is not absent: {node} was not seen: {effect.reason}",
         )
-        must(node not in self.unsure, f"P3, 9 no blind repeat on {node}: {effect}")
+        must(node not in self.unsure, f"P3, 9 no blind repeat on {node}: {effect.reason}")
         newest = self.machines[node].epoch if node in self.machines else 0
         must(epoch >= newest, f"18 an effect of epoch {epoch} after one of {newest} on {node}")
         self._has_an_intent(effect)
@@ -209,9 +224,9 @@ class Watch:
             return
         sql = "SELECT target, detail FROM events WHERE task = ? ORDER BY number DESC LIMIT 1"
         row = self.database.execute(sql, [effect.task.id]).fetchone()
-        must(row is not None, f"8 intent before effect: nothing is recorded of {effect}")
+        must(row is not None, f"8 intent before effect: nothing is recorded of {effect.reason}")
         is_meant = row[0] == State.SCHEDULED.value if isinstance(effect, Start) else "intent" in row[1]
-        must(is_meant, f"8 intent before effect: {row} before {effect}")
+        must(is_meant, f"8 intent before effect: {row} before {effect.reason}")
 
     def _is_no_move_while_cut_off(self, effect: Start) -> None:
         """P8, 7: while most of the fleet is silent, no task of a silent node is started elsewhere."""

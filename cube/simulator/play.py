@@ -35,8 +35,8 @@ from cube.simulator.history import History, Profile, begun, end_doubts, happen
 from cube.simulator.laws import BrokenLawError, must, ours, runs
 from cube.simulator.requests import REQUESTS
 
-STEPS = 9
-SWEEPS_TO_SETTLE = 6
+STEPS = 6
+SWEEPS_TO_SETTLE = 3
 CALM = 4000.0
 """Seconds after which every delay and every late effect is over."""
 
@@ -118,7 +118,7 @@ def open_every_gate(history: History) -> None:
     """No node stays closed, no rollout paused, and nodes that are gone for good are forgotten."""
     store = history.open()
     closed, rollouts, tasks = sorted(store.cordons()), store.rollouts(), store.current_tasks()
-    store.close()
+    history.put_back(store)
     history.drained.clear()
     history.cordoned.clear()
     for node in closed:
@@ -148,12 +148,11 @@ def check_settled(history: History) -> None:
     store = history.open()
     laws.the_record_adds_up(store)
     tasks = store.current_tasks()
-    store.close()
+    history.put_back(store)
     machines = history.site.machines
     laws.nothing_is_promised_twice(machines, tasks)
     laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
-    waiting = [task.slot for task in tasks if task.state is State.PENDING]
-    laws.is_as_wanted(machines, history.wanted, waiting)
+    laws.is_as_wanted(machines, history.wanted, tasks)
     before = sum(machine.mutations for machine in machines.values())
     for _ in range(2):
         history.engine.run(60.0)
@@ -222,5 +221,5 @@ def _while_serving(history: History, job: Job, floor: int) -> Ask:
 def _pending(history: History) -> list[Task]:
     store = history.open()
     tasks = [task for task in store.current_tasks() if task.state is State.PENDING]
-    store.close()
+    history.put_back(store)
     return tasks

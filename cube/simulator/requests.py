@@ -162,4 +162,4 @@ def draw_job(random: Random) -> Job:
         on_unhealthy=random.choice(tuple(OnUnhealthy)),
     )
     kind = random.choice((JobType.SERVICE, JobType.SERVICE, JobType.SERVICE, JobType.SYSTEM))
-    return Job(name=random.choice(("web", "api", "queue")), groups=(group,), type=kind)
+    return Job(name=random.choice(("web", "api")), groups=(group,), type=kind)
