@@ -22,6 +22,7 @@ from cube.model.policy import (
     RestartMode,
     RestartPolicy,
 )
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.restarts import restart_due
@@ -314,7 +315,9 @@ class TestATaskThatSomebodyChanged:
     def test_waits_until_the_others_of_its_group_are_proven_and_says_until_when(self) -> None:
         young = task(1, changed_at=NOW - 0.5)
         node1 = seen("node1", container(task(), drift="memory is 64MiB, not 128MiB"), container(young))
-        found = plan(world(jobs=[job(count=2)], tasks=[task(), young], observed=[node1]))
+        over = Rollout(job="web", version=1, since=NOW - 50, state=RolloutState.SUCCEEDED)
+        given = world(jobs=[job(count=2)], tasks=[task(), young], observed=[node1], rollouts=[over])
+        found = plan(given)
         assert (found.changes, found.due) == ((), {"web": NOW + 1.5})
 
 
