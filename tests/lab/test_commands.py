@@ -1,0 +1,180 @@
+"""The commands that steer jobs, nodes and the state itself, typed as a person types them."""
+
+import json
+import signal
+import time  # noqa: TID251 - real nodes take real time
+from pathlib import Path
+
+import pytest
+
+from tests.lab.desk import SLEEPER, Desk, wait_until
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+RUNNER = """
+job: runner
+type: parameterized
+parameters: {required: [code]}
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sh, -c, "echo last words; exit $CUBE_PARAM_CODE"]
+    memory: 16MiB
+    restart: {attempts: 0}
+    reschedule: {attempts: 0}
+"""
+
+
+class TestVersions:
+    def test_rollback_brings_the_last_good_version_back_and_history_tells_p7(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER, mark="old"))
+        assert "version 2 is in place" in desk.cube("deploy", desk.write(SLEEPER, mark="new")).stdout
+        desk.cube("rollback", "sleeper")
+        found = desk.data("history", "sleeper")
+        assert [row["reason"] for row in found] == ["deployed", "deployed", "rolled back to version 1"]
+        assert found[2]["changes"] == ["groups.main.env.MARK: new -> old"]
+        assert {row["version"] for row in desk.data("status", "sleeper") if row["state"] == "Running"} == {3}
+
+    def test_a_paused_rollout_that_is_not_there_is_refused(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        assert "no rollout of job sleeper is under way" in desk.cube("pause", "sleeper", code=2).stderr
+        assert "not paused" in desk.cube("resume", "sleeper", code=2).stderr
+
+
+class TestAPlanInAFile:
+    def test_is_carried_out_once_and_refused_when_the_fleet_has_moved_on(self, desk: Desk) -> None:
+        desk.cube("plan", desk.write(SLEEPER), "--out", "a.plan")
+        assert (desk.folder / "a.plan").stat().st_mode & 0o777 == 0o600
+        desk.cube("deploy", "--plan", "a.plan")
+        before = desk.ids()
+        refused = desk.cube("deploy", "--plan", "a.plan", code=1)
+        assert "the fleet has moved on" in refused.stderr
+        assert desk.ids() == before
+
+
+class TestRuns:
+    def test_a_dispatch_ends_as_its_run_does_and_leaves_a_post_mortem(self, desk: Desk) -> None:
+        path = desk.folder / "runner.yml"
+        path.write_text(RUNNER)
+        desk.cube("deploy", str(path))
+        desk.cube("dispatch", "runner", "-v", "code=0")
+        desk.cube("dispatch", "runner", "-v", "code=7", code=1)
+        (death,) = desk.data("postmortem", "runner.2")
+        assert death["exit_code"] == 7
+        assert death["log"].endswith("last words")
+        shown = desk.cube("status").stdout
+        assert "2 ended runs" in shown, "many runs do not flood the list"
+
+
+class TestADrain:
+    def test_empties_the_node_and_exits_0_only_then(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        done = desk.cube("node", "drain", "node1")
+        assert "node1: no task is left" in done.stdout
+        assert desk.containers_on(0) == []
+        assert len(desk.containers()) == 3
+        states = {row["node"]: row["state"] for row in desk.data("nodes")}
+        assert states == {"node1": "draining", "node2": "ready", "node3": "ready"}
+        assert "gets new tasks again" in desk.cube("node", "uncordon", "node1").stdout
+
+    def test_that_has_nowhere_to_go_says_what_stays_and_why(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.cube("node", "cordon", "node2")
+        desk.cube("node", "cordon", "node3")
+        done = desk.cube("node", "drain", "node1", "--timeout", "5s", code=1)
+        assert "stays  sleeper/main[" in done.stdout
+        assert "fits nowhere" in done.stdout
+        assert len(desk.containers()) == 3
+        for node in ("node1", "node2", "node3"):
+            desk.cube("node", "uncordon", node)
+
+
+class TestTimeTravel:
+    def test_status_at_a_moment_is_what_was_recorded_then_p11(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        then = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() + 1))
+        before = desk.data("status", "sleeper")
+        wait_until(lambda: time.strftime("%Y-%m-%d %H:%M:%S") > then)
+        desk.cube("stop", "sleeper")
+        past = desk.data("status", "sleeper", "--at", then)
+        same = ("id", "node", "state", "health", "ports", "restarts", "version")
+        assert [[row[key] for key in same] for row in past] == [[row[key] for key in same] for row in before]
+
+    def test_following_events_ends_cleanly_on_an_interrupt(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        following = desk.begin("events", "-n", "1", "-f")
+        following.send_signal(signal.SIGINT)
+        _, complaint = following.communicate(timeout=20)
+        assert (following.returncode, complaint) == (0, "")
+
+
+class TestAWatch:
+    def test_mends_what_breaks_lets_others_in_and_ends_on_sigterm_p9(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        desk.on(0, "sh", "-c", "docker rm -f $(docker ps -q --filter label=cube.cluster)")
+        watching = desk.begin("reconcile", "--watch", "--every", "1s")
+        wait_until(lambda: len(desk.containers()) == 3)
+        assert len(desk.containers()) == 3
+        desk.cube("scale", "sleeper", "main=4", "--lock-wait", "20s")
+        watching.send_signal(signal.SIGTERM)
+        _, complaint = watching.communicate(timeout=30)
+        assert (watching.returncode, complaint) == (0, "")
+
+
+class TestRecover:
+    def test_rebuilds_a_lost_state_and_restarts_nothing_p14(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER))
+        before = desk.ids()
+        (found,) = (desk.folder / ".cube").glob("*.db")
+        lost = desk.folder / "lost"
+        found.rename(lost)
+        assert "another store" in desk.cube("deploy", desk.write(SLEEPER), code=1).stderr
+        assert "nobody is here to agree" in desk.cube("recover", code=2).stderr
+        desk.cube("recover", "--yes")
+        desk.cube("reconcile")
+        assert desk.ids() == before
+        assert "0 changes; 3 running" in desk.cube("deploy", desk.write(SLEEPER)).stdout
+        assert desk.ids() == before
+        assert "is not lost" in desk.cube("recover", "--yes", code=2).stderr
+
+
+class TestAdopt:
+    def test_a_container_of_others_is_replaced_and_kept(self, desk: Desk) -> None:
+        run = [
+            "docker",
+            "run",
+            "-d",
+            "--name",
+            "theirs",
+            "-m",
+            "32m",
+            "--stop-timeout",
+            "1",
+            "-e",
+            "A={{ b }}",
+        ]
+        desk.on(0, *run, "cube-busybox:1", "sleep", "100000")
+        shown = desk.cube("adopt", "node1", "theirs").stdout
+        (desk.folder / "theirs.yml").write_text(shown)
+        assert desk.on(0, "docker", "ps", "-q", "--filter", "name=theirs"), "showing it stops nothing"
+        desk.cube("adopt", "node1", "theirs", "--yes")
+        assert "0 changes; 1 running" in desk.cube("deploy", str(desk.folder / "theirs.yml")).stdout
+        (name,) = desk.containers_on(0)
+        assert (
+            json.loads(desk.on(0, "docker", "inspect", "-f", "{{json .Config.Env}}", name))[0] == "A={{ b }}"
+        )
+        desk.on(0, "docker", "rm", "-f", "theirs-before-cube")
+
+    def test_one_that_does_not_come_up_as_cube_s_is_put_back_as_it_was(self, desk: Desk) -> None:
+        run = ["docker", "run", "-d", "--name", "capped", "--restart", "always", "--cap-add", "SYS_ADMIN"]
+        desk.on(1, *run, "cube-busybox:1", "sh", "-c", "hostname x && exec sleep 100000")
+        desk.cube("adopt", "node2", "capped", "--yes", code=1)
+        told = "{{.Name}} {{.State.Running}} {{.HostConfig.RestartPolicy.Name}}"
+        assert desk.on(1, "docker", "inspect", "-f", told, "capped") == "/capped true always"
+        assert desk.containers_on(1) == []
+        desk.on(1, "docker", "rm", "-f", "capped")
+
+
+def test_no_command_leaves_more_than_its_state_behind(desk: Desk) -> None:
+    desk.cube("deploy", desk.write(SLEEPER))
+    assert {path.name for path in Path(desk.folder).iterdir()} == {".cube", "job.yml"}
