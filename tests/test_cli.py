@@ -148,13 +148,34 @@ class TestAnOption:
             (("stop", "nosuch"), "nosuch"),
             (("stop", ""), "no job"),
             (("events", "--since", "yesterday"), "--since"),
+            (("events", "--until", "1h", "-f"), "exclude each other"),
+            (("status", "--at", "tomorrow"), "2026-11-20 14:00"),
+            (("status", "--at", "1h", "--live"), "exclude each other"),
             (("logs", "web"), "web"),
+            (("postmortem", "nosuch"), "nosuch"),
+            (("history", "nosuch"), "Known jobs: none"),
+            (("job", "next", "nosuch"), "Known jobs: none"),
+            (("rollback", "nosuch"), "nosuch"),
+            (("promote", "nosuch"), "nosuch"),
+            (("dispatch", "nosuch", "-v", "novalue"), "NAME=VALUE"),
+            (("dispatch", "nosuch"), "nosuch"),
+            (("node", "cordon", "nosuch"), "Known nodes: node1, node2"),
+            (("node", "drain", "nosuch"), "Known nodes: node1, node2"),
+            (("node", "drain", "node1", "--deadline", "soon"), "--deadline"),
+            (("node", "forget", "node1"), "node1 is in the inventory"),
+            (("deploy",), "no job file was named"),
+            (("deploy", "job.yml", "--plan", "web.plan"), "exclude each other"),
+            (("deploy", "--plan", "job.yml"), "the plan cannot be used"),
+            (("plan", "--out", "web.plan"), "Name a job file"),
+            (("reconcile", "--watch", "--every", "often"), "--every"),
+            (("cron", "install", "--every", "7m"), "cron"),
+            (("adopt", "nosuch", "db"), "Known nodes: node1, node2"),
         ],
     )
     def test_that_means_nothing_is_refused(self, folder: Folder, words: tuple[str, ...], says: str) -> None:
         folder.refuses(*words, "-i", "inv.yml", says=says)
 
-    @pytest.mark.parametrize("words", [("nosuch",), ("deploy",), ("status", "--nosuch"), ("ps", "-o", "xml")])
+    @pytest.mark.parametrize("words", [("nosuch",), ("stop",), ("status", "--nosuch"), ("ps", "-o", "xml")])
     def test_that_does_not_exist_is_refused_with_the_usage(
         self, folder: Folder, words: tuple[str, ...]
     ) -> None:

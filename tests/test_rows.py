@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from cube.cli import rows
-from cube.model.job import Job
+from cube.cli.lateness import lateness
+from cube.model.job import Job, JobType, Schedule
+from cube.model.node import Cordon
 from cube.model.observation import CpuTimes
 from cube.model.task import State
+from cube.store.rows import Sweep
 from tests.build import CLUSTER, container, foreign, job, node, seen, stats, task, unknown
 
 
@@ -52,6 +57,43 @@ def test_a_job_counts_only_what_is_known_to_run_p12() -> None:
 def test_a_job_shows_the_worst_of_its_states() -> None:
     tasks = [task(0), task(1, state=State.FAILED)]
     assert rows.of_job(_three(), tasks, silent=set())["state"] == "Failed"
+
+
+def test_ended_runs_are_folded_under_their_job() -> None:
+    parent = replace(job("nightly"), type=JobType.PERIODIC)
+    runs = [replace(job(f"nightly.{n}"), parent="nightly", launched=float(n)) for n in range(3)]
+    tasks = [
+        task(job="nightly.0", state=State.COMPLETED, exit_code=0),
+        task(job="nightly.1", state=State.FAILED, exit_code=1),
+        task(job="nightly.2"),
+    ]
+    shown = rows.of_jobs([parent, *runs], tasks, silent=set())
+    assert [row["job"] for row in shown] == ["nightly", "  nightly.2", "  2 ended runs"]
+    assert shown[2]["running"] == "1 completed, 1 failed"
+
+
+@pytest.mark.parametrize(("draining", "state"), [(False, "cordoned"), (True, "draining")])
+def test_a_node_that_gets_no_new_tasks_says_so(draining: bool, state: str) -> None:
+    cordon = Cordon(node="node1", at=0.0, actor="ann", draining=draining)
+    assert rows.of_node(node("node1"), seen("node1"), None, CLUSTER, cordon)["state"] == state
+
+
+def test_a_run_is_shown_by_its_schedule_s_clock_and_by_utc() -> None:
+    row = rows.of_run(
+        1_800_000_000.0, Schedule(cron="* * * * *", timezone="Europe/Berlin"), 1_800_000_000.0 - 90
+    )
+    assert row["run"] == "Fri 2027-01-15 09:00 Europe/Berlin"
+    assert (row["utc"], row["in"]) == ("2027-01-15 08:00 UTC", "2m")
+
+
+@pytest.mark.parametrize(
+    ("gaps", "since", "is_late"),
+    [([60] * 5, 300, False), ([60] * 5, 700, True), ([3600] * 5, 7000, False), ([60], 9000, False)],
+)
+def test_a_sweep_is_late_by_the_habit_of_those_before_it(gaps: list[int], since: int, is_late: bool) -> None:
+    starts = [float(sum(gaps[:count])) for count in range(len(gaps) + 1)]
+    sweeps = [Sweep(started=start, finished=start + 1, result="") for start in reversed(starts)]
+    assert bool(lateness(sweeps, starts[-1] + since)) == is_late
 
 
 def _three() -> Job:
