@@ -17,7 +17,7 @@ from cube.model.policy import RestartPolicy
 from cube.model.task import Health, Slot, State
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
-from cube.simulator.faults import SimulatedFleet
+from cube.simulator.faults import SimulatedFleet, Site
 from cube.simulator.machine import Machine
 from cube.store.store import Store, open_store
 from tests.build import job, node, spec
@@ -44,7 +44,7 @@ def manager(store: Store) -> Manager:
         for name in NAMES
     }
     clock = VirtualClock()
-    fleet = SimulatedFleet(machines=machines, clock=clock, random=Random(1))
+    fleet = SimulatedFleet(site=Site(machines=machines), clock=clock, random=Random(1))
     cluster = Cluster(name="sim", nodes=tuple(node(name) for name in NAMES))
     return Manager(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
 
@@ -84,8 +84,8 @@ def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, st
     """P1, P2: while others are waited for, a dead node would cost its patience in every turn."""
     fleet = manager.loop.fleet
     assert isinstance(fleet, SimulatedFleet)
-    fleet.down.add("node2")
-    begun = fleet.clock.now()
+    fleet.site.down.add("node2")
+    begun = manager._clock.now()
     policy = RestartPolicy(attempts=2, delay=5.0)
     report = manager.deploy(job(task=spec(command=("fail",)), restart=policy), RUN)
     (first,) = report.unknown
