@@ -117,6 +117,16 @@ class TestAnOldTaskBesideItsSuccessor:
         assert plan(update(task(), successor(task()), rollout=PAUSED)).changes == ()
 
 
+class TestAFailedRolloutWithAChangedContainer:
+    def test_ends_the_changed_one_and_not_its_successor_p7(self) -> None:
+        """Seeds 13003 and 13294: both tasks of the slot were stopped by one plan."""
+        changed, fresh = task(), successor(task(), spec=spec(), version=1)
+        looks = {"node1": seen("node1", container(changed, drift="memory"), container(fresh))}
+        given = update(changed, fresh, to=spec(), rollout=FAILED)
+        found = plan(replace(given, observed=looks))
+        assert stopped(found) == [changed.container_name]
+
+
 class TestWhereItGoes:
     def test_is_spread_as_if_the_old_task_had_left_already(self) -> None:
         tasks = [

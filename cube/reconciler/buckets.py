@@ -137,7 +137,7 @@ def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
         is_right = not why_outdated(task, want, world)
         is_alive = task.state is not State.FAILED
         if world.rollout(want.job.name).state is RolloutState.FAILED:
-            return serves(task, world), not is_right, is_alive
+            return serves(task, world), task.spec != want.group.spec, is_right, is_alive
         return is_right, serves(task, world), is_alive
 
     if len(rivals) == 1:
