@@ -1,7 +1,6 @@
 """History: a fleet under one seed, and what was asked of it so far."""
 
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -55,7 +54,7 @@ class History:
     profile: Profile
     nodes: list[str]
     clock: WatchedClock
-    reading: sqlite3.Connection
+    reading: laws.Reading
     wanted: dict[str, Job] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
@@ -119,7 +118,7 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
             profile=draw(random),
             nodes=names,
             clock=clock,
-            reading=sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None),
+            reading=laws.read(path),
         )
         site.weather = history.profile.weather
 

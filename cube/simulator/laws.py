@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cube.model.action import Effect, Outcome, Start, Stop, Verdict
 from cube.model.job import Job, JobType, TaskSpec
@@ -19,12 +20,20 @@ from cube.store.store import Store
 FOREIGN = "postgres"
 
 
+Reading = sqlite3.Connection
+"""The checker's own look at the record: what the store says of itself is what is checked."""
+
 Place = tuple[str, str, int | str]
 """A job, a group, and an index; or, of a system job, a node."""
 
 
 class BrokenLawError(AssertionError):
     """An invariant does not hold; the message says which, and where."""
+
+
+def read(path: Path) -> Reading:
+    """A connection that only reads."""
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
 
 
 def must(law: bool, text: str) -> None:  # noqa: FBT001 - it is the law's truth, not a switch
@@ -187,7 +196,7 @@ class Watch:
     wanted: Mapping[str, Job]
     doubtful: AbstractSet[str]
     drained: frozenset[str]
-    database: sqlite3.Connection
+    database: Reading
     seen: dict[str, Observation] = field(default_factory=dict)
     unsure: set[str] = field(default_factory=set)
     epochs: dict[str, int] = field(default_factory=dict)
