@@ -1,16 +1,22 @@
 """Which node takes a task, and why: the filters, the scores and the three steps."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cube.model.job import Constraint, Operator, Port
+from cube.errors import InternalError
+from cube.model.action import Place, Plan
+from cube.model.job import Constraint, Operator, Port, TaskSpec
 from cube.model.resources import Resources
 from cube.model.task import Slot
+from cube.reconciler.guards import check_room
+from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.state import NodeState, Request
-from tests.build import GIB, node
+from tests.build import GIB, job, node, seen, world
 
 SLOT = Slot(job="web", group="main", index=0)
 ASKED = Resources(cpu=1000, memory=GIB, disk=GIB)
@@ -156,3 +162,15 @@ def _picked(algorithm: str, asked: Request, *nodes: NodeState) -> str:
     found, _ = place(ALGORITHMS[algorithm], asked, nodes)
     assert found is not None
     return found.node.name
+
+
+def test_a_plan_that_would_promise_too_much_is_never_carried_out_p13() -> None:
+    """A scheduler of somebody else's may pick what it likes: the loop holds every plan to the law."""
+    whole = TaskSpec(image="app:1", resources=Resources(cpu=4000))
+    given_world = world(jobs=[job(count=2, task=whole)], observed=[seen("node1")])
+    fitting = reconcile(given_world, ALGORITHMS["spread"])
+    check_room(fitting, given_world)
+    (first,) = (action for action in fitting.actions if isinstance(action, Place))
+    twice = Plan(actions=(first, replace(first, slot=replace(first.slot, index=1))))
+    with pytest.raises(InternalError, match="more than it has"):
+        check_room(twice, given_world)

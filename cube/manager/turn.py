@@ -11,6 +11,7 @@ from cube.model.action import Action, Note, Plan, Quarantine, Start, Stop, Verdi
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health
+from cube.reconciler.guards import check_room
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.silence import listen, news
 from cube.reconciler.world import World
@@ -101,7 +102,9 @@ class Loop:
         acted: tuple[Action, ...] = ()
         asked = self.store.rollouts().get(concern.job or "")
         while True:
-            plan = self.plan(self.world(observed))
+            world = self.world(observed)
+            plan = self.plan(world)
+            check_room(plan, world)
             todo = _worth_trying(plan, done)
             news = any(not isinstance(action, Wait) for action in todo.actions)
             due = plan.due_for(concern.job)

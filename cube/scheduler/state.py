@@ -77,8 +77,10 @@ class NodeState:
         """The node once it has promised the request's room and those host ports."""
         group = (request.slot.job, request.slot.group)
         return replace(
-            self,
-            promised=self.promised + request.resources,
-            ports=self.ports | frozenset(ports.values()),
+            self.holding(request.resources, frozenset(ports.values())),
             tasks={**self.tasks, group: self.tasks.get(group, 0) + 1},
         )
+
+    def holding(self, resources: Resources, ports: frozenset[int]) -> "NodeState":
+        """The node with that much more promised, and those host ports taken."""
+        return replace(self, promised=self.promised + resources, ports=self.ports | ports)
