@@ -53,7 +53,7 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
 
 
 def unmet(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> str:
-    """What the want's group still waits for in another one of its job; empty: nothing."""
+    """What its group still waits for in another one of its job; empty: nothing."""
     for name, condition in want.group.depends_on.items():
         slots = [slot for slot in wants if (slot.job, slot.group) == (want.job.name, name)]
         if not all(_is_met(condition, wants[slot], tasks.holders.get(slot), world) for slot in slots):
