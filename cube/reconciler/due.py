@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from cube.model.task import Slot
 from cube.reconciler.buckets import Bucket, Sorted
+from cube.reconciler.conclusion import next_proofs
+from cube.reconciler.dependency import next_dependencies
 from cube.reconciler.health import next_check
 from cube.reconciler.restarts import can_reschedule, can_restart, reschedule_due, restart_due
-from cube.reconciler.rollout import next_dependencies, next_proofs
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 

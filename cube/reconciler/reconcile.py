@@ -6,13 +6,15 @@ from cube.model.action import Action, Decision, Note, Plan, Quarantine, Start, S
 from cube.model.task import Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
+from cube.reconciler.conclusion import conclusions
+from cube.reconciler.dependency import unmet
 from cube.reconciler.due import next_changes
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import Opening, place_all
 from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
-from cube.reconciler.rollout import Wave, conclusions, next_wave, unmet
+from cube.reconciler.rollout import Wave, next_wave
 from cube.reconciler.tasks import recover, restart, serves, stop
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World

@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cube.model.action import Conclude, Held, Note, Revert, Stop
-from cube.model.job import Group
-from cube.model.policy import Condition, Order
-from cube.model.rollout import Rollout, RolloutState
-from cube.model.task import Health, Slot, State, Task
+from cube.model.action import Held, Note, Stop
+from cube.model.policy import Order
+from cube.model.rollout import RolloutState
+from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
+from cube.reconciler.dependency import unmet
 from cube.reconciler.placement import Opening, fits_beside, has_successor, node_states
-from cube.reconciler.restarts import begins_a_window, can_restart
-from cube.reconciler.tasks import is_proven, proven_at, serves, stop
+from cube.reconciler.tasks import is_proven, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 from cube.scheduler.state import NodeState
@@ -50,42 +49,6 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
             (*(held for wave in waves for held in wave.held), *_held_on_hold(world, wants, tasks))
         ),
     )
-
-
-def unmet(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> str:
-    """What its group still waits for in another one of its job; empty: nothing."""
-    for name, condition in want.group.depends_on.items():
-        slots = [slot for slot in wants if (slot.job, slot.group) == (want.job.name, name)]
-        if not all(_is_met(condition, wants[slot], tasks.holders.get(slot), world) for slot in slots):
-            return f"waits for group {name} to be {condition}"
-    return ""
-
-
-def conclusions(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Conclude | Revert, ...]:
-    """The rollouts that have ended in this moment, and the failed ones that are to be taken back."""
-    found = (_conclusion(rollout, world, wants, tasks) for _, rollout in sorted(world.rollouts.items()))
-    return tuple(conclusion for conclusion in found if conclusion is not None)
-
-
-def next_proofs(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
-    """By job, when a new task will have been healthy for long enough, where something waits for that."""
-    beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
-    replaced = _by_group(tasks.of(Bucket.OUTDATED))
-    for slot, task in tasks.holders.items():
-        want = wants[slot]
-        is_rolling = world.rollout(slot.job).state is RolloutState.RUNNING
-        is_awaited = is_rolling or slot in beside or (slot.job, slot.group) in replaced
-        if is_awaited and serves(task, world) and not is_proven(task, want.group, world):
-            yield slot.job, proven_at(task, want.group)
-
-
-def next_dependencies(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[str]:
-    """The jobs in which a group waits for another one that is still at work."""
-    for want in tasks.unfilled:
-        if unmet(want, world, wants, tasks):
-            named = [tasks.holders.get(slot) for slot in wants if slot.job == want.job.name]
-            if any(task is not None and serves(task, world) for task in named):
-                yield want.job.name
 
 
 def _wave_of_group(
@@ -230,80 +193,3 @@ def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
     for task in sorted(tasks, key=lambda task: task.slot.index):
         groups.setdefault((task.slot.job, task.slot.group), []).append(task)
     return groups
-
-
-def _is_met(condition: Condition, want: Want, holder: Task | None, world: World) -> bool:
-    if holder is None or holder.spec != want.group.spec:
-        return False
-    if condition is Condition.COMPLETED:
-        return holder.state is State.COMPLETED
-    return serves(holder, world)
-
-
-def _conclusion(
-    rollout: Rollout, world: World, wants: Mapping[Slot, Want], tasks: Sorted
-) -> Conclude | Revert | None:
-    if rollout.state not in (RolloutState.RUNNING, RolloutState.FAILED):
-        return None
-    mine = [want for slot, want in wants.items() if slot.job == rollout.job]
-    if rollout.state is RolloutState.FAILED:
-        return _way_back(rollout, mine)
-    if why := _why_it_failed(rollout, mine, world, tasks):
-        return _conclude(rollout, RolloutState.FAILED, why)
-    if all(_is_in_place(want, rollout, world, tasks) for want in mine) and not _is_unfinished(rollout, tasks):
-        return _conclude(rollout, RolloutState.SUCCEEDED, "everything is in place")
-    return None
-
-
-def _way_back(rollout: Rollout, wants: Sequence[Want]) -> Revert | None:
-    if rollout.stable is None or not any(want.group.update.auto_revert for want in wants):
-        return None
-    why = f"version {rollout.version} failed: {rollout.reason}"
-    return Revert(job=rollout.job, version=rollout.version, to=rollout.stable, reason=why)
-
-
-def _conclude(rollout: Rollout, state: RolloutState, reason: str) -> Conclude:
-    return Conclude(job=rollout.job, version=rollout.version, state=state, reason=reason)
-
-
-def _is_unfinished(rollout: Rollout, tasks: Sorted) -> bool:
-    left = tasks.of(Bucket.OUTDATED, Bucket.BESIDE, Bucket.EXTRA)
-    return any(task.slot.job == rollout.job for task in left)
-
-
-def _is_in_place(want: Want, rollout: Rollout, world: World, tasks: Sorted) -> bool:
-    """A first version is in place when it serves; one that replaced another must have been proven."""
-    holder = tasks.holders.get(want.slot)
-    if holder is None or holder.state is State.PENDING:
-        return False
-    if world.seen(holder.node) is None:
-        return True  # It is put right when its node is back: one silent node fails no rollout.
-    if rollout.stable is None:
-        return serves(holder, world) or holder.state is State.COMPLETED
-    return is_proven(holder, want.group, world)
-
-
-def _why_it_failed(rollout: Rollout, wants: Sequence[Want], world: World, tasks: Sorted) -> str:
-    """The first sign that this version will not come up; empty: there is none."""
-    by_slot = {want.slot: want for want in wants}
-    for task in tasks.of(Bucket.KEPT, Bucket.FAILED):
-        is_new = task.slot in by_slot and task.version == rollout.version
-        if is_new and (why := _why_not_proven(task, by_slot[task.slot].group, world)):
-            return f"{task.slot} {why}"
-    return ""
-
-
-def _why_not_proven(task: Task, group: Group, world: World) -> str:
-    if task.state is State.FAILED:
-        is_over = not can_restart(task, group) or begins_a_window(task, group)
-        return f"failed: {task.reason}" if is_over else ""
-    if task.health is Health.UNHEALTHY:
-        return "is unhealthy"
-    container = world.container(task)
-    if container is not None and container.health is Health.HEALTHY:
-        return ""  # Whatever the clock says: nobody may have looked for long.
-    runs_for, update = world.now - task.changed_at, group.update
-    if task.health is Health.STARTING and runs_for > update.healthy_deadline:
-        return f"was not healthy within {update.healthy_deadline:.0f}s"
-    is_late = runs_for > update.progress_deadline and not is_proven(task, group, world)
-    return f"has not stayed healthy within {update.progress_deadline:.0f}s" if is_late else ""
