@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit lint format sim crash docs bench mutants
+.PHONY: help setup demo test test-unit lint format sim crash docs bench bench-recovery mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,3 +47,6 @@ docs: ## build the documentation into site/
 
 bench: setup ## measure Cube beside others on the lab, and write docs/benchmarks.md
 	@scripts/bench
+
+bench-recovery: setup ## measure how soon Cube mends what died, beside Docker Swarm, and write it down
+	$(BIN)/python -m tests.bench.recovery

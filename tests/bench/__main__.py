@@ -18,6 +18,7 @@ from tests.bench.contestants import Contestant, Kit
 from tests.bench.facts import facts
 from tests.bench.fleet import EMPTY, fleet
 from tests.bench.measure import Collection, Command, run
+from tests.bench.recovery_report import section_of, with_section
 from tests.bench.report import as_json, markdown, table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -45,7 +46,8 @@ def main() -> None:
         found = facts(_peers())
         (DOCS / "benchmarks").mkdir(exist_ok=True)
         (DOCS / "benchmarks" / "fleet.json").write_text(as_json(figures, found))
-        (DOCS / "benchmarks.md").write_text(markdown(figures, found))
+        page = DOCS / "benchmarks.md"
+        page.write_text(with_section(markdown(figures, found), section_of(page.read_text())))
         print("written: docs/benchmarks.md, docs/benchmarks/fleet.json")
 
 

@@ -149,7 +149,7 @@ def swarm(kit: Kit) -> Contestant:
         name="Docker Swarm, until it returns",
         deploy=kit.command(*kit.fleet.ssh(first.address, script)),
         again=kit.command(*kit.fleet.ssh(first.address, f"docker service scale bench={kit.tasks}")),
-        before=lambda: _join_swarm(kit.fleet),
+        before=lambda: join_swarm(kit.fleet),
         after=lambda: kit.fleet.everywhere("docker swarm leave --force"),
         running=lambda: _last_start(kit.fleet),
     )
@@ -198,7 +198,8 @@ def _pyinfra_hosts(kit: Kit) -> Path:
     return kit.write("hosts.py", f"hosts = {hosts!r}\n")
 
 
-def _join_swarm(fleet: Fleet) -> None:
+def join_swarm(fleet: Fleet) -> None:
+    """Make a swarm of the fleet's nodes, the first of which is its manager."""
     first, *others = fleet.lab.nodes
     fleet.on(first.container, f"docker swarm init --advertise-addr {first.address}")
     token = fleet.on(first.container, "docker swarm join-token -q worker").strip()
@@ -211,10 +212,10 @@ def _last_start(fleet: Fleet) -> float:
     script = "docker inspect $(docker service ps -q bench) --format '{{json .Status}}'"
     states = map(json.loads, fleet.on(fleet.lab.nodes[0].container, script).splitlines())
     times = [state["Timestamp"] for state in states if state["State"] == "running"]
-    return max(_seconds(text) for text in times)
+    return max(seconds(text) for text in times)
 
 
-def _seconds(timestamp: str) -> float:
-    """Docker writes nine digits after the point, or fewer; Python reads six."""
+def seconds(timestamp: str) -> float:
+    """Seconds since the epoch. Docker writes nine digits after the point, or fewer; Python reads six."""
     whole, _, fraction = timestamp.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{whole}+00:00").timestamp() + float(f"0.{fraction or 0}")

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,13 @@ class Facts:
 
 def facts(peers: Path) -> Facts:
     """What is here now. `peers` is the folder with the peers' commands."""
+    own = own_facts()
+    others = {name: _peer_version(peers, name) for name in ("pyinfra", "ansible-core")}
+    return replace(own, versions={**own.versions, **others})
+
+
+def own_facts() -> Facts:
+    """What is here now, without peers that have to be installed."""
     with engine(LOCAL) as client:
         docker = str(client.version()["Version"])
     return Facts(
@@ -35,8 +42,6 @@ def facts(peers: Path) -> Facts:
             "Python": platform.python_version(),
             "paramiko": version("paramiko"),
             "Docker of the host": docker,
-            "pyinfra": _peer_version(peers, "pyinfra"),
-            "ansible-core": _peer_version(peers, "ansible-core"),
         },
     )
 

@@ -4,6 +4,7 @@ import json
 
 from tests.bench.facts import Facts
 from tests.bench.measure import Collection, Figure, Sample
+from tests.bench.recovery_report import as_section, section_of, with_section
 from tests.bench.report import as_json, table
 
 FACTS = Facts(day="2026-11-21", machine="a machine", versions={"cube": "1"})
@@ -43,3 +44,12 @@ def test_every_single_run_is_kept() -> None:
     assert [(each["name"], each["unit"], each["runs"]) for each in kept["results"]] == [
         ("deploy: cube", "s", [1.0, 2.0])
     ]
+
+
+def test_the_section_on_recovery_takes_the_place_of_an_earlier_one_and_outlives_the_rest() -> None:
+    old, new = (as_section([figure(name, 3.0, benchmark="a dead node")]) for name in ("old", "new"))
+    page = with_section(with_section("# Benchmarks\n", old), new)
+    assert page.count("## Recovery") == 1
+    assert "| a dead node | new | 3.0 s | 3.0 s | 3.0 s | 1 |" in page
+    assert with_section("# Others\n", section_of(page)) == page.replace("# Benchmarks", "# Others")
+    assert with_section("# Others\n", section_of("# Benchmarks\n")).strip() == "# Others"

@@ -4,7 +4,8 @@ import json
 import subprocess
 import sys
 import time  # noqa: TID251 - real nodes take real time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ groups:
     restart: {{attempts: 0}}
     stop: {{grace: 1s}}
 """
+
+
+BOUND = 75
+"""Seconds in which every command must have ended here, whatever the nodes do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,3 +124,19 @@ def wait_until(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.5)
+
+
+def sweep(desk: Desk) -> int:
+    """Its exit code."""
+    words = desk.command("reconcile")
+    return subprocess.run(words, cwd=desk.folder, capture_output=True, timeout=BOUND, check=False).returncode
+
+
+@contextmanager
+def stopped(desk: Desk, node: int, program: str) -> Iterator[None]:
+    """All processes of that name on the node are frozen."""
+    desk.on(node, "pkill", "-STOP", "-x", program)
+    try:
+        yield
+    finally:
+        desk.on(node, "pkill", "-CONT", "-x", program)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import pytest
 
 from cube.lab import faults
-from tests.lab.desk import SERVER, SLEEPER, Desk, wait_until
+from tests.lab.desk import BOUND, SERVER, SLEEPER, Desk, stopped, sweep, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
 
@@ -30,9 +30,6 @@ groups:
     memory: 16MiB
     restart: {{attempts: 2, delay: 1s}}
 """
-
-BOUND = 75
-"""Seconds in which every command must have ended here, whatever the nodes do."""
 
 
 def starts(desk: Desk, job: str) -> int:
@@ -282,12 +279,6 @@ class TestTheTerminal:
         assert done.stderr == ""
 
 
-def sweep(desk: Desk) -> int:
-    """Its exit code."""
-    words = desk.command("reconcile")
-    return subprocess.run(words, cwd=desk.folder, capture_output=True, timeout=BOUND, check=False).returncode
-
-
 def everything(terminal: int, *, seconds: float) -> bytes:
     """What is said on that terminal until nobody holds its other end, or so long; it is closed then."""
     said, deadline = b"", time.monotonic() + seconds
@@ -302,16 +293,6 @@ def everything(terminal: int, *, seconds: float) -> bytes:
 
 def pairs(labels: str) -> list[str]:
     return [f"{key}={value}" for key, value in json.loads(labels).items()]
-
-
-@contextmanager
-def stopped(desk: Desk, node: int, program: str) -> Iterator[None]:
-    """All processes of that name on the node are frozen."""
-    desk.on(node, "pkill", "-STOP", "-x", program)
-    try:
-        yield
-    finally:
-        desk.on(node, "pkill", "-CONT", "-x", program)
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""The recovery times as people read them: the last section of docs/benchmarks.md. Pure."""
+
+from collections.abc import Sequence
+
+from tests.bench.measure import Figure
+
+TITLE = "## Recovery beside Docker Swarm"
+
+HOW = """\
+Seconds from the fault to the start of the last replacement, by the clock of the engine that started it.
+Six tasks on three nodes; both contestants on the same lab in one run, taking turns. Every single run is
+in [recovery.json](benchmarks/recovery.json); `make bench-recovery` makes it and this section.
+
+- **A crashed container**: the main process is killed with SIGKILL. Both wait before they start it again:
+  Cube 2.5 to 5 seconds, by chance (`restart: {delay: 5s}`, its default), Swarm 5 seconds (its default).
+- **A dead node**: its power is cut; it is not the node on which Swarm's manager runs. Cube waits for
+  `lost_after`, which is 5 minutes by default and 10 seconds here; Swarm misses three heartbeats of 5
+  seconds (its default).
+- **Cube** is `cube reconcile --watch --every 5s` on the operator's machine; by default it looks each
+  minute, and when something is due.
+"""
+
+
+def as_section(figures: Sequence[Figure]) -> str:
+    """The table of medians and extremes, and how they were measured."""
+    rows = [
+        f"| {figure.benchmark} | {figure.contestant} | {figure.median:.1f} s | {min(figure.runs):.1f} s "
+        f"| {max(figure.runs):.1f} s | {len(figure.runs)} |"
+        for figure in sorted(figures, key=lambda figure: figure.benchmark)
+    ]
+    head = "| after | | median | quickest | slowest | runs |\n| --- | --- | --: | --: | --: | --: |"
+    return "\n".join([TITLE, "", head, *rows, "", HOW])
+
+
+def with_section(page: str, section: str) -> str:
+    """The page with this section in place of the one of an earlier run, which is its last."""
+    return page.partition(TITLE)[0].rstrip("\n") + "\n\n" + section
+
+
+def section_of(page: str) -> str:
+    """The section as it is on the page; empty where there is none."""
+    _, title, rest = page.partition(TITLE)
+    return title + rest
