@@ -283,3 +283,51 @@ def test_the_order_of_nodes_in_the_answer_does_not_matter(wanted: list[Job]) -> 
 
 def _plan(given_world: World) -> Plan:
     return reconcile(given_world, ALGORITHMS["spread"])
+
+
+@st.composite
+def settled_worlds(draw: st.DrawFn) -> World:
+    """Every slot of every job has one task, of its spec, that runs and is well."""
+    wanted = [
+        found
+        for found in draw(st.lists(jobs, max_size=2, unique_by=lambda found: found.name))
+        if found.type is JobType.SERVICE
+    ]
+    recorded = [
+        task(
+            index,
+            job=found.name,
+            id=f"{found.name}-{index:04}",
+            node=draw(st.sampled_from(NODES)),
+            spec=found.groups[0].spec,
+            version=draw(st.integers(1, 2)),
+        )
+        for found in wanted
+        if not found.stopped
+        for index in range(found.groups[0].count)
+    ]
+    numbered = [replace(found, order=number) for number, found in enumerate(recorded, start=1)]
+    looks = [
+        seen(name, foreign(), *(container(found) for found in numbered if found.node == name))
+        for name in NODES
+    ]
+    done = [Rollout(job=found.name, version=2, since=NOW, state=RolloutState.SUCCEEDED) for found in wanted]
+    return world(jobs=wanted, tasks=numbered, observed=looks, rollouts=done)
+
+
+@given(settled_worlds())
+def test_the_plan_of_a_settled_fleet_is_empty_p10(given_world: World) -> None:
+    assert _plan(given_world) == Plan()
+
+
+@given(worlds(), st.sampled_from(tuple(ALGORITHMS.values())))
+def test_no_job_is_given_more_tasks_than_its_count_and_what_may_run_beside(
+    given_world: World, scheduler: Scheduler
+) -> None:
+    """Nomad's first law of its reconciler: placements never exceed the count, and the updates under way."""
+    places = [action for action in reconcile(given_world, scheduler).actions if isinstance(action, Place)]
+    for found in given_world.jobs:
+        (group,) = found.groups
+        mine = [place for place in places if place.slot.job == found.name]
+        count = len(NODES) if found.type is JobType.SYSTEM else group.count
+        assert len(mine) <= (0 if found.stopped else count)
