@@ -105,6 +105,11 @@ class Yard:
             self.desk.on(node, "sh", "-c", "docker ps -aq | xargs -r docker rm -fv")
         rmtree(self.folder / ".cube", ignore_errors=True)
 
+    @property
+    def known_hosts(self) -> Path:
+        """The host keys that were pinned here."""
+        return self.folder / ".cube" / "known_hosts"
+
     def has_state(self) -> bool:
         """Has any command made a state file?"""
         return self._state().exists()
