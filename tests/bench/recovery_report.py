@@ -17,7 +17,8 @@ in [recovery.json](benchmarks/recovery.json); `make bench-recovery` makes it and
   `lost_after`, which is 5 minutes by default and 10 seconds here; Swarm misses three heartbeats of 5
   seconds (its default).
 - **Cube** is `cube reconcile --watch --every 5s` on the operator's machine; by default it looks each
-  minute, and when something is due.
+  minute, and when something is due. It counts a node's silence from the first look that is not answered,
+  and a look that waits for a dead node takes up to 5 seconds: hence more than 10 seconds.
 """
 
 
