@@ -47,6 +47,8 @@ class Opening:
 
 def place_all(world: World, openings: Sequence[Opening], scheduler: Scheduler) -> tuple[Place | Wait, ...]:
     """A Place or a Wait for every slot. Room that other actions of the plan free is not counted."""
+    if not openings:
+        return ()
     states = node_states(world)
     absent = _absent(world)
     earlier = {task.slot: task.order for task in world.tasks}

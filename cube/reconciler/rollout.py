@@ -37,11 +37,9 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
     the slots of the group that are under way already, and only where a task of the new version will fit.
     A slot on an unknown node does not count: one bad node holds up no other.
     """
-    states = node_states(world)
-    waves = [
-        _wave_of_group(found, world, wants, tasks, states)
-        for found in _by_group(tasks.of(Bucket.OUTDATED)).values()
-    ]
+    outdated = _by_group(tasks.of(Bucket.OUTDATED))
+    states = node_states(world) if outdated else {}
+    waves = [_wave_of_group(found, world, wants, tasks, states) for found in outdated.values()]
     return Wave(
         stops=tuple(action for wave in waves for action in wave.stops),
         begins=tuple(opening for wave in waves for opening in wave.begins),

@@ -1,6 +1,5 @@
 """History: a fleet under one seed, and what was asked of it so far."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,11 +100,9 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
     names = [f"node{number}" for number in range(1, random.randint(1, 6) + 1)]
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         path = Path(folder) / "sim.db"
-        shutil.copyfile(_empty_state(), path)
-        path.chmod(0o600)
-        store = open_store(path)
-        owner = store.owner
-        store.close()
+        state, owner = _empty_state()
+        path.touch(0o600)
+        path.write_bytes(state)
         machines = {name: make_machine(name, owner) for name in names}
         site = Site(machines=machines)
         clock = WatchedClock(engine)
@@ -161,8 +158,11 @@ def _memory() -> str | None:
 
 
 @cache
-def _empty_state() -> Path:
-    """A fresh state, made once: making the tables takes longer than many a history."""
-    folder = Path(tempfile.mkdtemp(dir=_memory()))
-    open_store(folder / "empty.db").close()
-    return folder / "empty.db"
+def _empty_state() -> tuple[bytes, str]:
+    """A fresh state, and its owner; made once, for making the tables takes longer than many a history."""
+    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+        path = Path(folder) / "empty.db"
+        store = open_store(path)
+        owner = store.owner
+        store.close()
+        return path.read_bytes(), owner

@@ -5,6 +5,7 @@ import pwd
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 
@@ -33,7 +34,7 @@ def lease_of_this_process(*, command: str, now: float) -> Lease:
         who=_user(),
         host=socket.gethostname(),
         pid=os.getpid(),
-        started=start_of(os.getpid()),
+        started=_own_start(os.getpid()),
         since=now,
         command=command,
     )
@@ -50,6 +51,13 @@ def start_of(pid: int) -> str:
     return f"{boot} {stat.rpartition(')')[2].split()[19]}"
 
 
+@cache
+def _own_start(pid: int) -> str:
+    """It does not change, and a process that stays takes the lock again and again."""
+    return start_of(pid)
+
+
+@cache
 def _user() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
