@@ -325,7 +325,9 @@ class TestADrain:
         given = replace(self.drained(task(0)), observed={"node1": seen("node1", container(task(0)))})
         found = plan(given)
         assert found.changes == ()
-        assert "fits nowhere" in str(found.held[0])
+        assert str(found.held[0]) == (
+            "web/main: 1 still to be replaced: version 1 fits nowhere: node1: it is drained"
+        )
 
     def test_stops_what_is_left_when_its_deadline_is_over(self) -> None:
         over = replace(self.cordon, deadline=NOW - 1)

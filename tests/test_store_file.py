@@ -334,3 +334,9 @@ def test_a_run_that_finds_nothing_to_do_never_loads_sqlite_utils(path: Path) -> 
         "sys.exit('sqlite_utils' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_state_that_is_made_leaves_no_copy_of_nothing_behind(path: Path) -> None:
+    """P9: a kill between two steps of its making is one more beginning."""
+    open_store(path).close()
+    assert [found.name for found in path.parent.iterdir() if ".v" in found.name] == []

@@ -13,6 +13,9 @@ from cube.scheduler.algorithms import Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.state import NodeState
 
+NODES_TOLD = 5
+"""Of how many nodes a sentence tells why they cannot take a task; events tell of many more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
@@ -101,6 +104,18 @@ def has_successor(task: Task, want: Want, states: Mapping[str, NodeState]) -> bo
 def fits_beside(want: Want, states: Mapping[str, NodeState]) -> bool:
     """The slot's new task would fit somewhere although the old one keeps its room."""
     return any(not refusals_of(want.request(), state) for state in states.values())
+
+
+def why_nowhere(task: Task, want: Want, states: Mapping[str, NodeState]) -> str:
+    """Why no node can take the slot's new task, though this one gave up its room; of the first few nodes."""
+    left = [state.without(task) if name == task.node else state for name, state in states.items()]
+    told = [
+        f"{state.node.name}: {refusals[0].reason}"
+        for state in left
+        if (refusals := refusals_of(want.request(), state))
+    ]
+    more = [f"and {len(told) - NODES_TOLD} nodes more"] if len(told) > NODES_TOLD else []
+    return "; ".join([*told[:NODES_TOLD], *more]) or "no node answers"
 
 
 def _as_neighbours(states: Mapping[str, NodeState], leaving: Task | None) -> tuple[NodeState, ...]:

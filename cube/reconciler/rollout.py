@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from cube.model.action import Held, Note, Stop
 from cube.model.policy import Order
@@ -9,7 +10,7 @@ from cube.model.rollout import RolloutState
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
 from cube.reconciler.dependency import unmet
-from cube.reconciler.placement import Opening, fits_beside, has_successor, node_states
+from cube.reconciler.placement import Opening, fits_beside, has_successor, node_states, why_nowhere
 from cube.reconciler.tasks import is_proven, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
@@ -69,7 +70,7 @@ def _wave_of_group(
     stopping = [task for task in going if orders[task.slot] is Order.STOP_FIRST]
     beginning = [task for task in going if orders[task.slot] is Order.START_FIRST]
     staying = [task for task in outdated if task not in (*idle, *going)]
-    reason = hold if barred else _why_they_wait(want, world, eligible, fitting)
+    reason = hold if barred else _why_they_wait(want, world, eligible, fitting, states)
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
         begins=tuple(
@@ -88,9 +89,16 @@ def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks
     return unmet(want, world, wants, tasks)
 
 
-def _why_they_wait(want: Want, world: World, eligible: Sequence[Task], fitting: Sequence[Task]) -> str:
+def _why_they_wait(
+    want: Want,
+    world: World,
+    eligible: Sequence[Task] = (),
+    fitting: Sequence[Task] = (),
+    states: Mapping[str, NodeState] = MappingProxyType({}),
+) -> str:
     if eligible and not fitting:
-        return f"version {want.job.version} fits nowhere"
+        why = why_nowhere(eligible[0], want, states)
+        return f"version {want.job.version} fits nowhere: {why}"
     if want.ends_by_itself and not eligible:
         return "each runs until it has ended"
     if has_canaries(want, world) and not eligible:
@@ -105,7 +113,7 @@ def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> It
         want = wants[found[0].slot]
         if not is_on_hold(want, world):
             continue
-        reason = _why_none_may_go(want, world, wants, tasks) or _why_they_wait(want, world, (), ())
+        reason = _why_none_may_go(want, world, wants, tasks) or _why_they_wait(want, world)
         yield _held(want, found, reason, waits=True)
 
 

@@ -177,14 +177,19 @@ def migrate(
     `save(version)` keeps a copy of the state as it is. Raises InputError for what is not a state of
     Cube's, or was written by a newer Cube. Two processes may migrate at once: each step happens once.
     """
+    is_new = version_of(connection, where=where, newest=len(migrations)) == 0
     while (version := version_of(connection, where=where, newest=len(migrations))) < len(migrations):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _step(connection, version, save, migrations)
+            _step(connection, version, _save_nothing if is_new else save, migrations)
         except BaseException:
             connection.rollback()
             raise
         connection.execute("COMMIT")
+
+
+def _save_nothing(_version: int) -> None:
+    """A state that is being made holds nothing that could be lost."""
 
 
 def _step(
