@@ -16,7 +16,7 @@ from cube.errors import CubeError, InputError
 from cube.model.job import Group, Job, TaskSpec
 from cube.store import copy, place, schema
 from cube.store.store import Store, open_store
-from cube.store.trouble import explained
+from cube.store.trouble import Explained
 
 BODY = "x" * 2000
 
@@ -203,7 +203,7 @@ class TestDamage:
         store.close()
 
     def test_a_bug_in_a_statement_is_called_one(self) -> None:
-        with pytest.raises(CubeError, match="refused a statement"), explained("x"):
+        with pytest.raises(CubeError, match="refused a statement"), Explained("x"):
             sqlite3.connect(":memory:").execute("SELECT nothing")
 
 

@@ -41,12 +41,8 @@ class World:
 
         Of several, as after a rename by hand, one that is alive, then the one with the task's name.
         """
-        held = (found for node, found in self._containers.get(task.id, ()) if node == task.node)
-        return max(
-            held,
-            key=lambda found: (found.state.is_alive, found.name == task.container_name, found.created_at),
-            default=None,
-        )
+        held = [found for node, found in self._containers.get(task.id, ()) if node == task.node]
+        return held[0] if len(held) == 1 else max(held, key=lambda found: _claim(found, task), default=None)
 
     def whereabouts(self, task: Task) -> tuple[str, ...]:
         """Every node on which a container of the task was seen."""
@@ -85,3 +81,7 @@ class World:
                 if container.identity is not None and self.is_ours(container):
                     found.setdefault(container.identity.task, []).append((name, container))
         return found
+
+
+def _claim(container: Container, task: Task) -> tuple[bool, bool, float]:
+    return container.state.is_alive, container.name == task.container_name, container.created_at

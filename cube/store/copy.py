@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from cube.errors import CubeError, InputError, LockedError
-from cube.store.trouble import explained
+from cube.store.trouble import Explained
 
 
 def to_new_file(connection: sqlite3.Connection, target: Path) -> None:
@@ -32,7 +32,7 @@ def _write(connection: sqlite3.Connection, target: Path) -> None:
     try:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        with explained(str(target)):
+        with Explained(str(target)):
             _copy(connection, part)
         part.replace(target)
     except OSError as error:

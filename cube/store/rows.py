@@ -185,6 +185,13 @@ def task_row(task: Task) -> Row:
 
 def task_of(row: sqlite3.Row) -> Task:
     """What a row of `tasks` holds, joined with `body` from `specs`."""
+    return _task_of(tuple(row.keys()), tuple(row))
+
+
+@lru_cache(maxsize=10_000)
+def _task_of(names: tuple[str, ...], values: tuple[Any, ...]) -> Task:
+    """The task of that row; every turn of the loop asks for the same ones again."""
+    row = dict(zip(names, values, strict=True))
     return Task(
         **{name: row[name] for name in SAME_IN_A_TASK},
         slot=_slot_of(row),
@@ -250,5 +257,5 @@ def _slot_row(slot: Slot) -> Mapping[str, Any]:
     return {"job": slot.job, "group": slot.group, "index": slot.index}
 
 
-def _slot_of(row: sqlite3.Row) -> Slot:
+def _slot_of(row: Mapping[str, Any] | sqlite3.Row) -> Slot:
     return Slot(job=row["job"], group=row["group"], index=row["index"])

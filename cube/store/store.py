@@ -24,7 +24,7 @@ from cube.store.place import prepare
 from cube.store.record import Recording
 from cube.store.rows import Death, JobVersion, Look, Restored, Sweep
 from cube.store.schema import migrate
-from cube.store.trouble import damaged, explained
+from cube.store.trouble import Explained, damaged
 
 PATIENCE = 5.0
 """Seconds to wait for another process's transaction; none of Cube's takes longer than milliseconds."""
@@ -59,7 +59,7 @@ def open_store(
     another process keeps it locked for `patience` seconds.
     """
     place = ":memory:" if path == ":memory:" else prepare(Path(path), create=create)
-    with explained(str(place)):
+    with Explained(str(place)):
         connection = sqlite3.connect(place, timeout=patience, isolation_level=None, check_same_thread=False)
         try:
             _set_up(connection, place, pragmas)
@@ -368,7 +368,7 @@ class Store:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with self._alone, explained(str(self.path or ":memory:")):
+        with self._alone, Explained(str(self.path or ":memory:")):
             yield self._connection
 
     @contextmanager

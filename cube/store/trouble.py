@@ -1,8 +1,6 @@
 """SQLite's errors as Cube's: who is in the way, what is damaged, and the way back."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from cube.errors import CubeError, InputError, InternalError, LockedError
 
@@ -12,13 +10,18 @@ RESTORE = (
 )
 
 
-@contextmanager
-def explained(where: str) -> Iterator[None]:
+class Explained:
     """Whatever SQLite raises inside leaves as a CubeError that names the file `where`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _explanation(error, where) from error
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise _explanation(error, self._where) from error
 
 
 def _explanation(error: sqlite3.Error, where: str) -> CubeError:
