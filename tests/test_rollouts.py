@@ -185,7 +185,7 @@ class TestCanaries:
         found = plan(update(task(0), successor(task(0)), task(1), canary=1))
         assert found.changes == ()
         assert [str(held) for held in found.held] == [
-            "web/main: 2 still to be replaced: 1 canaries come first; go on with: cube promote web"
+            "web/main: 2 still to be replaced: a canary comes first; go on with: cube promote web"
         ]
         assert found.held[0].waits_for_a_person
 

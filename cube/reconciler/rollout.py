@@ -102,7 +102,10 @@ def _why_they_wait(
     if want.ends_by_itself and not eligible:
         return "each runs until it has ended"
     if has_canaries(want, world) and not eligible:
-        return f"{want.group.update.canary} canaries come first; go on with: cube promote {want.job.name}"
+        first = (
+            "a canary comes" if want.group.update.canary == 1 else f"{want.group.update.canary} canaries come"
+        )
+        return f"{first} first; go on with: cube promote {want.job.name}"
     return f"{want.group.update.max_parallel} at a time"
 
 
