@@ -13,11 +13,11 @@ from cube.reconciler.world import World
 
 
 def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping[str, float]:
-    """The first such time of each job, in seconds since the epoch."""
+    """The first such time of each job that a run may wait for, in seconds since the epoch."""
     times = (
         *_restarts(wants, tasks),
         *_checks(world, tasks),
-        *_ends(world, tasks),
+        *_ends_of_drains(world, tasks),
         *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks)),
         *next_proofs(world, wants, tasks),
     )
@@ -27,13 +27,22 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
     return first
 
 
+def later_changes(wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[float]:
+    """What is left to the next sweep: new tasks for those that failed for good, ends of quarantines."""
+    for task in tasks.of(Bucket.FAILED):
+        group = wants[task.slot].group
+        if not can_restart(task, group) and can_reschedule(task, group):
+            yield reschedule_due(task, group)
+    for task in tasks.of(Bucket.QUARANTINED):
+        if task.quarantined_until is not None:
+            yield task.quarantined_until
+
+
 def _restarts(wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
     for task in tasks.of(Bucket.FAILED):
         group = wants[task.slot].group
         if can_restart(task, group):
             yield task.slot.job, restart_due(task, group)
-        elif can_reschedule(task, group):
-            yield task.slot.job, reschedule_due(task, group)
 
 
 def _checks(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
@@ -42,9 +51,8 @@ def _checks(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
             yield task.slot.job, at
 
 
-def _ends(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
-    """Of quarantines, and of the time that a drain has."""
-    for task in tasks.of(Bucket.QUARANTINED, Bucket.OUTDATED):
-        at = task.quarantined_until or world.drain_deadline(task.node)
+def _ends_of_drains(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
+    for task in tasks.of(Bucket.OUTDATED):
+        at = world.drain_deadline(task.node)
         if at is not None and at > world.now:
             yield task.slot.job, at

@@ -8,7 +8,7 @@ from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
-from cube.reconciler.due import next_changes
+from cube.reconciler.due import later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import Opening, place_all
@@ -61,7 +61,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     return Plan(
         actions=actions,
         due={job: at for job, at in due.items() if at <= world.now + SOON},
-        wake=min((*due.values(), *next_launches(world)), default=None),
+        wake=min((*due.values(), *later_changes(wants, tasks), *next_launches(world)), default=None),
         held=wave.held,
         warnings=tuple(warnings(world, tasks)),
     )

@@ -82,7 +82,7 @@ class TestDeploy:
     def test_of_a_sick_version_leaves_the_others_serving_p19(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SERVER, image="cube-demo:1"))
         done = desk.cube("deploy", desk.write(SERVER, image="cube-busybox:1"), code=1)
-        assert "left: 1 at a time" in done.stdout
+        assert "failed version 2 of server" in done.stdout
         assert len(desk.containers()) == 2
 
     def test_of_a_batch_job_records_its_exit_code(self, desk: Desk) -> None:
