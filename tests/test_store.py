@@ -26,7 +26,7 @@ from cube.model.action import (
 from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
 from cube.model.observation import Cause, CpuTimes, Engine, Seen, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
-from cube.store.rows import Sweep
+from cube.store.rows import Restored, Sweep
 from cube.store.store import Store, open_store
 
 SPEC = TaskSpec(image="app:1")
@@ -460,6 +460,15 @@ class TestEpoch:
         again = open_store(path)
         assert again.owner == owner
         again.close()
+
+    def test_an_owner_that_another_process_recovers_is_seen_by_one_that_stays(self, path: Path) -> None:
+        """P5: it would else take the recovered containers for those of a stranger."""
+        staying, other = open_store(path), open_store(path)
+        before = staying.owner
+        other.restore(Restored(owner="the-lost-one", epoch=4, jobs=(), tasks=()), now=1.0, actor="ann")
+        assert (before != "the-lost-one", staying.owner) == (True, "the-lost-one")
+        staying.close()
+        other.close()
 
 
 class TestBackup:

@@ -99,7 +99,6 @@ class Store:
     ) -> None:
         self.path = path
         self._new_id = new_id
-        self._owner = ""
         self._file = _file_at(path)
         self._connection = connection
         self._tables = write.Tables(connection)
@@ -113,11 +112,9 @@ class Store:
     @property
     def owner(self) -> str:
         """The store's own id, made once: a container with another one was started from another state."""
-        if not self._owner:
-            with self._open() as connection:
-                (owner,) = connection.execute("SELECT owner FROM identity").fetchone()
-            self._owner = str(owner)
-        return self._owner
+        with self._open() as connection:
+            (owner,) = connection.execute("SELECT owner FROM identity").fetchone()
+        return str(owner)
 
     @property
     def epoch(self) -> int:
@@ -217,7 +214,6 @@ class Store:
             self._connection.execute(
                 "UPDATE identity SET owner = ?, epoch = ?", [found.owner, found.epoch + 1]
             )
-            self._owner = ""
             for job in found.jobs:
                 version = JobVersion(job=job, at=now, actor=actor, reason="recovered from labels")
                 self._tables.put("jobs", [rows.job_row(version)], key=("name", "version"))
