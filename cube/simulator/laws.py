@@ -261,13 +261,13 @@ class Watch:
             return
         job, slot = self.wanted.get(slot_of(found).job), slot_of(found)
         expected = set(places_of(job, self.machines)) if job else set()
-        others = [
-            other for _, other in ours(self.machines) if slot_of(other) == slot and other.id != found.id
-        ]
+        place = place_of(found, machine, self.wanted)
+        held = [other for where, other in ours(self.machines) if place_of(other, where, self.wanted) == place]
+        others = [other for other in held if other.id != found.id]
         spec = machine.specs[found.id]
         is_sick = spec.health is not None and effect.target is State.FAILED
         is_current = job is not None and spec_of(job, slot.group) == spec and effect.node not in self.drained
-        is_wanted = is_current and place_of(found, machine, self.wanted) in expected
+        is_wanted = is_current and place in expected
         must(
             not is_wanted or is_sick or bool(others) or effect.task is None,
             f"P7 no move without cause: {found.name} on {effect.node} is stopped: {effect.reason}",
