@@ -91,7 +91,7 @@ def _why_not_proven(task: Task, group: Group, world: World) -> str:
     if task.health is Health.UNHEALTHY:
         return "is unhealthy"
     container = world.container(task)
-    if container is not None and container.health is Health.HEALTHY:
+    if serves(task, world) or (container is not None and container.health is Health.HEALTHY):
         return ""  # Whatever the clock says: nobody may have looked for long.
     runs_for, update = world.now - task.changed_at, group.update
     if task.health is Health.STARTING and runs_for > update.healthy_deadline:
