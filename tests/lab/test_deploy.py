@@ -83,7 +83,8 @@ class TestDeploy:
         desk.cube("deploy", desk.write(SERVER, image="cube-demo:1"))
         done = desk.cube("deploy", desk.write(SERVER, image="cube-busybox:1"), code=1)
         assert "failed version 2 of server" in done.stdout
-        assert len(desk.containers()) == 2
+        running = [found for found in desk.data("status", "server") if found["state"] == "Running"]
+        assert [found["version"] for found in running] == [1, 1, 1]
 
     def test_of_a_batch_job_records_its_exit_code(self, desk: Desk) -> None:
         path = desk.folder / "batch.yml"
