@@ -54,7 +54,7 @@ class TestARestart:
     @given(st.integers(0, 40), st.text("0123456789abcdef", min_size=8, max_size=8))
     def test_waits_longer_each_time_and_never_all_at_once_p8(self, restarts: int, identity: str) -> None:
         (group,) = job(restart=RestartPolicy(attempts=50, delay=5.0, max_delay=300.0)).groups
-        waits = restart_due(self.failed(restarts=restarts, id=identity), group) - (NOW - 1000)
+        waits = restart_due(self.failed(restarts=restarts, id=identity), group, NOW) - (NOW - 1000)
         whole = min(300.0, 5.0 * 2**restarts)
         assert whole / 2 <= waits <= whole
 

@@ -28,7 +28,7 @@ def next_proofs(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iter
         is_rolling = world.rollout(slot.job).state is RolloutState.RUNNING
         is_awaited = is_rolling or slot in beside or (slot.job, slot.group) in replaced
         if is_awaited and serves(task, world) and not is_proven(task, want.group, world):
-            yield slot.job, proven_at(task, want.group)
+            yield slot.job, proven_at(task, want.group, world.now)
 
 
 def _conclusion(

@@ -15,7 +15,7 @@ from cube.reconciler.world import World
 def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Mapping[str, float]:
     """The first such time of each job that a run may wait for, in seconds since the epoch."""
     times = (
-        *_restarts(wants, tasks),
+        *_restarts(world, wants, tasks),
         *_checks(world, tasks),
         *_ends_of_drains(world, tasks),
         *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks)),
@@ -27,22 +27,22 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
     return first
 
 
-def later_changes(wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[float]:
+def later_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[float]:
     """What is left to the next sweep: new tasks for those that failed for good, ends of quarantines."""
     for task in tasks.of(Bucket.FAILED):
         group = wants[task.slot].group
         if not can_restart(task, group) and can_reschedule(task, group):
-            yield reschedule_due(task, group)
+            yield reschedule_due(task, group, world.now)
     for task in tasks.of(Bucket.QUARANTINED):
         if task.quarantined_until is not None:
             yield task.quarantined_until
 
 
-def _restarts(wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
+def _restarts(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
     for task in tasks.of(Bucket.FAILED):
         group = wants[task.slot].group
         if can_restart(task, group):
-            yield task.slot.job, restart_due(task, group)
+            yield task.slot.job, restart_due(task, group, world.now)
 
 
 def _checks(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:

@@ -5,6 +5,7 @@ from cube.model.job import HealthCheck
 from cube.model.observation import Container
 from cube.model.policy import OnUnhealthy
 from cube.model.task import Health, State, Task
+from cube.reconciler.elapsed import due_at, is_within
 from cube.reconciler.tasks import stop_as_failed
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
@@ -61,12 +62,16 @@ def next_check(task: Task, world: World) -> float | None:
     if task.health is Health.STARTING:
         return world.now + CHECK_AGAIN if _may_become_healthy(task, check, container, world.now) else None
     is_failing = task.health is Health.HEALTHY and task.check_failures > 0
-    return max(task.checked_at + check.interval, world.now + CHECK_AGAIN) if is_failing else None
+    return (
+        max(due_at(task.checked_at, check.interval, world.now), world.now + CHECK_AGAIN)
+        if is_failing
+        else None
+    )
 
 
 def _may_become_healthy(task: Task, check: HealthCheck, container: Container, now: float) -> bool:
     """After its grace not where nobody can ask its check."""
-    return now - task.changed_at < check.grace or container.health is not Health.UNCHECKED
+    return is_within(task.changed_at, check.grace, now) or container.health is not Health.UNCHECKED
 
 
 def _answered_well(task: Task, check: HealthCheck, now: float) -> Checked | None:
@@ -82,7 +87,7 @@ def _answered_well(task: Task, check: HealthCheck, now: float) -> Checked | None
 
 
 def _answered_badly(task: Task, check: HealthCheck, now: float) -> Checked | None:
-    is_new = task.health is Health.STARTING and now - task.changed_at < check.grace
+    is_new = task.health is Health.STARTING and is_within(task.changed_at, check.grace, now)
     if is_new or task.health is Health.UNHEALTHY or not _is_due(task, check, now):
         return None
     failures = task.check_failures + 1
@@ -92,5 +97,5 @@ def _answered_badly(task: Task, check: HealthCheck, now: float) -> Checked | Non
 
 
 def _is_due(task: Task, check: HealthCheck, now: float) -> bool:
-    """Answers count at most once in an interval; a last one in the future is that of a clock set back."""
-    return not 0 <= now - task.checked_at < check.interval
+    """Answers count at most once in an interval."""
+    return not is_within(task.checked_at, check.interval, now)

@@ -61,7 +61,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     return Plan(
         actions=actions,
         due={job: at for job, at in due.items() if at <= world.now + SOON},
-        wake=min((*due.values(), *later_changes(wants, tasks), *next_launches(world)), default=None),
+        wake=min((*due.values(), *later_changes(world, wants, tasks), *next_launches(world)), default=None),
         held=wave.held,
         warnings=tuple(warnings(world, tasks)),
     )
@@ -118,7 +118,7 @@ def restart_failed(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> t
         task
         for task in tasks.of(Bucket.FAILED)
         if can_restart(task, wants[task.slot].group)
-        and restart_due(task, wants[task.slot].group) <= world.now
+        and restart_due(task, wants[task.slot].group, world.now) <= world.now
     ]
     return tuple(restart(task, wants[task.slot]) for task in few_of_each_job(due))
 

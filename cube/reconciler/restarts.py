@@ -5,6 +5,7 @@ import zlib
 from cube.model.job import Group
 from cube.model.policy import OnUnhealthy, RestartMode
 from cube.model.task import Health, State, Task
+from cube.reconciler.elapsed import due_at
 
 
 def can_restart(task: Task, group: Group) -> bool:
@@ -14,12 +15,12 @@ def can_restart(task: Task, group: Group) -> bool:
     return task.restarts < group.restart.attempts or _waits_for_a_window(group)
 
 
-def restart_due(task: Task, group: Group) -> float:
+def restart_due(task: Task, group: Group, now: float) -> float:
     """When the policy lets the failed task start again, in seconds since the epoch."""
     policy = group.restart
     if task.restarts >= policy.attempts:
-        return task.changed_at + policy.window
-    return task.changed_at + _backoff(policy.delay, policy.max_delay, task.restarts, task.id)
+        return due_at(task.changed_at, policy.window, now)
+    return due_at(task.changed_at, _backoff(policy.delay, policy.max_delay, task.restarts, task.id), now)
 
 
 def begins_a_window(task: Task, group: Group) -> bool:
@@ -32,10 +33,10 @@ def can_reschedule(task: Task, group: Group) -> bool:
     return group.reschedule.attempts is None or task.reschedules < group.reschedule.attempts
 
 
-def reschedule_due(task: Task, group: Group) -> float:
+def reschedule_due(task: Task, group: Group, now: float) -> float:
     """When the policy lets a new task take the failed one's slot, in seconds since the epoch."""
     policy = group.reschedule
-    return task.changed_at + _backoff(policy.delay, policy.max_delay, task.reschedules, task.id)
+    return due_at(task.changed_at, _backoff(policy.delay, policy.max_delay, task.reschedules, task.id), now)
 
 
 def is_given_up(task: Task, group: Group) -> bool:
@@ -49,7 +50,7 @@ def makes_way(task: Task, group: Group, now: float) -> bool:
         task.state is State.FAILED
         and not can_restart(task, group)
         and can_reschedule(task, group)
-        and reschedule_due(task, group) <= now
+        and reschedule_due(task, group, now) <= now
     )
 
 

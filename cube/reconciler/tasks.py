@@ -4,6 +4,7 @@ from cube.model.action import Note, Start, Stop
 from cube.model.job import Group
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Health, State, Task
+from cube.reconciler.elapsed import due_at
 from cube.reconciler.restarts import begins_a_window
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
@@ -53,17 +54,17 @@ def serves(task: Task, world: World) -> bool:
     return is_well and container is not None and container.state.is_alive
 
 
-def proven_at(task: Task, group: Group) -> float:
+def proven_at(task: Task, group: Group, now: float) -> float:
     """When the task will have been healthy for long enough, if it stays so; seconds since the epoch."""
     since = task.changed_at if task.healthy_since is None else task.healthy_since
-    return since + group.update.min_healthy_time
+    return due_at(since, group.update.min_healthy_time, now)
 
 
 def is_proven(task: Task, group: Group, world: World) -> bool:
     """It serves, and has for long enough; or it has ended as it should."""
     if task.state is State.COMPLETED:
         return True
-    return serves(task, world) and proven_at(task, group) <= world.now
+    return serves(task, world) and proven_at(task, group, world.now) <= world.now
 
 
 def _stop(task: Task, world: World, reason: str, target: State) -> Stop | Note:

@@ -10,6 +10,7 @@ from random import Random
 
 from cube.model.job import Job
 from cube.model.node import Access, Cluster, Node
+from cube.model.rollout import Rollout, RolloutState
 from cube.simulator import laws
 from cube.simulator.clock import WatchedClock
 from cube.simulator.engine import Engine
@@ -137,13 +138,20 @@ def happen(history: History, name: str, act: Callable[[], None]) -> None:
 
 
 def end_doubts(history: History) -> None:
-    """Believe the record about what only the manager knew."""
-    if history.doubtful:
-        store = history.open()
-        jobs = {name: store.job(name) for name in sorted(history.doubtful)}
-        history.put_back(store)
-        history.wanted.update({name: replace(job, version=0) for name, job in jobs.items() if job})
-        history.doubtful.clear()
+    """Believe the record about what only the manager knew; of a job that may yet be taken back, ask again."""
+    if not history.doubtful:
+        return
+    store = history.open()
+    jobs = {name: store.job(name) for name in sorted(history.doubtful)}
+    rollouts = store.rollouts()
+    history.put_back(store)
+    history.wanted.update({name: replace(job, version=0) for name, job in jobs.items() if job})
+    history.doubtful = {name for name, job in jobs.items() if job and _may_go_back(job, rollouts.get(name))}
+
+
+def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
+    is_open = rollout is not None and rollout.state in (RolloutState.RUNNING, RolloutState.FAILED)
+    return is_open and any(group.update.auto_revert for group in job.groups)
 
 
 def make_machine(name: str, owner: str) -> Machine:

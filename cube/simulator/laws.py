@@ -143,7 +143,6 @@ def is_as_wanted(machines: Mapping[str, Machine], wanted: Mapping[str, Job], tas
         what = f"{found.name} on {machine.name}"
         must(place_of(found, machine, wanted) in expected, f"P6 no orphan: {what}")
         must(runs(found), f"P6 no orphan: {what} is {found.state}")
-        must(not found.drift, f"14 converges: {what} is left changed by hand: {found.drift}")
         _is_of_the_version(machine, found, machines, wanted[slot_of(found).job], tasks)
 
 
@@ -151,7 +150,10 @@ def _is_of_the_version(
     machine: Machine, found: Container, machines: Mapping[str, Machine], job: Job, tasks: Sequence[Task]
 ) -> None:
     spec = spec_of(job, slot_of(found).group)
-    if spec is None or machine.specs[found.id] == spec or found.identity is None:
+    assert spec is not None, "the group is one of the job's: the container fills a place of it"
+    assert found.identity is not None, "it is Cube's"
+    if machine.specs[found.id] == spec:
+        must(not found.drift, f"14 converges: {found.name} is left changed by hand: {found.drift}")
         return
     where = [machine] if job.type is JobType.SYSTEM else list(machines.values())
     free = [other.name for other in where if has_room(other, spec, tasks, instead_of=found.identity.task)]

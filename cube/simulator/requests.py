@@ -18,9 +18,7 @@ def deploy(history: History) -> Ask:
     """Somebody deploys one of three jobs, maybe changed."""
     job = draw_job(history.random)
     history.wanted[job.name] = job
-    if job.groups[0].update.auto_revert:
-        history.doubtful.add(job.name)  # Nobody knows yet which version it will be.
-    return deploying(job)
+    return _deploying(history, job)
 
 
 def deploy_again(history: History) -> Ask | None:
@@ -28,8 +26,7 @@ def deploy_again(history: History) -> Ask | None:
     running = [job for job in history.wanted.values() if not job.stopped]
     if not running:
         return None
-    job = history.random.choice(running)
-    return deploying(job)
+    return _deploying(history, history.random.choice(running))
 
 
 def scale(history: History) -> Ask | None:
@@ -91,9 +88,8 @@ def drain(history: History) -> Ask:
 def cordon(history: History) -> Ask:
     """Somebody wants no new tasks on a node."""
     name = history.random.choice(history.nodes)
-    history.drained.discard(name)
     history.cordoned.add(name)
-    return asking(Manager.cordon, name)
+    return _opening(history, name, Manager.cordon)
 
 
 def uncordon(history: History) -> Ask | None:
@@ -101,10 +97,7 @@ def uncordon(history: History) -> Ask | None:
     closed = sorted((history.drained | history.cordoned) & set(history.nodes))
     if not closed:
         return None
-    name = history.random.choice(closed)
-    history.drained.discard(name)
-    history.cordoned.discard(name)
-    return asking(Manager.uncordon, name)
+    return _opening(history, history.random.choice(closed), Manager.uncordon)
 
 
 def sweep_now(_history: History) -> Ask:
@@ -118,6 +111,23 @@ REQUESTS: tuple[Callable[[History], Ask | None], ...] = (
     *(drain, cordon, uncordon),
     *(sweep_now, sweep_now, sweep_now),
 )
+
+
+def _deploying(history: History, job: Job) -> Ask:
+    if job.groups[0].update.auto_revert:
+        history.doubtful.add(job.name)  # Nobody knows yet which version it will be.
+    return deploying(job)
+
+
+def _opening(history: History, name: str, act: Callable[[Manager, str, Run], bool | None]) -> Ask:
+    """The node is to be empty until the manager has written down that it need not be."""
+
+    def ask(manager: Manager, run: Run) -> bool | None:
+        answer = act(manager, name, run)
+        history.drained.discard(name)
+        return answer
+
+    return ask
 
 
 def _on_a_job(history: History, act: Callable[[Manager, str, Run], Report]) -> Ask | None:
