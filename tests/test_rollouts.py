@@ -10,12 +10,13 @@ from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, Ta
 from cube.model.node import Cordon
 from cube.model.observation import Container, ContainerState, Observation
 from cube.model.policy import Condition, Order
+from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
-from tests.build import NOW, container, job, moved, seen, spec, task, unknown, world
+from tests.build import GIB, NOW, container, job, moved, seen, spec, task, unknown, world
 
 CHECK = HealthCheck(kind=CheckKind.TCP, port="http")
 NEW = spec("app:2")
@@ -85,6 +86,45 @@ class TestTheOrder:
         found = plan(replace(given, observed={"node1": seen("node1", container(task()), memory=TIGHT)}))
         assert found.changes == ()
         assert "version 2 fits nowhere" in str(found.held[0])
+
+
+class TestTheRoomOfATaskThatIsStoppedForItsSuccessor:
+    def test_is_that_successors_whoever_else_waits_p19(self) -> None:
+        gone = task(state=State.COMPLETED, changed_at=NOW - 1)
+        waiting = task(job="api", node=None, state=State.PENDING, order=0)
+        given = world(
+            jobs=[job("api", priority=100), job(task=NEW, version=2)],
+            tasks=[waiting, gone],
+            observed=[seen("node1", memory=TIGHT)],
+            rollouts=[RUNNING],
+        )
+        assert begun(plan(given)) == ["web/main[0]"]
+
+    def test_is_nobodys_own_once_the_job_was_deployed_anew(self) -> None:
+        gone = task(state=State.COMPLETED, changed_at=RUNNING.since - 1)
+        waiting = task(job="api", node=None, state=State.PENDING, order=0)
+        given = world(
+            jobs=[job("api", priority=100), job(task=NEW, version=2)],
+            tasks=[waiting, gone],
+            observed=[seen("node1", memory=TIGHT)],
+            rollouts=[RUNNING],
+        )
+        assert begun(plan(given)) == ["api/main[0]"]
+
+    def test_is_counted_once_for_all_that_are_stopped_in_one_wave_p19(self) -> None:
+        larger = replace(WRITES, resources=Resources(cpu=100, memory=GIB // 4))
+        given = update(task(0), task(1), to=larger, max_parallel=2)
+        room_for_one_larger = seen("node1", container(task(0)), container(task(1)), memory=3 * GIB // 8)
+        found = plan(replace(given, observed={"node1": room_for_one_larger}))
+        assert stopped(found) == [task(0).container_name]
+
+    def test_is_not_counted_where_another_task_of_the_wave_goes_p13(self) -> None:
+        larger = replace(WRITES, resources=Resources(cpu=100, memory=GIB // 4))
+        given = update(task(), to=larger)
+        new = job("api")
+        room_for_one_larger = seen("node1", container(task()), memory=GIB // 4)
+        found = plan(replace(given, jobs=(*given.jobs, new), observed={"node1": room_for_one_larger}))
+        assert (begun(found), stopped(found)) == (["api/main[0]"], [])
 
 
 class TestAnOldTaskBesideItsSuccessor:

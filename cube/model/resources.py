@@ -16,6 +16,11 @@ class Resources:
             cpu=self.cpu + other.cpu, memory=self.memory + other.memory, disk=self.disk + other.disk
         )
 
+    def beyond(self, other: "Resources") -> "Resources":
+        """What this is more than the other, never less than nothing."""
+        more = self - other
+        return Resources(cpu=max(more.cpu, 0), memory=max(more.memory, 0), disk=max(more.disk, 0))
+
     def __sub__(self, other: "Resources") -> "Resources":
         return Resources(
             cpu=self.cpu - other.cpu, memory=self.memory - other.memory, disk=self.disk - other.disk

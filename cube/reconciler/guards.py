@@ -2,14 +2,14 @@
 
 from cube.errors import InternalError
 from cube.model.action import Place, Plan
-from cube.reconciler.placement import node_states
+from cube.reconciler.placement import room_of
 from cube.reconciler.world import World
 
 
 def check_room(plan: Plan, world: World) -> None:
     """P13: no node is promised more than it has, and no host port twice. Raises InternalError."""
     places = [action for action in plan.actions if isinstance(action, Place)]
-    states = node_states(world) if places else {}
+    states = dict(room_of(world)) if places else {}
     for place in places:
         state, ports = states[place.node], frozenset(place.ports.values())
         left = state.free - place.spec.resources

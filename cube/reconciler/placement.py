@@ -1,4 +1,7 @@
-"""Unfilled slots to nodes: by priority, then first in, first out; one that fits nowhere holds up nobody."""
+"""Unfilled slots to nodes: by priority, then first in, first out; one that fits nowhere holds up nobody.
+
+A slot whose task was stopped to make room for its successor comes before all: that room is its own (P19).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +20,17 @@ NODES_TOLD = 5
 """Of how many nodes a sentence tells why they cannot take a task; events tell of many more."""
 
 
+Room = Mapping[str, NodeState]
+"""The nodes that answered, by name and in inventory order, with what is promised on each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
     """A slot to be filled now. `waiting`: the task that waits for that. `former`: the last one that failed.
 
     `why`: what happened to the one that had it, empty for a slot that is new. `beside`: the old task that
-    serves on in the slot; then it is not said to wait where it fits nowhere.
+    serves on in the slot; then it is not said to wait where it fits nowhere. `resumes`: the last one was
+    stopped for this one to take its room.
     """
 
     want: Want
@@ -30,6 +38,7 @@ class Opening:
     former: Task | None = None
     why: str = ""
     beside: Task | None = None
+    resumes: bool = False
 
     @property
     def reschedules(self) -> int:
@@ -48,17 +57,30 @@ class Opening:
         return tuple(dict.fromkeys((*self.former.failed_on, self.former.node)))
 
 
-def place_all(world: World, openings: Sequence[Opening], scheduler: Scheduler) -> tuple[Place | Wait, ...]:
-    """A Place or a Wait for every slot. Room that other actions of the plan free is not counted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A Place or a Wait for every opening, and the room that is left."""
+
+    actions: tuple[Place | Wait, ...]
+    room: Room
+
+
+def place_all(
+    world: World, openings: Sequence[Opening], scheduler: Scheduler, room: Room, *, after: int = 0
+) -> Placed:
+    """A Place or a Wait for every slot; `after` so many others that the plan has placed already.
+
+    Room that other actions of the plan free is not counted.
+    """
     if not openings:
-        return ()
-    states = node_states(world)
+        return Placed(actions=(), room=room)
+    states = dict(room)
     absent = _absent(world)
     earlier = {task.slot: task.order for task in world.tasks}
     newest = max((task.order for task in world.tasks), default=0)
     actions: list[Place | Wait] = []
     for position, opening in enumerate(_in_line(openings, earlier)):
-        order = opening.waiting.order if opening.waiting else newest + 1 + position
+        order = opening.waiting.order if opening.waiting else newest + 1 + after + position
         request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
         state, decision = place(scheduler, request, _as_neighbours(states, opening.beside))
         decision = Decision(scores=decision.scores, refusals=decision.refusals + absent)
@@ -69,10 +91,10 @@ def place_all(world: World, openings: Sequence[Opening], scheduler: Scheduler) -
             actions.append(_place(opening, state, ports, decision))
         elif opening.beside is None:
             actions.append(_wait(opening, decision))
-    return tuple(actions)
+    return Placed(actions=tuple(actions), room=states)
 
 
-def node_states(world: World) -> dict[str, NodeState]:
+def room_of(world: World) -> Room:
     """Every node that answered, with what is promised on it, in inventory order."""
     promised: dict[str, list[Task]] = {name: [] for name in world.nodes}
     for task in world.tasks:
@@ -95,20 +117,30 @@ def node_states(world: World) -> dict[str, NodeState]:
     return states
 
 
-def has_successor(task: Task, want: Want, states: Mapping[str, NodeState]) -> bool:
-    """The slot's new task would fit somewhere, once this one has given up its room."""
-    left = [state.without(task) if name == task.node else state for name, state in states.items()]
-    return any(not refusals_of(want.request(), state) for state in left)
+def keep_room(task: Task, want: Want, room: Room) -> Room | None:
+    """The room without what the slot's new task needs beside the room of this one; None: it fits nowhere.
+
+    The task's own node comes first, for there it needs least.
+    """
+    request = want.request()
+    for name in sorted(room, key=lambda name: name != task.node):
+        is_own = name == task.node
+        left = room[name].without(task) if is_own else room[name]
+        ports = None if refusals_of(request, left) else choose_ports(request.ports, left.ports)
+        if ports is not None:
+            needed = request.resources.beyond(task.spec.resources) if is_own else request.resources
+            return {**room, name: room[name].holding(needed, frozenset(ports.values()))}
+    return None
 
 
-def fits_beside(want: Want, states: Mapping[str, NodeState]) -> bool:
+def fits_beside(want: Want, room: Room) -> bool:
     """The slot's new task would fit somewhere although the old one keeps its room."""
-    return any(not refusals_of(want.request(), state) for state in states.values())
+    return any(not refusals_of(want.request(), state) for state in room.values())
 
 
-def why_nowhere(task: Task, want: Want, states: Mapping[str, NodeState]) -> str:
+def why_nowhere(task: Task, want: Want, room: Room) -> str:
     """Why no node can take the slot's new task, though this one gave up its room; of the first few nodes."""
-    left = [state.without(task) if name == task.node else state for name, state in states.items()]
+    left = [state.without(task) if name == task.node else state for name, state in room.items()]
     told = [
         f"{state.node.name}: {refusals[0].reason}"
         for state in left
@@ -118,7 +150,7 @@ def why_nowhere(task: Task, want: Want, states: Mapping[str, NodeState]) -> str:
     return "; ".join([*told[:NODES_TOLD], *more]) or "no node answers"
 
 
-def _as_neighbours(states: Mapping[str, NodeState], leaving: Task | None) -> tuple[NodeState, ...]:
+def _as_neighbours(states: Room, leaving: Task | None) -> tuple[NodeState, ...]:
     """The nodes; the task that is to leave keeps its room and is nobody's neighbour any more."""
     return tuple(
         state.without_neighbour(leaving) if leaving is not None and leaving.node == name else state
@@ -145,13 +177,13 @@ def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:
 
 
 def _in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int]) -> list[Opening]:
-    """By priority, then by the age of the slot's last task: one that is being replaced keeps its turn.
+    """Those that resume, then by priority, then by the age of the slot's last task.
 
     Stable: among slots that never had a task, the order of jobs, groups and indices holds.
     """
 
-    def turn(opening: Opening) -> tuple[int, float]:
-        return -opening.want.job.priority, earlier.get(opening.want.slot, float("inf"))
+    def turn(opening: Opening) -> tuple[bool, int, float]:
+        return not opening.resumes, -opening.want.job.priority, earlier.get(opening.want.slot, float("inf"))
 
     return sorted(openings, key=turn)
 

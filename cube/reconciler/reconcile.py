@@ -11,10 +11,10 @@ from cube.reconciler.dependency import unmet
 from cube.reconciler.due import later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
-from cube.reconciler.placement import Opening, place_all
+from cube.reconciler.placement import Opening, place_all, room_of
 from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
-from cube.reconciler.rollout import Wave, next_wave
+from cube.reconciler.rollout import next_wave
 from cube.reconciler.tasks import recover, restart, serves, stop
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
@@ -41,7 +41,10 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     world, renames = under_new_names(world)
     wants = wants_of(world)
     tasks = sort_tasks(world, wants)
-    wave = next_wave(world, wants, tasks)
+    room = room_of(world) if tasks.unfilled or tasks.of(Bucket.OUTDATED) else {}
+    filled = place_all(world, openings(world, wants, tasks), scheduler, room)
+    wave = next_wave(world, wants, tasks, filled.room)
+    begun = place_all(world, wave.begins, scheduler, wave.room, after=len(filled.actions))
     actions: tuple[Action, ...] = (
         *renames,
         *remove_orphans(world, wants, tasks),
@@ -52,7 +55,8 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *heal_sick(world, wants, tasks),
         *(note for task in tasks.of(Bucket.KEPT, Bucket.BESIDE) if (note := check_health(task, world))),
         *hold_back(world, wants, tasks),
-        *place_all(world, openings(world, wants, tasks, wave), scheduler),
+        *filled.actions,
+        *begun.actions,
         *launches(world),
         *forget_runs(world),
         *conclusions(world, wants, tasks),
@@ -150,23 +154,24 @@ def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
     )
 
 
-def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted, wave: Wave) -> tuple[Opening, ...]:
-    """The slots to be filled now: the empty ones, and those that the rollout fills beside their old task."""
+def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Opening, ...]:
+    """The empty slots that are to be filled now."""
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
     former = {task.slot: task for task in tasks.of(Bucket.EXTRA, Bucket.QUARANTINED) if _has_failed(task)}
     why = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
     why |= {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
+    exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)}
     free = [want for want in within_moves(world, tasks) if not unmet(want, world, wants, tasks)]
-    empty = [
+    return tuple(
         Opening(
             want=want,
             waiting=waiting.get(want.slot),
             former=former.get(want.slot),
             why=why.get(want.slot, ""),
+            resumes=want.slot in exchanged,
         )
         for want in free
-    ]
-    return (*empty, *wave.begins)
+    )
 
 
 def within_moves(world: World, tasks: Sorted) -> tuple[Want, ...]:
@@ -195,6 +200,11 @@ def _why_unwanted(task: Task, world: World, *, is_stopped: bool, is_overdue: boo
     if is_overdue:
         return "its run has taken longer than the schedule allows"
     return f"{task.node} is drained" if world.is_draining(task.node) else "scaled down"
+
+
+def _gave_way(task: Task, world: World) -> bool:
+    """It ended since its job was last deployed: the one that is wanted in its slot was to have its room."""
+    return task.changed_at >= world.rollout(task.slot.job).since
 
 
 def _has_failed(task: Task) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from cube.model.action import Held, Note, Stop
 from cube.model.policy import Order
@@ -10,11 +9,10 @@ from cube.model.rollout import RolloutState
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
 from cube.reconciler.dependency import unmet
-from cube.reconciler.placement import Opening, fits_beside, has_successor, node_states, why_nowhere
+from cube.reconciler.placement import Opening, Room, fits_beside, keep_room, why_nowhere
 from cube.reconciler.tasks import is_proven, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
-from cube.scheduler.state import NodeState
 
 GroupKey = tuple[str, str]
 
@@ -23,15 +21,18 @@ GroupKey = tuple[str, str]
 class Wave:
     """What is done about outdated tasks now: those to stop, and the slots to be filled beside their old task.
 
-    `held` tells of those that stay for now.
+    `held` tells of those that stay for now. `room` is what is left once each task that is stopped has kept
+    what its successor needs.
     """
+
+    room: Room
 
     stops: tuple[Stop | Note, ...] = ()
     begins: tuple[Opening, ...] = ()
     held: tuple[Held, ...] = ()
 
 
-def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
+def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted, room: Room) -> Wave:
     """As many outdated tasks of each group as may go now.
 
     One that does not serve goes at once. Of those that serve, as many begin as `max_parallel` leaves after
@@ -39,9 +40,11 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
     A slot on an unknown node does not count: one bad node holds up no other.
     """
     outdated = _by_group(tasks.of(Bucket.OUTDATED))
-    states = node_states(world) if outdated else {}
-    waves = [_wave_of_group(found, world, wants, tasks, states) for found in outdated.values()]
+    waves: list[Wave] = []
+    for found in outdated.values():
+        waves.append(_wave_of_group(found, world, wants, tasks, waves[-1].room if waves else room))
     return Wave(
+        room=waves[-1].room if waves else room,
         stops=tuple(action for wave in waves for action in wave.stops),
         begins=tuple(opening for wave in waves for opening in wave.begins),
         held=_one_per_group(
@@ -51,32 +54,27 @@ def next_wave(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Wave:
 
 
 def _wave_of_group(
-    outdated: Sequence[Task],
-    world: World,
-    wants: Mapping[Slot, Want],
-    tasks: Sorted,
-    states: Mapping[str, NodeState],
+    outdated: Sequence[Task], world: World, wants: Mapping[Slot, Want], tasks: Sorted, room: Room
 ) -> Wave:
     want = wants[outdated[0].slot]
     hold = _why_none_may_go(want, world, wants, tasks)
-    barred = [task for task in outdated if hold and _is_barred(task, want, world)]
-    idle = [task for task in outdated if task not in barred and _goes_at_once(task, world)]
-    serving = [task for task in outdated if task not in (*barred, *idle)]
+    free = [task for task in outdated if not hold or not _is_barred(task, want, world)]
+    idle = [task for task in free if _goes_at_once(task, world)]
+    serving = [task for task in free if not _goes_at_once(task, world)]
     eligible = [task for task in serving if _is_eligible(task, wants[task.slot], world)]
-    orders = {task.slot: _order(task, wants[task.slot], states) for task in eligible}
-    fitting = [task for task in eligible if orders[task.slot] is not None]
     left = want.group.update.max_parallel - len(idle) - _under_way(want, world, wants, tasks)
-    going = fitting[: max(left, 0)]
-    stopping = [task for task in going if orders[task.slot] is Order.STOP_FIRST]
-    beginning = [task for task in going if orders[task.slot] is Order.START_FIRST]
-    staying = [task for task in outdated if task not in (*idle, *going)]
-    reason = hold if barred else _why_they_wait(want, world, eligible, fitting, states)
+    beginning, stopping, room_left = _exchanges(eligible, wants, room, left)
+    leaving = {task.id for task in (*idle, *beginning, *stopping)}
+    staying = [task for task in outdated if task.id not in leaving]
+    nowhere = _why_stuck(eligible, want, room) if left > 0 and not (beginning or stopping) else ""
+    reason = (hold if len(free) < len(outdated) else nowhere) or _why_they_wait(want, world, eligible)
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
         begins=tuple(
             Opening(want=wants[task.slot], why=_why(task, wants, world), beside=task) for task in beginning
         ),
         held=(_held(want, staying, reason, waits=is_on_hold(want, world)),) if staying else (),
+        room=room_left,
     )
 
 
@@ -89,16 +87,13 @@ def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks
     return unmet(want, world, wants, tasks)
 
 
-def _why_they_wait(
-    want: Want,
-    world: World,
-    eligible: Sequence[Task] = (),
-    fitting: Sequence[Task] = (),
-    states: Mapping[str, NodeState] = MappingProxyType({}),
-) -> str:
-    if eligible and not fitting:
-        why = why_nowhere(eligible[0], want, states)
-        return f"version {want.job.version} fits nowhere: {why}"
+def _why_stuck(eligible: Sequence[Task], want: Want, room: Room) -> str:
+    if not eligible:
+        return ""
+    return f"version {want.job.version} fits nowhere: {why_nowhere(eligible[0], want, room)}"
+
+
+def _why_they_wait(want: Want, world: World, eligible: Sequence[Task] = ()) -> str:
     if want.ends_by_itself and not eligible:
         return "each runs until it has ended"
     if has_canaries(want, world) and not eligible:
@@ -167,15 +162,27 @@ def _is_eligible(task: Task, want: Want, world: World) -> bool:
     return not (is_older and has_canaries(want, world)) or task.slot.index < want.group.update.canary
 
 
-def _order(task: Task, want: Want, states: Mapping[str, NodeState]) -> Order | None:
-    """Which comes first; None: the new task would fit nowhere, whatever came first."""
+def _exchanges(
+    eligible: Sequence[Task], wants: Mapping[Slot, Want], room: Room, most: int
+) -> tuple[list[Task], list[Task], Room]:
+    """Those whose successor starts beside them, those that are stopped first, and the room that is left."""
+    beginning: list[Task] = []
+    stopping: list[Task] = []
+    for task in eligible:
+        if len(beginning) + len(stopping) >= most:
+            break
+        want = wants[task.slot]
+        if _may_start_first(want) and fits_beside(want, room):
+            beginning.append(task)
+        elif want.group.update.order is not Order.START_FIRST and (kept := keep_room(task, want, room)):
+            stopping.append(task)
+            room = kept
+    return beginning, stopping, room
+
+
+def _may_start_first(want: Want) -> bool:
     order = want.group.update.order
-    if order is not Order.STOP_FIRST and not (order is Order.AUTO and _would_clash(want)):
-        if fits_beside(want, states):
-            return Order.START_FIRST
-        if order is Order.START_FIRST:
-            return None
-    return Order.STOP_FIRST if has_successor(task, want, states) else None
+    return order is Order.START_FIRST or (order is Order.AUTO and not _would_clash(want))
 
 
 def _would_clash(want: Want) -> bool:
