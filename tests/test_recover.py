@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 
 from cube.errors import InputError
+from cube.manager.manager import dispatched
 from cube.manager.recover import Relic, chosen_owner, ports_of, refuse_a_store_in_use, restored
-from cube.model.job import Job, JobType, Port, Schedule
-from cube.model.labels import identity_of, job_of, labels_of, spec_of
-from cube.model.task import State, Task
+from cube.model.action import Decision, Place, Plan, Start
+from cube.model.job import Job, JobType, Parameters, Port, Schedule
+from cube.model.labels import bodies_of, identity_of, job_of, labels_of, parent_of, spec_of
+from cube.model.task import Slot, State, Task
 from cube.reconciler.periodic import run_of
 from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS
@@ -19,9 +21,17 @@ from cube.worker.container import Claim, container_config
 from tests.build import CLUSTER, NOW, OWNER, container, job, seen, spec, task, world
 
 
-def relic(of: Task, written: Job | None, *, owner: str = OWNER, epoch: int = 1, **changes: object) -> Relic:
+def relic(
+    of: Task,
+    written: Job | None,
+    *,
+    owner: str = OWNER,
+    epoch: int = 1,
+    parent: Job | None = None,
+    **changes: object,
+) -> Relic:
     """The task's container as `gather` finds it, by way of its labels."""
-    labels = labels_of(of, cluster=CLUSTER, owner=owner, epoch=epoch, job=written)
+    labels = labels_of(of, cluster=CLUSTER, owner=owner, epoch=epoch) | bodies_of(written, parent)
     identity = identity_of(labels)
     assert identity is not None
     found = Relic(
@@ -33,6 +43,7 @@ def relic(of: Task, written: Job | None, *, owner: str = OWNER, epoch: int = 1, 
         identity=identity,
         spec=spec_of(labels),
         job=job_of(labels),
+        parent=parent_of(labels),
         ports=of.ports,
     )
     return replace(found, **changes)  # type: ignore[arg-type]
@@ -104,7 +115,48 @@ def test_the_newest_epoch_is_kept() -> None:
     assert restored(relics, OWNER, now=NOW).restored.epoch == 5
 
 
-def test_a_periodic_job_is_rebuilt_from_its_last_run() -> None:
+def test_what_a_run_is_a_run_of_comes_back_as_it_was_p14() -> None:
+    """Whatever values it was dispatched with: the defaults of its job are not theirs."""
+    width = {"CUBE_PARAM_WIDTH": "640"}
+    resize = job("resize", task=spec(env=width), type=JobType.PARAMETERIZED, version=3)
+    resize = replace(resize, parameters=Parameters(required=("path",), optional=("width",)))
+    run = replace(dispatched(resize, {"path": "/a", "width": "9"}, now=NOW), name="resize.1", version=1)
+    store = open_store(":memory:")
+    found = restored([relic(task(0, job=run.name), run, parent=resize)], OWNER, now=NOW)
+    store.restore(found.restored, now=NOW, actor="test")
+    assert {known.name: known for known in store.jobs()} == {"resize": resize, "resize.1": run}
+    assert found.notes == ("job resize: as it was when its last run began",)
+    store.close()
+
+
+def test_the_start_of_a_run_carries_what_it_is_a_run_of_p14() -> None:
+    store = open_store(":memory:")
+    nightly = replace(job("nightly"), type=JobType.PERIODIC, schedule=Schedule(cron="0 2 * * *"))
+    nightly = store.put_job(nightly, now=NOW, actor="test", reason="deployed")
+    run = store.put_job(run_of(nightly, "a", NOW), now=NOW, actor="test", reason="due")
+    place = Place(
+        slot=Slot(job=run.name, group="main", index=0),
+        version=run.version,
+        spec=spec(),
+        node="node1",
+        ports={},
+        decision=Decision(scores={}),
+        reason="wanted",
+    )
+    (start,) = store.record_plan(Plan(actions=(place,)), now=NOW, actor="test")
+    assert isinstance(start, Start)
+    assert (start.job, start.parent) == (run, nightly)
+    store.close()
+
+
+def test_a_run_whose_job_no_label_tells_is_said() -> None:
+    run = replace(job("resize.1"), type=JobType.BATCH, parent="resize", launched=NOW)
+    found = restored([relic(task(0, job=run.name), run)], OWNER, now=NOW)
+    assert [known.name for known in found.restored.jobs] == ["resize.1"]
+    assert "what it is a run of, resize, is not known" in found.notes[0]
+
+
+def test_of_what_an_older_cube_made_a_periodic_job_is_rebuilt_from_its_last_run() -> None:
     nightly = replace(job("nightly"), type=JobType.PERIODIC, schedule=Schedule(cron="0 2 * * *"))
     runs = [run_of(nightly, name, at) for name, at in (("a", NOW - 86400), ("b", NOW))]
     relics = [relic(task(0, job=run.name), run) for run in runs]

@@ -54,6 +54,11 @@ def test_a_job_counts_only_what_is_known_to_run_p12() -> None:
     assert rows.of_job(_three(), tasks, silent={"node2"})["running"] == "1/3, 1 unknown"
 
 
+def test_a_run_whose_job_is_not_known_is_shown_all_the_same_p12() -> None:
+    run = replace(job("resize.1"), type=JobType.BATCH, parent="resize")
+    assert [row["job"] for row in rows.of_jobs([run], [task(job=run.name)], silent=())] == ["resize.1"]
+
+
 def test_a_job_shows_the_worst_of_its_states() -> None:
     tasks = [task(0), task(1, state=State.FAILED)]
     assert rows.of_job(_three(), tasks, silent=set())["state"] == "Failed"

@@ -90,10 +90,14 @@ def of_job(job: Job, tasks: Iterable[AnyTask], silent: Collection[str]) -> Row:
 
 
 def of_jobs(jobs: Sequence[Job], tasks: Sequence[AnyTask], silent: Collection[str]) -> Sequence[Row]:
-    """Every job; under one that has runs those that are under way, and the ended ones in one row."""
+    """Every job; under one that has runs those that are under way, and the ended ones in one row.
+
+    A run whose job is not known stands for itself.
+    """
     rows = []
+    known = {job.name for job in jobs}
     for job in jobs:
-        if job.parent is None:
+        if job.parent not in known:
             rows += [of_job(job, tasks, silent), *_of_runs(job, jobs, tasks, silent)]
     return rows
 

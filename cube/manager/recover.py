@@ -8,7 +8,7 @@ from typing import Any
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
 from cube.model.job import Group, Job, JobType, TaskSpec
-from cube.model.labels import identity_of, job_of, spec_of
+from cube.model.labels import identity_of, job_of, parent_of, spec_of
 from cube.model.observation import Container, Identity, Observation, Seen
 from cube.model.policy import ReschedulePolicy, RestartPolicy
 from cube.model.task import State, Task
@@ -22,7 +22,7 @@ from cube.worker.worker import Worker
 class Relic:
     """A container of the cluster, with all that it tells of the task that it was made for.
 
-    `job` None: an older Cube made it, which did not write the job on it.
+    `job` None: an older Cube made it, which did not write the job on it. `parent` is what that is a run of.
     """
 
     node: str
@@ -33,6 +33,7 @@ class Relic:
     identity: Identity
     spec: TaskSpec
     job: Job | None
+    parent: Job | None
     ports: Mapping[str, int]
 
 
@@ -102,8 +103,9 @@ def restored(relics: Iterable[Relic], owner: str, *, now: float, is_partial: boo
         counted = _counted(job, of_job, is_partial=is_partial)
         notes += _differences(job, counted)
         jobs.append(counted)
-    parents = _parents(jobs)
-    notes += [f"job {job.name}: rebuilt from its last run" for job in parents]
+    parents = _parents(jobs, [relic for relic in kept if relic.parent])
+    notes += [f"job {job.name}: as it was when its last run began" for job in parents]
+    notes += _orphans((*jobs, *parents))
     return Finding(
         restored=Restored(
             owner=owner,
@@ -122,7 +124,7 @@ def _relic(worker: Worker, node: str, container: Container) -> Relic:
         identity = identity_of(labels)
         assert identity is not None, "its listing had an identity"
         spec = spec_of(labels)
-        job = job_of(labels)
+        job, parent = job_of(labels), parent_of(labels)
     except (AssertionError, KeyError, TypeError, ValueError) as error:
         why = f"its labels cannot be read: {error}"
         cure = "A newer Cube may have made it: recover with that one, or remove the container."
@@ -138,6 +140,7 @@ def _relic(worker: Worker, node: str, container: Container) -> Relic:
         identity=identity,
         spec=spec,
         job=job,
+        parent=parent,
         ports=ports_of(spec, inspected),
     )
 
@@ -212,15 +215,27 @@ def _differences(job: Job, counted: Job) -> list[str]:
     ]
 
 
-def _parents(jobs: Sequence[Job]) -> list[Job]:
-    """The periodic jobs whose runs were seen: a run carries all that its job says, and its schedule."""
-    newest: dict[str, Job] = {}
+def _parents(jobs: Sequence[Job], relics: Iterable[Relic]) -> list[Job]:
+    """The jobs whose runs were seen, in the newest version that a container carries.
+
+    Where none does, for an older Cube made them all, a periodic one is rebuilt: its run has all that it says.
+    """
+    found = {}
     for run in sorted(jobs, key=lambda job: job.launched or 0.0):
         if run.parent is not None and run.schedule is not None:
-            newest[run.parent] = run
+            found[run.parent] = replace(
+                run, name=run.parent, type=JobType.PERIODIC, parent=None, launched=None, version=1
+            )
+    carried = sorted((relic.parent for relic in relics if relic.parent), key=lambda job: job.version)
+    return list((found | {job.name: job for job in carried}).values())
+
+
+def _orphans(jobs: Sequence[Job]) -> list[str]:
+    known = {job.name for job in jobs}
     return [
-        replace(run, name=name, type=JobType.PERIODIC, parent=None, launched=None, version=1)
-        for name, run in sorted(newest.items())
+        f"job {job.name}: what it is a run of, {job.parent}, is not known; deploy that job's file again"
+        for job in jobs
+        if job.parent not in (None, *known)
     ]
 
 

@@ -50,12 +50,14 @@ class Place:
 class Start:
     """Make the task's container exist and run on its node; an existing one is started, never doubled.
 
-    `job` is what the store adds for the labels of a new container: the job in the task's version.
+    `job` and `parent` are what the store adds for the labels of a new container: the job in the task's
+    version, and where that is a run the job that it is a run of.
     """
 
     task: Task
     reason: str
     job: Job | None = None
+    parent: Job | None = None
 
     @property
     def node(self) -> str:

@@ -18,9 +18,8 @@ MAX_BODY = 1 << 24
 """Bytes of a job that a label may hold, so that no label unpacks to more than a machine's memory."""
 
 
-def labels_of(task: Task, *, cluster: str, owner: str, epoch: int, job: Job | None = None) -> dict[str, str]:
-    """The labels of the task's container: the user's own, then Cube's; with `job` the whole job, packed."""
-    body = {} if job is None else {"cube.body": _packed(job)}
+def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, str]:
+    """The labels of the task's container: the user's own, then Cube's."""
     return {
         **task.spec.labels,
         CLUSTER: cluster,
@@ -33,8 +32,13 @@ def labels_of(task: Task, *, cluster: str, owner: str, epoch: int, job: Job | No
         "cube.version": str(task.version),
         "cube.digest": task.spec.digest,
         "cube.spec": json.dumps(to_data(task.spec), sort_keys=True, separators=(",", ":")),
-        **body,
     }
+
+
+def bodies_of(job: Job | None, parent: Job | None) -> dict[str, str]:
+    """The labels that hold the whole job, packed, and where that is a run also the job that it is a run of."""
+    bodies = {"cube.body": job, "cube.parent": parent}
+    return {label: _packed(body) for label, body in bodies.items() if body is not None}
 
 
 def identity_of(labels: Mapping[str, str]) -> Identity | None:
@@ -69,11 +73,21 @@ def job_of(labels: Mapping[str, str]) -> Job | None:
 
     Raises KeyError, TypeError or ValueError where the label cannot be read.
     """
-    if "cube.body" not in labels:
-        return None
+    return _unpacked(labels["cube.body"]) if "cube.body" in labels else None
+
+
+def parent_of(labels: Mapping[str, str]) -> Job | None:
+    """The job that the container's own is a run of; None where it is no run, or an older Cube made it.
+
+    Raises KeyError, TypeError or ValueError where the label cannot be read.
+    """
+    return _unpacked(labels["cube.parent"]) if "cube.parent" in labels else None
+
+
+def _unpacked(label: str) -> Job:
     unpacking = zlib.decompressobj()
     try:
-        text = unpacking.decompress(base64.b64decode(labels["cube.body"], validate=True), MAX_BODY)
+        text = unpacking.decompress(base64.b64decode(label, validate=True), MAX_BODY)
         return from_data(Job, json.loads(text))
     except (zlib.error, RecursionError) as error:
         raise ValueError(f"the job cannot be read: {error}") from error

@@ -156,7 +156,10 @@ class Recording:
 
     def _start_of(self, task: Task, reason: str) -> Start:
         job = read.job_version(self._connection, task.slot.job, task.version)
-        return Start(task=task, reason=reason, job=job)
+        of = job.parent if job else None
+        parents = read.newest_jobs(self._connection, of) if of else ()
+        parent = next((found.job for found in parents), None)
+        return Start(task=task, reason=reason, job=job, parent=parent)
 
     def _place(self, action: Place) -> Task:
         pending = read.pending_task(self._connection, action.slot)

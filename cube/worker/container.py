@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cube.model.job import CheckKind, Job, Port, TaskSpec, Volume
-from cube.model.labels import CLUSTER, identity_of, labels_of
+from cube.model.labels import CLUSTER, bodies_of, identity_of, labels_of
 from cube.model.observation import Container, ContainerState, Identity
 from cube.model.task import Task
 
@@ -28,15 +28,18 @@ class Claim:
     epoch: int
 
 
-def container_config(task: Task, claim: Claim, job: Job | None = None) -> dict[str, Any]:
+def container_config(
+    task: Task, claim: Claim, job: Job | None = None, parent: Job | None = None
+) -> dict[str, Any]:
     """The body of `POST /containers/create` for the task: its spec, within Cube's safe limits.
 
-    `job` is the whole job, for its labels.
+    `job` and `parent` are whole jobs, for its labels.
     """
     spec = task.spec
+    labels = labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch)
     return {
         "Image": spec.image,
-        "Labels": labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch, job=job),
+        "Labels": labels | bodies_of(job, parent),
         "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
         "ExposedPorts": {_port_key(port): {} for port in spec.ports},
         "StopSignal": spec.stop_signal,

@@ -87,7 +87,7 @@ def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> 
 def _create(client: APIClient, effect: Start, claim: Claim) -> Json:
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
     task = effect.task
-    config = container_config(task, claim, effect.job)
+    config = container_config(task, claim, effect.job, effect.parent)
     try:
         return _post_create(client, config, task.container_name)
     except ImageNotFound:
