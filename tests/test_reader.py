@@ -90,6 +90,12 @@ def test_what_is_refused_and_where(text: str, where: str, what: str) -> None:
     assert what in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["* * * * *", "*/5 * * * *", "*", "&", "*.example.com", "*all"])
+def test_a_value_that_begins_as_an_alias_does_is_refused_with_the_advice_to_quote_it_p17(value: str) -> None:
+    with pytest.raises(InputError, match=r"f:2:9.*\n.*put it in quotes"):
+        read(f"schedule:\n  cron: {value}\n", "f")
+
+
 def test_a_number_that_is_none_is_refused_when_typed() -> None:
     with pytest.raises(InputError, match="f:1:4: '2026-13-45' looks like a timestamp"):
         typed(read("a: 2026-13-45", "f"))

@@ -17,6 +17,9 @@ MAX_DEPTH = 20
 MAX_ALIASED = 50_000
 """How many nodes all aliases of a document together may stand for."""
 
+QUOTED = 'If it is text, put it in quotes, as in: cron: "* * * * *"'
+"""What to do about a value that YAML takes for one of its own words."""
+
 Plain: TypeAlias = "str | list[Plain] | dict[str, Plain]"
 
 
@@ -178,6 +181,9 @@ def _syntax_error(error: yaml.MarkedYAMLError, source: str) -> InputError:
         cure = "Indent with spaces, never with tabs, and quote values that begin with @, ` or %."
     elif "mapping values are not allowed" in problem:
         cure = "Quote values that contain ': ', and check the indentation."
+    elif str(error.context) in ("while scanning an alias", "while scanning an anchor"):
+        problem, cure = "a value that begins with * or & is a word of YAML's own", QUOTED
+        spot = error.context_mark
     where = str(Mark(source, spot.line + 1, spot.column + 1)) if spot else source
     return InputError("the YAML cannot be read", where=where, why=problem, cure=cure)
 
@@ -279,7 +285,7 @@ class _Reader:
 
     def alias(self, anchor: str, mark: Mark, depth: int) -> Document:
         if anchor not in self.anchors:
-            raise InputError(f"the alias *{anchor} names nothing above it", where=str(mark))
+            raise InputError(f"the alias *{anchor} names nothing above it", where=str(mark), cure=QUOTED)
         target = self.anchors[anchor]
         if target is None:
             raise InputError(f"the alias *{anchor} contains itself", where=str(mark))
