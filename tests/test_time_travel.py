@@ -31,6 +31,7 @@ def as_told(task: Task | PastTask) -> tuple[object, ...]:
         task.restarts,
         task.reschedules,
         task.exit_code,
+        task.quarantined_until,
         task.changed_at,
     )
 
@@ -77,6 +78,8 @@ def test_what_is_current_is_the_newest_of_each_slot_and_what_still_lives() -> No
     second = replace(first, id="b", state=State.RUNNING, order=2)
     third = replace(first, id="c", state=State.FAILED, order=3)
     assert [task.id for task in current((first, second, third))] == ["b", "c"]
+    sick = replace(first, state=State.FAILED, quarantined_until=NOON)
+    assert [task.id for task in current((sick, second, third))] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

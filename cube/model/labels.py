@@ -36,7 +36,7 @@ def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, 
 
 
 def bodies_of(job: Job | None, parent: Job | None) -> dict[str, str]:
-    """The labels that hold the whole job, packed, and where that is a run also the job that it is a run of."""
+    """The labels that hold the whole job, packed; of a run also the job that it is a run of."""
     bodies = {"cube.body": job, "cube.parent": parent}
     return {label: _packed(body) for label, body in bodies.items() if body is not None}
 

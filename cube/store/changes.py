@@ -278,6 +278,7 @@ def _differences(before: Task | None, after: Task) -> Mapping[str, str]:
         "restarts": 0,
         "reschedules": 0,
         "ports": {},
+        "quarantined_until": None,
     }
     known = {name: getattr(before, name) for name in unset} if before else unset
     now = {name: getattr(after, name) for name in unset}

@@ -24,6 +24,7 @@ class PastTask:
     health: Health = Health.UNCHECKED
     restarts: int = 0
     reschedules: int = 0
+    quarantined_until: float | None = None
     exit_code: int | None = None
     reason: str = ""
 
@@ -38,10 +39,14 @@ def tasks_at(events: Iterable[TaskEvent]) -> tuple[PastTask, ...]:
 
 
 def current(tasks: Iterable[PastTask]) -> tuple[PastTask, ...]:
-    """The newest task of every slot, and every older one that had not ended."""
+    """The newest task of every slot, and every older one that had not ended, or was in quarantine."""
     found = tuple(tasks)
     newest = {task.slot: task.id for task in sorted(found, key=lambda task: task.order)}
-    return tuple(task for task in found if newest[task.slot] == task.id or not task.state.is_terminal)
+    return tuple(task for task in found if newest[task.slot] == task.id or _is_kept(task))
+
+
+def _is_kept(task: PastTask) -> bool:
+    return not task.state.is_terminal or task.quarantined_until is not None
 
 
 def _after(before: PastTask | None, event: TaskEvent, state: State, order: int) -> PastTask:
@@ -74,6 +79,7 @@ def _told(detail: Mapping[str, str]) -> Mapping[str, Any]:
         "restarts": int,
         "reschedules": int,
         "ports": _ports,
+        "quarantined_until": lambda text: float(text) if text else None,
     }
     return {name: decode(detail[name]) for name, decode in read.items() if name in detail}
 

@@ -112,6 +112,17 @@ def _rollouts_and_silences(connection: sqlite3.Connection) -> None:
 
     database = Database(connection, execute_plugins=False)
     _add_to_tasks(database.table("tasks"))
+    _create_rollouts(database)
+    _create_nodes(database)
+    _create_post_mortems(database)
+    # Whatever was wanted before there were rollouts has had its time.
+    connection.execute(
+        """INSERT INTO rollouts SELECT name, version, at, 'succeeded', 1, NULL, '' FROM jobs
+        WHERE version = (SELECT max(version) FROM jobs AS other WHERE other.name = jobs.name)"""
+    )
+
+
+def _create_rollouts(database: Any) -> None:
     database.table("rollouts").create(
         {
             "job": str,
@@ -126,6 +137,9 @@ def _rollouts_and_silences(connection: sqlite3.Connection) -> None:
         not_null={"since", "state", "promoted", "reason"},
         strict=True,
     )
+
+
+def _create_nodes(database: Any) -> None:
     database.table("cordons").create(
         {"node": str, "at": float, "actor": str, "draining": int, "deadline": float},
         pk="node",
@@ -138,18 +152,16 @@ def _rollouts_and_silences(connection: sqlite3.Connection) -> None:
         not_null={"at", "misses", "seconds"},
         strict=True,
     )
+
+
+def _create_post_mortems(database: Any) -> None:
     database.table("post_mortems").create(
         {"number": int, "task": str, "job": str, "at": float, "node": str, "reason": str, "body": str},
         pk="number",
         not_null={"task", "job", "at", "node", "reason", "body"},
         strict=True,
     )
-    connection.execute("CREATE INDEX post_mortems_of_a_task ON post_mortems (task)")
-    # Whatever was wanted before there were rollouts has had its time.
-    connection.execute(
-        """INSERT INTO rollouts SELECT name, version, at, 'succeeded', 1, NULL, '' FROM jobs
-        WHERE version = (SELECT max(version) FROM jobs AS other WHERE other.name = jobs.name)"""
-    )
+    database.execute("CREATE INDEX post_mortems_of_a_task ON post_mortems (task)")
 
 
 def _add_to_tasks(tasks: Any) -> None:
