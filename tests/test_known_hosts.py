@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,22 @@ def test_the_file_is_private_and_a_symbolic_link_stays_one(tmp_path: Path) -> No
     assert link.is_symlink()
     assert real.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+
+
+def test_what_a_killed_process_left_half_written_is_used_up_by_the_next_p9(tmp_path: Path) -> None:
+    left = tmp_path / ".known_hosts-new"
+    left.write_text("web9 ssh-ed255")
+    pin(tmp_path / "known_hosts", "web1", 22, ONE)
+    assert [file.name for file in tmp_path.iterdir()] == ["known_hosts"]
+    assert (tmp_path / "known_hosts").read_text() == f"web1 {ONE}\n"
+
+
+def test_keys_that_are_pinned_at_once_are_all_pinned(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: pin(file, f"web{number}", 22, ONE), range(40)))
+    assert len(load([file])) == 40
+    assert [found.name for found in tmp_path.iterdir()] == ["known_hosts"]
 
 
 def test_a_file_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:

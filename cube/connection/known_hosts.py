@@ -2,18 +2,23 @@
 
 import base64
 import binascii
+import fcntl
 import fnmatch
 import hashlib
 import hmac
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cube.errors import CubeError, InputError
 
 DEFAULT_PORT = 22
+
+PATIENCE = 10.0
+"""Seconds to wait for another process that pins a key in the same file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +118,16 @@ def load(files: Sequence[Path]) -> list[Line]:
 def pin(known_hosts: Path, host: str, port: int, key: HostKey) -> None:
     """Makes `key` the one key known for host and port; every other line stays as it is.
 
-    The file is replaced as a whole, mode 0600: a crash leaves the old one or the new one. Raises CubeError.
+    The file is replaced as a whole, mode 0600: a crash leaves the old one or the new one. Two at once take
+    turns. Raises CubeError.
     """
     file, name = known_hosts.resolve(), _name(host, port)  # a symbolic link stays one
-    kept = [line for line in _read(file).splitlines() if not _is_superseded(line, name)]
-    _replace(file, "\n".join([*kept, f"{name} {key}", ""]))
+
+    def pinned(text: str) -> str:
+        kept = [line for line in text.splitlines() if not _is_superseded(line, name)]
+        return "\n".join([*kept, f"{name} {key}", ""])
+
+    _replace(file, pinned)
 
 
 def _line(words: list[str]) -> Line:
@@ -185,19 +195,58 @@ def _read(file: Path) -> str:
         raise InputError("cannot read known hosts", where=str(file), why=error.strerror or "") from error
 
 
-def _replace(file: Path, text: str) -> None:
+def _replace(file: Path, write: Callable[[str], str]) -> None:
+    """Put what `write` makes of the file's text in its place."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as out:
-                out.write(text)
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(file)
-        except BaseException:
-            temporary.unlink()
-            raise
+        draft = file.with_name(f".{file.name}-new")
+        with _alone_with(draft) as handle:
+            try:
+                os.ftruncate(handle, 0)
+                text = write(_read(file)).encode("utf-8", "surrogateescape")
+                with os.fdopen(handle, "wb", closefd=False) as out:
+                    out.write(text)
+                os.fsync(handle)
+                draft.replace(file)
+            except BaseException:
+                draft.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise CubeError("cannot pin the host key", where=str(file), why=error.strerror or "") from error
+
+
+@contextmanager
+def _alone_with(draft: Path) -> Iterator[int]:
+    """The draft, made or left by one that was killed, open and held alone. Raises OSError, CubeError.
+
+    Its name is always the same, so that there is never more than one.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        handle = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if _lock(handle) and _is_at(handle, draft):
+                yield handle
+                return
+        finally:
+            os.close(handle)
+        if time.monotonic() > deadline:
+            why = f"another Cube has held {draft.name} for {PATIENCE:.0f} s"
+            raise CubeError("cannot pin the host key", where=str(draft.parent), why=why, cure="Try again.")
+        time.sleep(0.02)
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whoever held it before may have put it in the place of the real file meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
