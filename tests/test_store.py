@@ -17,6 +17,7 @@ from cube.model.action import (
     Outcome,
     Place,
     Plan,
+    Quarantine,
     Refusal,
     Start,
     Stop,
@@ -26,6 +27,7 @@ from cube.model.action import (
 from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
 from cube.model.observation import Cause, CpuTimes, Engine, Seen, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
+from cube.store.replay import current, tasks_at
 from cube.store.rows import Restored, Sweep
 from cube.store.store import Store, open_store
 
@@ -292,6 +294,15 @@ class TestNotes:
         plan(store, Note(task=effect.task, target=State.RUNNING, reason="seen running", container="c1"))
         assert (only(store).health, only(store).container) == (Health.STARTING, "c1")
 
+    def test_one_look_may_tell_that_a_task_runs_and_what_its_check_says(self, store: Store) -> None:
+        (effect,) = plan(store, place(spec=CHECKED))
+        assert effect.task is not None
+        plan(
+            store,
+            Note(task=effect.task, target=State.RUNNING, reason="seen", checked=answered(Health.HEALTHY)),
+        )
+        assert (only(store).state, only(store).health) == (State.RUNNING, Health.HEALTHY)
+
     def test_a_note_of_a_task_that_nobody_recorded_is_a_bug(self, store: Store) -> None:
         stranger = replace(running(store), id="nobody")
         with pytest.raises(InternalError, match="not recorded"):
@@ -344,6 +355,18 @@ class TestOutcomes:
 
     def test_a_started_task_with_a_check_is_starting(self, store: Store) -> None:
         assert running(store, spec=CHECKED).health is Health.STARTING
+
+    def test_time_travel_knows_what_is_kept_in_quarantine_and_until_when_p11(self, store: Store) -> None:
+        sick = running(store)
+        name = sick.container_name
+        (effect,) = plan(
+            store, Quarantine(task=sick, container="c", container_name=name, until=99.5, reason="sick")
+        )
+        store.record_outcome(effect, OK, now=12.0, actor="ann")
+        plan(store, place(), now=13.0)
+        kept = {task.id: task.quarantined_until for task in current(tasks_at(store.events()))}
+        assert kept == {task.id: task.quarantined_until for task in store.current_tasks()}
+        assert set(kept.values()) == {99.5, None}
 
 
 class TestTasks:
