@@ -118,6 +118,11 @@ class TestJobs:
         assert put(store, job(), now=5.0) == store.job("web") == store.job("web", 1)
         assert len(store.versions("web")) == 1
 
+    def test_the_version_that_a_job_would_get_is_known_before_it_is_put(self, store: Store) -> None:
+        assert store.version_of(job()) == 1
+        assert store.version_of(job(count=2)) == 2 == put(store, job(count=2)).version
+        assert store.version_of(job("other")) == 1
+
     def test_an_old_version_put_again_is_a_new_one(self, store: Store) -> None:
         put(store, job(count=2))
         assert put(store, job(count=1)).version == 3

@@ -1,6 +1,7 @@
 """Hooks: a job's own commands on the operator's machine, before and after a deploy."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -26,18 +27,29 @@ def _run(argv: Sequence[str], job: Job, variables: Mapping[str, str]) -> None:
     about = {"CUBE_JOB": job.name, "CUBE_VERSION": str(job.version), **variables}
     what, where = f"the hook {variables['CUBE_HOOK']} the deploy failed", f"job {job.name}"
     try:
-        ended = subprocess.run(  # noqa: S603 - the operator's own command, as a list
-            argv,
-            env={**os.environ, **about},
-            stdin=subprocess.DEVNULL,
-            timeout=job.hooks.timeout,
-            check=False,
-        )
+        status = _status_of(argv, {**os.environ, **about}, job.hooks.timeout)
     except subprocess.TimeoutExpired:
         why = f"{argv[0]} took longer than {job.hooks.timeout:.0f}s"
         raise CubeError(what, where=where, why=why, cure="Give it more time with hooks: timeout.") from None
     except OSError as error:
         why = f"{argv[0]} cannot be run: {error.strerror or error}"
         raise CubeError(what, where=where, why=why, cure="Name a program, with its path.") from error
-    if ended.returncode != 0:
-        raise CubeError(what, where=where, why=f"{argv[0]} exited with {ended.returncode}")
+    if status != 0:
+        raise CubeError(what, where=where, why=f"{argv[0]} {_ended(status)}")
+
+
+def _status_of(argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> int:
+    """How it ended. It is given a group of its own, so that nothing that it began outlives its time."""
+    process = subprocess.Popen(  # noqa: S603 - the operator's own command, as a list
+        argv, env=environment, stdin=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        return process.wait(timeout)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def _ended(status: int) -> str:
+    return f"exited with {status}" if status > 0 else f"was ended by {signal.Signals(-status).name}"

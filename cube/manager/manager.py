@@ -47,8 +47,11 @@ class Manager:
         observed = self.loop.look_before_a_change()
         if expected is not None:
             self._refuse_another_plan(job, observed, expected)
-        hooks.run_before(job, self.cluster.name)
-        wanted = self._want(replace(job, stopped=False), run, "deployed")
+        job = replace(job, stopped=False)
+        if job.hooks.before:
+            hooks.run_before(replace(job, version=self.store.version_of(job)), self.cluster.name)
+            observed = self.loop.look_before_a_change()
+        wanted = self._want(job, run, "deployed")
         self._retry(job.name, run)
         succeeded = False
         try:

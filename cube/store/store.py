@@ -130,13 +130,19 @@ class Store:
         with self._recording(now, actor) as recording:
             connection = self._connection
             newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
-            if newest is None or newest != replace(job, version=newest.version):
+            if newest is None or not _known_as(job, newest):
                 return recording.want(job, reason, stable=read.stable_version(connection, job.name))
             last = next(iter(read.rollouts(connection, job.name)[-1:]), None)
             if last is not None and last.state is RolloutState.FAILED:
                 again = replace(last, state=RolloutState.RUNNING, since=now, reason="")
                 recording.roll(again, f"{reason} again: version {last.version}")
             return newest
+
+    def version_of(self, job: Job) -> int:
+        """The version that `put_job` would give it."""
+        with self._open() as connection:
+            newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
+            return _known_as(job, newest) or read.next_version(connection, job.name)
 
     def put_run(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
         """A run of a parameterized job, its name made different from all others by a number."""
@@ -386,6 +392,11 @@ class Store:
             why = "it was deleted or replaced while it was in use"
             cure = "nothing of this change was recorded; see who did it, then run the command again"
             raise CubeError("the state file is another one", where=str(self.path), why=why, cure=cure)
+
+
+def _known_as(job: Job, newest: Job | None) -> int:
+    """The newest version, if the job differs in nothing from it; else 0."""
+    return newest.version if newest and newest == replace(job, version=newest.version) else 0
 
 
 def _file_at(path: Path | None) -> tuple[int, int] | None:
