@@ -1,26 +1,21 @@
 """Behind `cube adopt`: shows the job file, and has the container replaced."""
 
 import time
-from collections.abc import Mapping
 
 import typer
 
 from cube.cli import progress, render, settle
 from cube.errors import InputError
-from cube.manager.adopt import ASIDE, Draft, draft, inspect, replace_with
+from cube.manager.adopt import ASIDE, candidate, replace_with
 from cube.manager.office import Office
 from cube.manager.session import at_hand, at_work_by_hand
-from cube.model.labels import CLUSTER
 from cube.spec.parse import parse
-from cube.worker.container import Json
-from cube.worker.engine import EngineError
-from cube.worker.worker import Worker
 
 
 def show(place: Office, node: str, container: str) -> None:
     """Print the job file on standard output, and what it leaves out beside it."""
     with at_hand(place) as (_, workers):
-        _, found = _drafted(workers, node, container)
+        found = candidate(workers, node, container).draft
     typer.echo(found.text, nl=False)
     render.warn(found.notes)
     name = f"{container}{ASIDE}"
@@ -34,34 +29,17 @@ def take_in(place: Office, node: str, container: str, limits: tuple[float, float
         at_work_by_hand(place, command=f"adopt {node} {container}", wait=limits[1]) as (manager, workers),
         progress.telling() as tell,
     ):
-        inspected, found = _drafted(workers, node, container)
-        render.warn(found.notes)
-        job = parse(found.text, f"the job file for {container}", {})
+        chosen = candidate(workers, node, container)
+        render.warn(chosen.draft.notes)
+        job = parse(chosen.draft.text, f"the job file for {container}", {})
         if any(known.name == job.name for known in manager.store.jobs()):
             raise InputError(f"there is a job {job.name} already", where=place.cluster.name)
         run = settle.run_of(started + limits[0], tell)
-        report = replace_with(job, workers[node], inspected, manager, run)
+        report = replace_with(job, chosen, manager, run)
     progress.print_report(report, time.time() - started)
-    kept = str(inspected["Name"]).lstrip("/")
+    kept = chosen.name
     if report.exit_code == 0:
         render.line(f"{kept} is job {job.name} now; the old one is kept, stopped, as {kept}{ASIDE}", "green")
     else:
         render.line(f"{kept} was put back as it was: Cube's own did not come up", "red")
     return report.exit_code
-
-
-def _drafted(workers: Mapping[str, Worker], node: str, container: str) -> tuple[Json, Draft]:
-    """Raises InputError for a node or a container that is not there, or that Cube made."""
-    worker = workers.get(node)
-    if worker is None:
-        raise InputError(f"there is no node {node!r}", cure=f"Known nodes: {', '.join(workers)}.")
-    try:
-        found, image = inspect(worker, container)
-    except EngineError as error:
-        if error.status != 404:
-            raise
-        cure = f"See what runs there: cube ps {node} --all"
-        raise InputError(f"there is no container {container!r}", where=node, cure=cure) from None
-    if CLUSTER in (found["Config"].get("Labels") or {}):
-        raise InputError(f"container {container} is Cube's already", where=node)
-    return found, draft(found, image, node)

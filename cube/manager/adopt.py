@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Run
 from cube.model.job import Job
-from cube.model.labels import PREFIX
+from cube.model.labels import CLUSTER, PREFIX
 from cube.worker import engine
 from cube.worker.container import Json
+from cube.worker.engine import EngineError
 from cube.worker.worker import Worker
 
 ASIDE = "-before-cube"
@@ -38,6 +40,37 @@ class Draft:
 
     text: str
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A container that others started, as its node's engine tells it, and the job file for it."""
+
+    worker: Worker
+    found: Json
+    draft: Draft
+
+    @property
+    def name(self) -> str:
+        """What it is called now."""
+        return str(self.found["Name"]).lstrip("/")
+
+
+def candidate(workers: Mapping[str, Worker], node: str, container: str) -> Candidate:
+    """That container. Raises InputError for a node or a container that is not there, or that Cube made."""
+    worker = workers.get(node)
+    if worker is None:
+        raise InputError(f"there is no node {node!r}", cure=f"Known nodes: {', '.join(workers)}.")
+    try:
+        found, image = _inspect(worker, container)
+    except EngineError as error:
+        if error.status != 404:
+            raise
+        cure = f"See what runs there: cube ps {node} --all"
+        raise InputError(f"there is no container {container!r}", where=node, cure=cure) from None
+    if CLUSTER in (found["Config"].get("Labels") or {}):
+        raise InputError(f"container {container} is Cube's already", where=node)
+    return Candidate(worker=worker, found=found, draft=draft(found, image, node))
 
 
 def draft(found: Json, image: Json, node: str) -> Draft:
@@ -68,7 +101,7 @@ def job_name(container: str) -> str:
     return words if is_usable else f"adopted-{words}".strip("-")
 
 
-def inspect(worker: Worker, container: str) -> tuple[Json, Json]:
+def _inspect(worker: Worker, container: str) -> tuple[Json, Json]:
     """The container and its image as the engine tells them. Raises EngineError, UnreachableError."""
     found = worker.inspect(container)
     path = f"/images/{quote(str(found['Image']), safe='')}/json"
@@ -76,9 +109,10 @@ def inspect(worker: Worker, container: str) -> tuple[Json, Json]:
     return found, image
 
 
-def replace_with(job: Job, worker: Worker, found: Json, manager: Manager, run: Run) -> Report:
+def replace_with(job: Job, old: Candidate, manager: Manager, run: Run) -> Report:
     """Stop the container, keep it under another name, and deploy the job; where that fails, put it back."""
-    container, name = str(found["Id"]), str(found["Name"]).lstrip("/")
+    worker, found, name = old.worker, old.found, old.name
+    container = str(found["Id"])
     policy = found["HostConfig"].get("RestartPolicy") or {"Name": "no"}
     grace = int(found["Config"].get("StopTimeout") or 10)
     # Else the engine would start it again when the machine does, beside Cube's own.
