@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cube.cli import render
+from cube.cli import render, rows
 from cube.manager.report import Done, Report, Step
 from cube.model.action import (
     Conclude,
@@ -19,8 +19,10 @@ from cube.model.action import (
     Verdict,
     Wait,
 )
+from cube.model.job import Job, JobType
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
+from cube.reconciler.periodic import next_runs
 
 Shown = Place | Launch | Start | Stop | Quarantine | Revert | Wait
 """The actions that a plan shows; the others only record what is seen."""
@@ -128,6 +130,20 @@ def rollout_end(report: Report, rollout: Rollout) -> tuple[str, str | None] | No
             return f"{version}: {count} {run}; go on with: cube promote {rollout.job}", "yellow"
         case RolloutState.RUNNING:
             return f"{version} is on its way; the next sweep goes on", "yellow"
+
+
+def what_begins_it(job: Job, now: float) -> str:
+    """What a job waits for that runs nothing itself; empty for every other, and for one that is stopped."""
+    if job.stopped:
+        return ""
+    if job.schedule is not None and job.type is JobType.PERIODIC:
+        runs = [rows.of_run(at, job.schedule, now) for at in next_runs(job.schedule, now, 1)]
+        next_one = f"{runs[0]['run']}, in {runs[0]['in']}" if runs else "never"
+        return f"next run: {next_one}, by the first sweep then; more: cube job next {job.name}"
+    if job.parameters is not None and job.type is JobType.PARAMETERIZED:
+        words = "".join(f" -v {name}=..." for name in job.parameters.required)
+        return f"a run begins with: cube dispatch {job.name}{words}"
+    return ""
 
 
 def _jobs_with_trouble(report: Report) -> set[str]:

@@ -51,9 +51,12 @@ def settle(
         progress.telling() if is_table else nullcontext(say_nothing) as tell,
     ):
         report = ask(manager, run_of(started + timeout, tell))
+        job = manager.store.job(report.job) if report.job else None
     if not is_table:
         render.as_json(report_data(report))
     elif not (is_quiet and is_uneventful(report)):
+        if job is not None and (follows := progress.what_begins_it(job, time.time())):
+            render.line(f"  {follows}")
         progress.print_report(report, time.time() - started)
     raise typer.Exit(report.exit_code)
 
