@@ -11,6 +11,7 @@ from cube.manager.manager import dispatched
 from cube.model.action import Forget, Launch, Place, Plan, Stop
 from cube.model.job import Constraint, Job, JobType, Operator, Parameters, Schedule
 from cube.model.node import Cordon
+from cube.model.policy import Condition
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Slot, State
 from cube.reconciler.periodic import RUNS_KEPT, next_runs, run_of
@@ -70,6 +71,34 @@ class TestASystemJob:
         alone = replace(given, tasks=(agent,), observed={"node1": seen("node1", container(agent))})
         (stop,) = (action for action in plan(alone).actions if isinstance(action, Stop))
         assert (stop.task, stop.reason) == (agent, "node1 is drained")
+
+
+class TestABatchJob:
+    hello = job("hello", type=JobType.BATCH)
+
+    @pytest.mark.parametrize(
+        ("code", "begun"),
+        [
+            (0, []),  # ended well
+            (3, [("hello/main[0]", "node1")]),  # failed for good, and deployed again
+            (None, [("hello/main[0]", "node1")]),  # stopped on purpose, drained, or its node was forgotten
+        ],
+    )
+    def test_is_done_only_by_tasks_that_ended_well_p12(
+        self, code: int | None, begun: list[tuple[str, str]]
+    ) -> None:
+        ended = task(job="hello", state=State.COMPLETED, exit_code=code)
+        assert places(plan(world(jobs=[self.hello], tasks=[ended], observed=[seen("node1")]))) == begun
+
+    def test_that_failed_and_is_tried_again_is_not_what_others_wait_for_p12(self) -> None:
+        migrate, web = (replace(job().groups[0], name=name) for name in ("migrate", "web"))
+        migrate = replace(migrate, type=JobType.BATCH)
+        web = replace(web, depends_on={"migrate": Condition.COMPLETED})
+        wanted = replace(job(), groups=(migrate, web))
+        failed = task(state=State.COMPLETED, exit_code=1)
+        failed = replace(failed, slot=replace(failed.slot, group="migrate"))
+        found = plan(world(jobs=[wanted], tasks=[failed], observed=[seen("node1")]))
+        assert places(found) == [("web/migrate[0]", "node1")]
 
 
 class TestTheCalendar:

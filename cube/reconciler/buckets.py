@@ -147,7 +147,8 @@ def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
 
 def _can_fill(task: Task, want: Want, world: World) -> bool:
     if task.state is State.COMPLETED:
-        return want.ends_by_itself and task.spec == want.group.spec
+        has_ended_well = task.exit_code == 0  # else it was stopped, or given up for another try
+        return want.ends_by_itself and has_ended_well and task.spec == want.group.spec
     if task.quarantined_until is not None:
         return False
     if makes_way(task, want.group, world.now) and not _lives(task, world):

@@ -100,7 +100,8 @@ def is_under_way(job: Job, world: World) -> bool:
 
 
 def _has_ended(task: Task, group: Group | None) -> bool:
-    return task.state is State.COMPLETED or group is None or is_given_up(task, group)
+    has_ended_well = task.state is State.COMPLETED and task.exit_code == 0
+    return has_ended_well or group is None or is_given_up(task, group)
 
 
 def _launch(job: Job, world: World) -> Launch | None:
