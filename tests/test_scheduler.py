@@ -15,7 +15,7 @@ from cube.reconciler.guards import check_room
 from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
-from cube.scheduler.state import NodeState, Request
+from cube.scheduler.state import Demand, Load, NodeState, Request
 from tests.build import GIB, job, node, seen, world
 
 SLOT = Slot(job="web", group="main", index=0)
@@ -27,12 +27,16 @@ def state(name: str = "node1", *, promised: Resources | None = None, **changes: 
     declared = {
         key: changes.pop(key) for key in ("datacenter", "labels", "schedulable", "role") if key in changes
     }
-    values = {"capacity": CAPACITY, "promised": promised or Resources()} | changes
+    taken = promised or Resources()
+    load = Load(cpu=taken.cpu, memory=taken.memory)
+    values = {"capacity": CAPACITY, "promised": taken, "load": load} | changes
     return NodeState(node=node(name, **declared), **values)  # type: ignore[arg-type] # defaults for a table of cases
 
 
 def request(**changes: object) -> Request:
-    return Request(**{"slot": SLOT, "resources": ASKED} | changes)  # type: ignore[arg-type] # as above
+    own = {key: changes.pop(key) for key in ("order", "node", "avoid", "peers", "fleet") if key in changes}
+    demand = Demand(**{"resources": ASKED} | changes)  # type: ignore[arg-type] # as above
+    return Request(slot=SLOT, demand=demand, **own)  # type: ignore[arg-type] # as above
 
 
 def constraint(attribute: str, operator: Operator, *values: str) -> Constraint:
@@ -96,9 +100,10 @@ def test_what_asks_for_nothing_fits_on_a_node_that_is_promised_in_full() -> None
 
 class TestSpread:
     def test_scores_the_mean_of_what_stays_free_and_of_how_far_the_group_is(self) -> None:
-        # cpu 3000/4000 and memory 3/4 stay free: 0.75; one task of the group is there: 1/2
-        scores = ALGORITHMS["spread"].score(request(), [state(tasks={("web", "main"): 1})])
-        assert scores == {"node1": (0.75 + 0.5) / 2}
+        # cpu 3000/4000 and memory 3/4 stay free: 0.75; one task of the group is there: 1/2, which weighs 2;
+        # nothing runs there that is not Cube's: 1
+        scores = ALGORITHMS["spread"].score(request(count=2), [state(tasks={("web", "main"): 1})])
+        assert scores == {"node1": (0.75 + 2 * 0.5 + 1) / 4}
 
     def test_prefers_the_emptier_node(self) -> None:
         nodes = (state("node1", promised=Resources(cpu=2000)), state("node2"))

@@ -12,19 +12,37 @@ from cube.model.task import Health, Slot, State, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why one node cannot take one task. `ever`: it never could, whatever else were stopped there."""
+    """Why one node cannot take one task. `ever`: it never could, whatever else were stopped there.
+
+    `filter` names who refuses, `wanted` and `found` what was asked and what there is, as `reason` tells it.
+    """
 
     node: str
     reason: str
     ever: bool = False
+    filter: str = ""
+    wanted: str = ""
+    found: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """A part of a node's score. `points` are hundred-millionths of 1, so that terms add up exactly."""
+
+    name: str
+    points: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """A placement's explanation: the score of every candidate, and the refusals of the others."""
+    """A placement's explanation: the score of every candidate, and the refusals of the others.
+
+    `terms` are what each score is made of, where the scheduler can tell.
+    """
 
     scores: Mapping[str, float]
     refusals: tuple[Refusal, ...] = ()
+    terms: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,21 +128,70 @@ class TaskSpec:
 
 
 class Operator(StrEnum):
-    """How a constraint compares."""
+    """How a constraint compares.
+
+    The order of two values is that of numbers where both are, else that of text. VERSION: each value is a
+    bound such as `>= 1.2`. SET_CONTAINS: the attribute lists all of the values, with commas. The last two
+    look at where the group's other tasks are: DISTINCT_HOSTS: on no node of theirs. DISTINCT_PROPERTY: at
+    most so many tasks for each value of the attribute.
+    """
 
     EQUAL = "="
     NOT_EQUAL = "!="
     IN = "in"
     NOT_IN = "not-in"
+    LESS = "<"
+    AT_MOST = "<="
+    MORE = ">"
+    AT_LEAST = ">="
+    REGEXP = "regexp"
+    VERSION = "version"
+    SET_CONTAINS = "set_contains"
+    IS_SET = "is_set"
+    DISTINCT_HOSTS = "distinct_hosts"
+    DISTINCT_PROPERTY = "distinct_property"
+
+    @property
+    def is_of_peers(self) -> bool:
+        """It asks where the group's other tasks are, and nothing of a task that runs already."""
+        return self in (Operator.DISTINCT_HOSTS, Operator.DISTINCT_PROPERTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """A demand on the node: `attribute` is `node.name`, `node.datacenter`, `node.role` or `label.NAME`."""
+    """A demand on the node: `attribute` is `node.name`, `node.datacenter`, `node.role` or `label.NAME`.
+
+    It is empty for DISTINCT_HOSTS.
+    """
 
     attribute: str
     operator: Operator
-    values: tuple[str, ...]
+    values: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(word for word in (self.attribute, self.operator, ", ".join(self.values)) if word)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affinity:
+    """A wish: nodes that meet the constraint are rather taken, or with a weight below 0 rather not.
+
+    `weight` -100 to 100, not 0, is how much it counts beside the group's other wishes.
+    """
+
+    constraint: Constraint
+    weight: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A wish: the group's tasks stand under many values of the attribute.
+
+    `targets` maps a value to the percentage of the tasks that should; empty: evenly under all.
+    """
+
+    attribute: str
+    targets: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +199,7 @@ class Group:
     """`count` tasks of one spec; of a system job one on each node that may have it.
 
     `type` None: the job's own. A group gets no task before each group that it `depends_on` is as it says.
+    `max_per_node` None: a node may have any number of its tasks.
     """
 
     name: str
@@ -157,6 +207,9 @@ class Group:
     count: int = 1
     type: JobType | None = None
     constraints: tuple[Constraint, ...] = ()
+    affinities: tuple[Affinity, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    max_per_node: int | None = None
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     restart: RestartPolicy = RestartPolicy()
     reschedule: ReschedulePolicy = ReschedulePolicy()

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cube.model.action import Decision, Place, Refusal, Wait
-from cube.model.observation import Unknown
+from cube.model.node import Node
+from cube.model.observation import Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
-from cube.scheduler.state import NodeState
+from cube.scheduler.state import Load, NodeState
+
+FRESH = 300.0
+"""Seconds for which a look says how busy a node is."""
 
 NODES_TOLD = 5
 """Of how many nodes a sentence tells why they cannot take a task; events tell of many more."""
@@ -113,8 +117,21 @@ def room_of(world: World) -> Room:
             | frozenset(port for task in tasks for port in task.ports.values()),
             tasks=_count(tasks),
             closed=_why_closed(name, world),
+            load=_load(seen, node, world.now),
+            images=frozenset(found.image for found in seen.containers),
         )
     return states
+
+
+def _load(seen: Seen, node: Node, now: float) -> Load | None:
+    """What the machine is busy with beyond what the inventory reserves; None where that was long ago."""
+    if now - seen.at > FRESH:
+        return None
+    stats, reserved = seen.stats, node.reserved
+    return Load(
+        cpu=max(round(stats.load[0] * 1000) - reserved.cpu, 0),
+        memory=max(stats.memory_total - stats.memory_available - reserved.memory, 0),
+    )
 
 
 def keep_room(task: Task, want: Want, room: Room) -> Room | None:

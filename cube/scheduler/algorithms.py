@@ -4,13 +4,19 @@ A score is 0..1 and the highest wins; among equals the node that comes first.
 A node without a score is never picked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import entry_points
 from typing import Protocol
 
-from cube.model.action import Decision, Refusal
+from cube.errors import InputError
+from cube.model.action import Decision, Refusal, Term
+from cube.scheduler import fit
 from cube.scheduler.filters import refusals_of
+from cube.scheduler.fit import Formula
 from cube.scheduler.state import NodeState, Request
+from cube.scheduler.terms import terms, total
 
 
 class Scheduler(Protocol):
@@ -31,22 +37,35 @@ class Scheduler(Protocol):
         ...
 
 
-Score = Callable[[Request, Sequence[NodeState]], Mapping[str, float]]
+class Rule(Protocol):
+    """One way to score, which an Algorithm makes a Scheduler of."""
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        """0..1 per candidate's name, higher is better."""
+        ...
+
+    def terms(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
+        """What each score is made of; empty where it is of one piece."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A scheduler made of the common filters and one way to score."""
+    """A scheduler made of the common filters and one rule."""
 
-    score: Score
+    rule: Rule
 
     def select_candidate_nodes(
         self, request: Request, nodes: Sequence[NodeState]
     ) -> tuple[tuple[NodeState, ...], tuple[Refusal, ...]]:
         """The nodes that pass every filter."""
-        refusals = {state.node.name: refusals_of(request, state) for state in nodes}
-        candidates = tuple(state for state in nodes if not refusals[state.node.name])
-        return candidates, tuple(refusal for found in refusals.values() for refusal in found)
+        refusals = [refusals_of(request, state) for state in nodes]
+        candidates = tuple(state for state, found in zip(nodes, refusals, strict=True) if not found)
+        return candidates, tuple(refusal for found in refusals for refusal in found)
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        """As the rule says."""
+        return self.rule.score(request, candidates)
 
     def pick(self, scores: Mapping[str, float], candidates: Sequence[NodeState]) -> NodeState:
         """The highest score; the first of equals."""
@@ -54,52 +73,136 @@ class Algorithm:
         return max(scored, key=lambda state: scores[state.node.name])
 
 
-def round_robin(request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
-    """Each request to the next node in line: 1 for the one whose turn it is, less with every step further on.
+@dataclass(frozen=True, slots=True)
+class ByFormula:
+    """Scores a node by a formula, and by the wishes that a group has."""
 
-    Request number n starts at candidate n modulo their number.
+    formula: Formula
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        """The sum of each node's terms."""
+        return {name: total(found) for name, found in self.terms(request, candidates).items()}
+
+    def terms(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
+        """What each node's score is made of."""
+        return {state.node.name: terms(self.formula, request, state) for state in candidates}
+
+
+@dataclass(frozen=True, slots=True)
+class InTurn:
+    """Scores a node by how soon it is its turn: 1 for the candidate that `first` says, then less and less.
+
+    `first` is any whole number; it counts modulo the number of candidates. Wishes are not heeded.
     """
-    size = len(candidates)
-    return {
-        state.node.name: 1 - ((position - request.order) % size) / size
-        for position, state in enumerate(candidates)
-    }
+
+    first: Callable[[Request], int]
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        """1 for the node whose turn it is."""
+        size, first = len(candidates), self.first(request)
+        return {
+            state.node.name: 1 - ((position - first) % size) / size
+            for position, state in enumerate(candidates)
+        }
+
+    def terms(self, _request: Request, _candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
+        """The turn is of one piece."""
+        return {}
 
 
-def spread(request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
-    """The emptiest node, and away from tasks of the same group: (free + apart) / 2.
-
-    free is the mean share of CPU and memory that stays unpromised once the task is there;
-    apart is 1 / (1 + tasks of the group on the node).
-    """
-    return {
-        state.node.name: (_free_share(request, state) + _apart(request, state)) / 2 for state in candidates
-    }
+def in_line(request: Request) -> int:
+    """Request number n starts at candidate n."""
+    return request.order
 
 
-ALGORITHMS: Mapping[str, Scheduler] = {"roundrobin": Algorithm(round_robin), "spread": Algorithm(spread)}
-"""By the name that `--scheduler` takes."""
-
-DEFAULT_ALGORITHM = "spread"
+def by_chance(request: Request) -> int:
+    """Any candidate is as likely as any other; the same request always means the same one."""
+    return int.from_bytes(sha256(f"{request.slot} {request.order}".encode()).digest()[:8])
 
 
 def place(
     scheduler: Scheduler, request: Request, nodes: Sequence[NodeState]
 ) -> tuple[NodeState | None, Decision]:
     """The node for the request, or None, with the scores and refusals that led there."""
+    request = request.among(nodes)
     candidates, refusals = scheduler.select_candidate_nodes(request, nodes)
     if not candidates:
         return None, Decision(scores={}, refusals=refusals)
-    preferred = tuple(found for found in candidates if found.node.name not in request.avoid) or candidates
+    preferred = tuple(found for found in candidates if not is_last_resort(request, found)) or candidates
     scores = scheduler.score(request, preferred)
-    return scheduler.pick(scores, preferred), Decision(scores=scores, refusals=refusals)
+    found = scheduler.pick(scores, preferred)
+    told = [found, *_runner_up(scores, preferred, found)]
+    return found, Decision(scores=scores, refusals=refusals, terms=terms_of(scheduler, request, told))
 
 
-def _free_share(request: Request, state: NodeState) -> float:
-    free, capacity = state.free - request.resources, state.capacity
-    shares = (free.cpu / max(capacity.cpu, 1), free.memory / max(capacity.memory, 1))
-    return min(max(sum(shares) / len(shares), 0.0), 1.0)
+def terms_of(
+    scheduler: Scheduler, request: Request, candidates: Sequence[NodeState]
+) -> Mapping[str, tuple[Term, ...]]:
+    """What the scores of those nodes are made of; empty where the scheduler cannot tell."""
+    return scheduler.rule.terms(request, candidates) if isinstance(scheduler, Algorithm) else {}
 
 
-def _apart(request: Request, state: NodeState) -> float:
-    return 1 / (1 + state.tasks.get((request.slot.job, request.slot.group), 0))
+def is_last_resort(request: Request, state: NodeState) -> bool:
+    """Taken only where no other can be: the slot's tasks fail there, or nobody knows how busy it is."""
+    return state.load is None or state.node.name in request.avoid
+
+
+def _runner_up(
+    scores: Mapping[str, float], candidates: Sequence[NodeState], winner: NodeState
+) -> tuple[NodeState, ...]:
+    """Who would have been picked without the winner; empty: nobody."""
+    others = [state for state in candidates if state is not winner and state.node.name in scores]
+    return tuple(sorted(others, key=lambda state: -scores[state.node.name])[:1])
+
+
+GROUP = "cube.schedulers"
+"""The entry points by which other packages bring algorithms along: each is a Scheduler."""
+
+
+class Algorithms(Mapping[str, Scheduler]):
+    """The algorithms by name: Cube's own, and those of other packages, each loaded when it is asked for."""
+
+    def __init__(self, own: Mapping[str, Scheduler]) -> None:
+        self._own = own
+
+    def __getitem__(self, name: str) -> Scheduler:
+        """Raises KeyError where there is none of that name, InputError where it cannot be loaded."""
+        if name in self._own:
+            return self._own[name]
+        (found,) = entry_points(group=GROUP, name=name) or (None,)
+        if found is None:
+            raise KeyError(name)
+        return _checked(name, found.load())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._own, *entry_points(group=GROUP).names)))
+
+    def __len__(self) -> int:
+        return len(tuple(iter(self)))
+
+
+def _checked(name: str, found: object) -> Scheduler:
+    steps = ("select_candidate_nodes", "score", "pick")
+    if missing := [step for step in steps if not callable(getattr(found, step, None))]:
+        raise InputError(
+            f"the scheduler {name!r} has no {' and no '.join(missing)}",
+            cure=f"Let its entry point in {GROUP} name an object with the steps {', '.join(steps)}.",
+        )
+    scheduler: Scheduler = found  # type: ignore[assignment] # it has the three steps
+    return scheduler
+
+
+ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
+    {
+        "tight": Algorithm(ByFormula(fit.tight)),
+        "spread": Algorithm(ByFormula(fit.spread)),
+        "binpack": Algorithm(ByFormula(fit.binpack)),
+        "greedy": Algorithm(ByFormula(fit.greedy)),
+        "epvm": Algorithm(ByFormula(fit.epvm)),
+        "roundrobin": Algorithm(InTurn(in_line)),
+        "random": Algorithm(InTurn(by_chance)),
+    }
+)
+"""By the name that `--scheduler` takes."""
+
+DEFAULT_ALGORITHM = "spread"

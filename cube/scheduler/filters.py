@@ -1,92 +1,150 @@
 """The hard demands: each filter answers why a node cannot take a request, or None."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from cube.model.action import Refusal
 from cube.model.job import Constraint, Operator, Port
-from cube.model.node import Node
+from cube.scheduler.attributes import attribute, holds
 from cube.scheduler.state import NodeState, Request
 
-Filter = Callable[[Request, NodeState], Refusal | None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lack:
+    """What a node lacks: what was wanted, what there is, and whether it could ever be otherwise."""
+
+    wanted: str
+    found: str
+    reason: str
+    ever: bool = False
 
 
-def is_schedulable(_request: Request, state: NodeState) -> Refusal | None:
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One hard demand by its name. `lacks` tells all that the node lacks of it; nothing: the node passes."""
+
+    name: str
+    lacks: Callable[[Request, NodeState], Iterable[Lack]]
+
+    def refusals(self, request: Request, state: NodeState) -> Iterator[Refusal]:
+        """Why the node cannot take the request, as far as this filter knows."""
+        for lack in self.lacks(request, state):
+            yield Refusal(
+                node=state.node.name,
+                reason=lack.reason,
+                ever=lack.ever,
+                filter=self.name,
+                wanted=lack.wanted,
+                found=lack.found,
+            )
+
+
+def is_schedulable(_request: Request, state: NodeState) -> Iterator[Lack]:
     """The operator lets the node take new tasks."""
     reason = state.closed or ("" if state.node.schedulable else "not schedulable")
-    return Refusal(node=state.node.name, reason=reason) if reason else None
+    if reason:
+        yield Lack(wanted="open to new tasks", found=reason, reason=reason)
 
 
-def is_the_node(request: Request, state: NodeState) -> Refusal | None:
+def is_the_node(request: Request, state: NodeState) -> Iterator[Lack]:
     """A task of a system job belongs to one node."""
-    if request.node in (None, state.node.name):
-        return None
-    return Refusal(node=state.node.name, reason=f"it belongs to {request.node}", ever=True)
+    if request.node not in (None, state.node.name):
+        what = f"it belongs to {request.node}"
+        yield Lack(wanted=f"{request.node}", found=state.node.name, reason=what, ever=True)
 
 
-def is_in_datacenter(request: Request, state: NodeState) -> Refusal | None:
+def is_in_datacenter(request: Request, state: NodeState) -> Iterator[Lack]:
     """The node stands in one of the job's datacenters; a job that names none may go anywhere."""
-    if not request.datacenters or state.node.datacenter in request.datacenters:
-        return None
-    wanted = ", ".join(request.datacenters)
-    return Refusal(
-        node=state.node.name, reason=f"datacenter is {state.node.datacenter}, wanted {wanted}", ever=True
-    )
+    wanted, found = request.demand.datacenters, state.node.datacenter
+    if wanted and found not in wanted:
+        names = ", ".join(wanted)
+        yield Lack(wanted=names, found=found, reason=f"datacenter is {found}, wanted {names}", ever=True)
 
 
-def meets_constraints(request: Request, state: NodeState) -> Refusal | None:
-    """Every constraint of the group holds on the node."""
-    for constraint in request.constraints:
+def meets_constraints(request: Request, state: NodeState) -> Iterator[Lack]:
+    """Every constraint of the group that asks something of the node alone holds there."""
+    for constraint in request.demand.constraints:
         found = attribute(state.node, constraint.attribute)
         if not holds(constraint, found):
-            wanted = f"{constraint.attribute} {constraint.operator} {', '.join(constraint.values)}"
             shown = "not set" if found is None else found
-            return Refusal(node=state.node.name, reason=f"{wanted}: it is {shown}", ever=True)
-    return None
+            yield Lack(wanted=str(constraint), found=shown, reason=f"{constraint}: it is {shown}", ever=True)
 
 
-def has_cpu(request: Request, state: NodeState) -> Refusal | None:
+def has_peers_elsewhere(request: Request, state: NodeState) -> Iterator[Lack]:
+    """Not too many of the group's tasks share a value of an attribute (`distinct_property`)."""
+    for constraint in request.demand.constraints:
+        if constraint.operator is Operator.DISTINCT_PROPERTY:
+            yield from _too_many_peers(constraint, request, state)
+
+
+def has_few_enough(request: Request, state: NodeState) -> Iterator[Lack]:
+    """Not more of the group's tasks than one node may have (`max_per_node`, `distinct_hosts`)."""
+    most, here = request.demand.most_on_one_node, state.tasks.get(request.group, 0)
+    if most is not None and here >= most:
+        reason = f"it has {here} of the group's tasks, {most} may be on one node"
+        yield Lack(wanted=f"at most {most}", found=str(here), reason=reason)
+
+
+def has_cpu(request: Request, state: NodeState) -> Iterator[Lack]:
     """Enough millicores are unpromised."""
     asked, free, capacity = request.resources.cpu, state.free.cpu, state.capacity.cpu
-    if asked <= free:
-        return None
-    return Refusal(
-        node=state.node.name,
-        reason=f"cpu: {asked}m asked, {free}m of {capacity}m free",
-        ever=asked > capacity,
-    )
+    if asked > free:
+        reason = f"cpu: {asked}m asked, {free}m of {capacity}m free"
+        yield Lack(wanted=f"{asked}m", found=f"{free}m", reason=reason, ever=asked > capacity)
 
 
-def has_memory(request: Request, state: NodeState) -> Refusal | None:
+def has_memory(request: Request, state: NodeState) -> Iterator[Lack]:
     """Enough memory is unpromised."""
-    return _bytes_left("memory", request.resources.memory, state.free.memory, state)
+    yield from _bytes_left("memory", request.resources.memory, state.capacity.memory, state.promised.memory)
 
 
-def has_disk(request: Request, state: NodeState) -> Refusal | None:
+def has_disk(request: Request, state: NodeState) -> Iterator[Lack]:
     """Enough disk is unpromised."""
-    return _bytes_left("disk", request.resources.disk, state.free.disk, state)
+    yield from _bytes_left("disk", request.resources.disk, state.capacity.disk, state.promised.disk)
 
 
-def has_ports(request: Request, state: NodeState) -> Refusal | None:
+def has_ports(request: Request, state: NodeState) -> Iterator[Lack]:
     """Every fixed host port is free, and every range has a free port left."""
-    if choose_ports(request.ports, state.ports) is not None:
-        return None
-    taken = ", ".join(_shown(port) for port in request.ports)
-    return Refusal(node=state.node.name, reason=f"host port {taken}: taken")
+    if request.ports and choose_ports(request.ports, state.ports) is None:
+        asked = ", ".join(_shown(port) for port in request.ports)
+        yield Lack(wanted=asked, found="taken", reason=f"host port {asked}: taken")
+
+
+def has_volumes(request: Request, state: NodeState) -> Iterator[Lack]:
+    """What is to be mounted, and nobody makes, is there."""
+    for volume in request.demand.volumes:
+        if volume not in state.volumes:
+            yield Lack(wanted=volume, found="none", reason=f"volume {volume}: it is not there")
+
+
+def has_devices(request: Request, state: NodeState) -> Iterator[Lack]:
+    """Enough devices of each kind are unpromised."""
+    for kind, asked in request.demand.devices:
+        free = state.devices.get(kind, 0)
+        if asked > free:
+            reason = f"{kind}: {asked} asked, {free} free"
+            yield Lack(wanted=str(asked), found=str(free), reason=reason, ever=kind not in state.devices)
 
 
 FILTERS: tuple[Filter, ...] = (
-    is_schedulable,
-    is_the_node,
-    is_in_datacenter,
-    meets_constraints,
-    has_cpu,
-    has_memory,
-    has_disk,
-    has_ports,
+    Filter("schedulable", is_schedulable),
+    Filter("node", is_the_node),
+    Filter("datacenter", is_in_datacenter),
+    Filter("constraints", meets_constraints),
+    Filter("peers", has_peers_elsewhere),
+    Filter("max per node", has_few_enough),
+    Filter("cpu", has_cpu),
+    Filter("memory", has_memory),
+    Filter("disk", has_disk),
+    Filter("host ports", has_ports),
+    Filter("volumes", has_volumes),
+    Filter("devices", has_devices),
 )
 """In the order in which their reasons are told."""
 
-STANDING_FILTERS: tuple[Filter, ...] = (is_in_datacenter, meets_constraints)
+STANDING_FILTERS: tuple[Filter, ...] = tuple(
+    found for found in FILTERS if found.name in ("datacenter", "constraints")
+)
 """Those that a task must go on meeting after it was placed."""
 
 
@@ -94,21 +152,7 @@ def refusals_of(
     request: Request, state: NodeState, filters: Iterable[Filter] = FILTERS
 ) -> tuple[Refusal, ...]:
     """Every reason, not only the first, why the node cannot take the request; empty: it can."""
-    answers = (test(request, state) for test in filters)
-    return tuple(refusal for refusal in answers if refusal is not None)
-
-
-def attribute(node: Node, name: str) -> str | None:
-    """A node's attribute by the name that constraints use; None where it is not set."""
-    if name.startswith("label."):
-        return node.labels.get(name.removeprefix("label."))
-    return {"node.name": node.name, "node.datacenter": node.datacenter, "node.role": node.role}.get(name)
-
-
-def holds(constraint: Constraint, found: str | None) -> bool:
-    """An attribute that is not set equals nothing and differs from everything."""
-    is_among = found is not None and found in constraint.values
-    return is_among if constraint.operator in (Operator.EQUAL, Operator.IN) else not is_among
+    return tuple(refusal for found in filters for refusal in found.refusals(request, state))
 
 
 def choose_ports(ports: tuple[Port, ...], taken: frozenset[int]) -> Mapping[str, int] | None:
@@ -124,15 +168,27 @@ def choose_ports(ports: tuple[Port, ...], taken: frozenset[int]) -> Mapping[str,
     return chosen
 
 
-def _bytes_left(what: str, asked: int, free: int, state: NodeState) -> Refusal | None:
-    if asked <= free:
-        return None
-    capacity = getattr(state.capacity, what)
-    return Refusal(
-        node=state.node.name,
-        reason=f"{what}: {_mebibytes(asked)} asked, {_mebibytes(free)} of {_mebibytes(capacity)} free",
-        ever=asked > capacity,
-    )
+def most_for_each_value(constraint: Constraint) -> int:
+    """How many tasks `distinct_property` allows for each value: 1 where it does not say."""
+    return int(constraint.values[0]) if constraint.values else 1
+
+
+def _too_many_peers(constraint: Constraint, request: Request, state: NodeState) -> Iterator[Lack]:
+    value, most = attribute(state.node, constraint.attribute), most_for_each_value(constraint)
+    if value is None:
+        reason = f"{constraint}: it is not set"
+        yield Lack(wanted=str(constraint), found="not set", reason=reason, ever=True)
+    elif (here := request.peers.get(constraint.attribute, {}).get(value, 0)) >= most:
+        reason = f"{constraint}: {here} of the group's tasks are in {value}"
+        yield Lack(wanted=f"at most {most}", found=str(here), reason=reason)
+
+
+def _bytes_left(what: str, asked: int, capacity: int, promised: int) -> Iterator[Lack]:
+    free = capacity - promised
+    if asked > free:
+        wanted, found = _mebibytes(asked), _mebibytes(free)
+        reason = f"{what}: {wanted} asked, {found} of {_mebibytes(capacity)} free"
+        yield Lack(wanted=wanted, found=found, reason=reason, ever=asked > capacity)
 
 
 def _mebibytes(amount: int) -> str:

@@ -1,42 +1,125 @@
 """What the scheduler looks at: a request for a place, and the nodes that could give one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from cube.model.job import Constraint, Group, Job, Port
+from cube.model.job import Affinity, Constraint, Group, Job, JobType, Operator, Port, Spread
 from cube.model.node import Node
 from cube.model.resources import Resources
 from cube.model.task import Slot, Task
+from cube.scheduler.attributes import attribute
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What all tasks of a group ask of a node: requests with equal demands are of one class.
+
+    `apart`: its tasks would rather not be neighbours. `count`: how many tasks the group wants.
+    `max_per_node` None: any number. `volumes` must be there already; `devices` by kind, such as `gpu`.
+    """
+
+    resources: Resources
+    ports: tuple[Port, ...] = ()
+    datacenters: tuple[str, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    affinities: tuple[Affinity, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    apart: bool = True
+    count: int = 1
+    max_per_node: int | None = None
+    image: str = ""
+    volumes: tuple[str, ...] = ()
+    devices: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, job: Job, group: Group) -> "Demand":
+        """What a task of the group asks."""
+        return cls(
+            resources=group.spec.resources,
+            ports=group.spec.ports,
+            datacenters=job.datacenters,
+            constraints=group.constraints,
+            affinities=group.affinities,
+            spreads=group.spread,
+            apart=job.type_of(group) is not JobType.BATCH,
+            count=group.count,
+            max_per_node=group.max_per_node,
+            image=group.spec.image,
+        )
+
+    @property
+    def most_on_one_node(self) -> int | None:
+        """How many of the group's tasks one node may have at most; None: any number."""
+        alone = any(found.operator is Operator.DISTINCT_HOSTS for found in self.constraints)
+        return 1 if alone else self.max_per_node
+
+    @cached_property
+    def counted(self) -> tuple[str, ...]:
+        """The attributes for which it matters how the group's tasks are spread over their values."""
+        names = [
+            found.attribute for found in self.constraints if found.operator is Operator.DISTINCT_PROPERTY
+        ]
+        return tuple(dict.fromkeys((*names, *(found.attribute for found in self.spreads))))
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in self.__dataclass_fields__))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One slot that wants a node. `order` is its place in the queue of all requests ever made.
 
-    `node`: it belongs to that one. `avoid`: nodes to be taken only if no other can be.
+    `node`: it belongs to that one. `avoid`: nodes to be taken only if no other can be. `fleet`: how many
+    nodes there are. `peers`: of each counted attribute, how many tasks of the group have which value.
     """
 
     slot: Slot
-    resources: Resources
-    ports: tuple[Port, ...] = ()
-    datacenters: tuple[str, ...] = ()
-    constraints: tuple[Constraint, ...] = ()
+    demand: Demand
     order: int = 0
     node: str | None = None
     avoid: frozenset[str] = frozenset()
+    fleet: int = 1
+    peers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, job: Job, group: Group, *, index: int, order: int, node: str | None = None) -> "Request":
         """What the group's slot of that index asks of a node."""
-        return cls(
-            slot=Slot(job=job.name, group=group.name, index=index),
-            resources=group.spec.resources,
-            ports=group.spec.ports,
-            datacenters=job.datacenters,
-            constraints=group.constraints,
-            order=order,
-            node=node,
-        )
+        slot = Slot(job=job.name, group=group.name, index=index)
+        return cls(slot=slot, demand=Demand.of(job, group), order=order, node=node)
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """Whose tasks are its neighbours."""
+        return self.slot.job, self.slot.group
+
+    @property
+    def resources(self) -> Resources:
+        """The room that it asks for."""
+        return self.demand.resources
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The host ports that it asks for."""
+        return self.demand.ports
+
+    def among(self, nodes: "Iterable[NodeState]") -> "Request":
+        """The request, knowing the fleet: how many nodes there are, and where its group's tasks stand."""
+        fleet = tuple(nodes)
+        peers = {name: _peers(self.group, name, fleet) for name in self.demand.counted}
+        return replace(self, fleet=len(fleet), peers=peers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a machine is busy with, whoever asked for it: `cpu` in millicores, `memory` in bytes."""
+
+    cpu: int
+    memory: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +128,8 @@ class NodeState:
 
     `promised` counts every recorded task that may hold room there, whether it runs or not.
     `ports` are taken on the node, by anybody. `tasks` counts tasks per (job, group). `closed` says why an
-    operator keeps new tasks away; empty: nobody does.
+    operator keeps new tasks away; empty: nobody does. `load` is what `/proc` shows, and what was promised
+    since; None: nobody knows, or what is known is too old. `images` are known to be there.
     """
 
     node: Node
@@ -54,6 +138,10 @@ class NodeState:
     ports: frozenset[int] = frozenset()
     tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
     closed: str = ""
+    load: Load | None = None
+    images: frozenset[str] = frozenset()
+    volumes: frozenset[str] = frozenset()
+    devices: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def free(self) -> Resources:
@@ -75,12 +163,33 @@ class NodeState:
 
     def with_task(self, request: Request, ports: Mapping[str, int]) -> "NodeState":
         """The node once it has promised the request's room and those host ports."""
-        group = (request.slot.job, request.slot.group)
         return replace(
             self.holding(request.resources, frozenset(ports.values())),
-            tasks={**self.tasks, group: self.tasks.get(group, 0) + 1},
+            tasks={**self.tasks, request.group: self.tasks.get(request.group, 0) + 1},
+            devices=self._devices_without(request.demand),
         )
 
     def holding(self, resources: Resources, ports: frozenset[int]) -> "NodeState":
         """The node with that much more promised, and those host ports taken."""
-        return replace(self, promised=self.promised + resources, ports=self.ports | ports)
+        load = self.load and Load(
+            cpu=self.load.cpu + resources.cpu, memory=self.load.memory + resources.memory
+        )
+        return replace(self, promised=self.promised + resources, ports=self.ports | ports, load=load)
+
+    def _devices_without(self, demand: Demand) -> Mapping[str, int]:
+        taken = dict(demand.devices)
+        return (
+            {kind: left - taken.get(kind, 0) for kind, left in self.devices.items()}
+            if taken
+            else self.devices
+        )
+
+
+def _peers(group: tuple[str, str], name: str, nodes: Iterable[NodeState]) -> Mapping[str, int]:
+    counts: dict[str, int] = {}
+    for state in nodes:
+        if here := state.tasks.get(group, 0):
+            value = attribute(state.node, name)
+            if value is not None:
+                counts[value] = counts.get(value, 0) + here
+    return counts
