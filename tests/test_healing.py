@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop
-from cube.model.job import CheckKind, HealthCheck, JobType
+from cube.model.job import CheckKind, HealthCheck, Job, JobType
 from cube.model.node import Silence
 from cube.model.observation import Container, ContainerState, Observation
 from cube.model.policy import (
@@ -155,11 +155,53 @@ class TestATaskInQuarantine:
     kept = task(state=State.FAILED, health=Health.UNHEALTHY, quarantined_until=NOW + 100, changed_at=NOW - 60)
     wanted = job(on_unhealthy=OnUnhealthy.QUARANTINE)
 
+    def plan(self, wanted: Job, *tasks: Task, **changes: Any) -> Plan:
+        """Long after the job was deployed."""
+        since = Rollout(job="web", version=1, since=NOW - 1000, state=RolloutState.SUCCEEDED)
+        return plan(world(jobs=[wanted], tasks=tasks, rollouts=[since], **changes))
+
     def test_is_left_alone_and_its_slot_filled(self) -> None:
         found = plan(world(jobs=[self.wanted], tasks=[self.kept]))
         assert places(found) == [("web/main[0]", "node1")]
         assert not [action for action in found.actions if isinstance(action, Stop)]
         assert "in quarantine" in found.warnings[0]
+
+    def test_is_replaced_no_sooner_and_no_oftener_than_any_that_failed_p8(self) -> None:
+        """Else a service that is always sick would fill the fleet with what is kept of it."""
+        early = moved(self.kept, changed_at=NOW - 10)
+        spent = moved(self.kept, reschedules=2)
+        twice = job(on_unhealthy=OnUnhealthy.QUARANTINE, reschedule=ReschedulePolicy(attempts=2))
+        assert places(self.plan(self.wanted, early)) == []
+        assert places(self.plan(twice, spent)) == []
+        assert places(self.plan(twice, moved(spent, reschedules=1))) != []
+
+    def test_does_not_hold_up_a_new_version_nor_another_try(self) -> None:
+        spent = moved(self.kept, changed_at=NOW - 10)
+        newer = replace(job(task=spec("app:2"), on_unhealthy=OnUnhealthy.QUARANTINE), version=2)
+        again = Rollout(job="web", version=1, since=NOW - 5)
+        assert places(self.plan(newer, spent)) != []
+        assert places(plan(world(jobs=[self.wanted], tasks=[spent], rollouts=[again]))) != []
+        closed = moved(spent, state=State.COMPLETED)
+        found = self.plan(self.wanted, closed)
+        assert places(found) != []
+        assert not [action for action in found.actions if isinstance(action, Stop)]
+
+    def test_that_was_given_up_stays_failed_when_it_is_kept_no_longer(self) -> None:
+        given_up = job(on_unhealthy=OnUnhealthy.QUARANTINE, reschedule=NEVER)
+        over = moved(self.kept, quarantined_until=NOW)
+        (stop,) = self.plan(given_up, over).actions
+        assert isinstance(stop, Stop)
+        assert stop.target is State.FAILED
+        (note,) = self.plan(given_up, over, observed=[seen("node1")]).actions
+        assert isinstance(note, Note)
+        assert note.target is State.FAILED
+
+    def test_hands_its_count_on_though_older_ones_are_kept_too(self) -> None:
+        older = moved(self.kept, id="older", changed_at=NOW - 90)
+        newer = moved(self.kept, id="newer", order=2, reschedules=1, quarantined_until=None)
+        found = self.plan(self.wanted, older, newer, observed=[seen("node1")])
+        (place,) = (action for action in found.actions if isinstance(action, Place))
+        assert place.reschedules == 2
 
     def test_keeps_its_room_p13(self) -> None:
         big = spec()

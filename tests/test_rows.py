@@ -59,6 +59,13 @@ def test_a_run_whose_job_is_not_known_is_shown_all_the_same_p12() -> None:
     assert [row["job"] for row in rows.of_jobs([run], [task(job=run.name)], silent=())] == ["resize.1"]
 
 
+def test_what_failed_and_was_replaced_is_not_shown_and_what_ended_well_is_p12() -> None:
+    assert not rows.is_of_interest(task(state=State.COMPLETED, exit_code=4))
+    assert not rows.is_of_interest(task(state=State.COMPLETED))
+    assert rows.is_of_interest(task(state=State.COMPLETED, exit_code=0))
+    assert rows.is_of_interest(task(state=State.COMPLETED, quarantined_until=1.0))
+
+
 def test_a_job_shows_the_worst_of_its_states() -> None:
     tasks = [task(0), task(1, state=State.FAILED)]
     assert rows.of_job(_three(), tasks, silent=set())["state"] == "Failed"

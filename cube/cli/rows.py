@@ -38,8 +38,9 @@ AT_BOOT = CpuTimes(total=0, idle=0)
 
 
 def is_of_interest(task: AnyTask) -> bool:
-    """Not one that was taken away on purpose."""
-    return task.state is not State.COMPLETED or task.exit_code is not None
+    """Not one that was taken away on purpose, or replaced."""
+    is_there = task.state is not State.COMPLETED or task.quarantined_until is not None
+    return is_there or task.exit_code == 0
 
 
 def as_seen(tasks: Iterable[Task], notes: Mapping[str, Note]) -> tuple[Task, ...]:

@@ -323,8 +323,4 @@ def dispatched(job: Job, values: Mapping[str, str], *, now: float) -> Job:
 
 
 def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:
-    return [
-        task
-        for task in tasks
-        if task.slot.job == job and task.state is State.FAILED and task.quarantined_until is None
-    ]
+    return [task for task in tasks if task.slot.job == job and task.state is State.FAILED]

@@ -87,7 +87,7 @@ class Report:
             if self.job in (None, task.slot.job)
             and (task.state is State.FAILED or task.health is Health.UNHEALTHY)
             and task.state is not State.COMPLETED
-            and task.quarantined_until is None
+            and not self._is_replaced(task)
         )
 
     @property
@@ -139,6 +139,11 @@ class Report:
     def _has_gone_back(self) -> bool:
         """The version that was asked for failed, and the one before it was brought back."""
         return self.rollout is not None and self.rollout.version > self.asked > 0
+
+    def _is_replaced(self, task: Task) -> bool:
+        """It is in quarantine, and another one has taken its slot."""
+        later = (found for found in self.tasks if found.slot == task.slot and found.order > task.order)
+        return task.quarantined_until is not None and any(later)
 
     @property
     def _is_only_unknown(self) -> bool:

@@ -71,7 +71,7 @@ def _bucket(task: Task, world: World, want: Want | None, holders: Mapping[Slot, 
     is_held = want is not None and holders.get(task.slot) is task
     if task.state is State.PENDING:
         return Bucket.PENDING if is_held else Bucket.EXTRA
-    if task.state is State.COMPLETED:
+    if task.state is State.COMPLETED and task.quarantined_until is None:
         return Bucket.FINISHED
     if world.seen(task.node) is None:
         return Bucket.LOST if want is not None and is_lost(task, want, world) else Bucket.UNKNOWN
@@ -150,10 +150,16 @@ def _can_fill(task: Task, want: Want, world: World) -> bool:
         has_ended_well = task.exit_code == 0  # else it was stopped, or given up for another try
         return want.ends_by_itself and has_ended_well and task.spec == want.group.spec
     if task.quarantined_until is not None:
-        return False
+        return _waits_for_its_successor(task, want, world)
     if makes_way(task, want.group, world.now) and not _lives(task, world):
         return False
     return not is_lost(task, want, world)
+
+
+def _waits_for_its_successor(task: Task, want: Want, world: World) -> bool:
+    """A new task comes when the policy for failed ones says so, or at once where another one is wanted."""
+    is_current = task.spec == want.group.spec and task.changed_at >= world.rollout(want.job.name).since
+    return is_current and not makes_way(task, want.group, world.now)
 
 
 def _lives(task: Task, world: World) -> bool:

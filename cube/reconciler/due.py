@@ -29,9 +29,10 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
 
 def later_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[float]:
     """What is left to the next sweep: new tasks for those that failed for good, ends of quarantines."""
-    for task in tasks.of(Bucket.FAILED):
+    for task in tasks.of(Bucket.FAILED, Bucket.QUARANTINED):
         group = wants[task.slot].group
-        if not can_restart(task, group) and can_reschedule(task, group):
+        is_held = tasks.holders.get(task.slot) is task
+        if is_held and not can_restart(task, group) and can_reschedule(task, group):
             yield reschedule_due(task, group, world.now)
     for task in tasks.of(Bucket.QUARANTINED):
         if task.quarantined_until is not None:

@@ -15,7 +15,7 @@ from cube.reconciler.placement import Opening, place_all, room_of
 from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import next_wave
-from cube.reconciler.tasks import recover, restart, serves, stop
+from cube.reconciler.tasks import recover, restart, serves, stop, stop_as_failed
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
@@ -107,7 +107,12 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
             return f"moved: {task.reason}"
         return why_outdated(task, want, world) or "its slot is filled by another task"
 
-    return tuple(stop(task, world, reason(task)) for task in tasks.of(Bucket.EXTRA))
+    def end(task: Task) -> Stop | Note:
+        # One that was given up stays failed, also when it is kept no longer.
+        ends = stop_as_failed if tasks.holders.get(task.slot) is task else stop
+        return ends(task, world, reason(task))
+
+    return tuple(map(end, tasks.of(Bucket.EXTRA)))
 
 
 def recover_missing(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Start | Note, ...]:
@@ -157,7 +162,8 @@ def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
 def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Opening, ...]:
     """The empty slots that are to be filled now."""
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
-    former = {task.slot: task for task in tasks.of(Bucket.EXTRA, Bucket.QUARANTINED) if _has_failed(task)}
+    replaced = sorted(tasks.of(Bucket.EXTRA, Bucket.QUARANTINED), key=lambda task: task.order)
+    former = {task.slot: task for task in replaced if _has_failed(task)}
     why = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
     why |= {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
     exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)}
