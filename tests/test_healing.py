@@ -122,6 +122,14 @@ class TestASickTask:
         assert isinstance(stop, Stop)
         assert (stop.target, stop.reason) == (State.FAILED, "unhealthy: 3 failed checks in a row")
 
+    def test_is_told_with_what_its_check_found_p12(self) -> None:
+        held = container(self.sick, health=Health.UNHEALTHY, check="status 503")
+        (stop,) = plan(
+            world(jobs=[job(task=CHECKED)], tasks=[self.sick], observed=[seen("node1", held)])
+        ).actions
+        assert isinstance(stop, Stop)
+        assert stop.reason == "unhealthy: 3 failed checks in a row: status 503"
+
     def test_is_left_alone_when_it_is_well_again(self) -> None:
         held = container(self.sick, health=Health.HEALTHY)
         (note,) = plan(

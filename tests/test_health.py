@@ -49,7 +49,7 @@ def reach(forward: Callable[[str, int, float], Channel] | None = None, engine: E
 
 
 def asked_over(channel: Channel, **how: Any) -> Health:
-    return ask(check(**how), reach(lambda *_: channel))
+    return ask(check(**how), reach(lambda *_: channel)).health
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_request_is_what_the_job_wrote() -> None:
 )
 def test_nothing_that_could_smuggle_a_second_request_is_sent_p18(how: dict[str, Any]) -> None:
     """A label may be anybody's: what the job file refuses is refused here again."""
-    assert ask(check(**how), reach()) is Health.UNCHECKED
+    assert ask(check(**how), reach()).health is Health.UNCHECKED
 
 
 def test_a_task_that_accepts_and_never_answers_is_unhealthy_in_time_p1() -> None:
@@ -179,7 +179,7 @@ def test_a_node_that_forbids_the_question_has_not_answered_it_p3(error: Exceptio
     def refuse(*_: Any) -> Channel:
         raise error
 
-    assert ask(check(CheckKind.TCP), reach(refuse)) is expected
+    assert ask(check(CheckKind.TCP), reach(refuse)).health is expected
 
 
 def spec(kind: CheckKind = CheckKind.HTTP, container_port: int = 80) -> TaskSpec:
@@ -199,12 +199,12 @@ def test_only_running_containers_with_a_check_are_asked() -> None:
 def test_a_port_that_is_none_is_not_asked_p2(port: int) -> None:
     """Whoever may start containers on a node cannot blind Cube by a label."""
     (asked,) = checks_of((CONTAINER,), {"c1": spec(container_port=port)}, {})
-    assert ask(asked, reach()) is Health.UNCHECKED
+    assert ask(asked, reach()).health is Health.UNCHECKED
 
 
 def test_a_container_without_an_address_is_not_asked() -> None:
     nowhere = replace(check(), container=replace(CONTAINER, address=""))
-    assert ask(nowhere, reach()) is Health.UNCHECKED
+    assert ask(nowhere, reach()).health is Health.UNCHECKED
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,12 @@ def test_the_engines_word_is_believed_while_it_is_fresh(status: str, age: float,
     """Fault F23: three intervals of 10 s, and 2 s for the answer."""
     own = OwnCheck(status=status, ended_at=CLOCK - age, interval=10.0, timeout=2.0)
     asked = replace(check(CheckKind.IMAGE), inspected=replace(RUNS, own_check=own))
-    assert ask(asked, reach()) is expected
+    assert ask(asked, reach()).health is expected
 
 
 @pytest.mark.parametrize("inspected", [None, RUNS])
 def test_an_image_without_a_check_of_its_own_is_unchecked(inspected: Inspected | None) -> None:
-    assert ask(replace(check(CheckKind.IMAGE), inspected=inspected), reach()) is Health.UNCHECKED
+    assert ask(replace(check(CheckKind.IMAGE), inspected=inspected), reach()).health is Health.UNCHECKED
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ def a_command(execs: tuple[str, ...] = (), **how: Any) -> Check:
 )
 def test_a_command_is_healthy_that_ends_with_0(engine: Engine, code: int, expected: Health) -> None:
     engine.routes = {**engine.routes, "/exec/e1/json": state(running=False, code=code)}
-    assert ask(a_command(), reach(engine=engine)) is expected
+    assert ask(a_command(), reach(engine=engine)).health is expected
 
 
 def test_a_program_that_does_not_exist_is_unhealthy(engine: Engine) -> None:
@@ -262,12 +262,12 @@ def test_a_program_that_does_not_exist_is_unhealthy(engine: Engine) -> None:
         "/exec/e1/start": (400, b'{"message": "no such file"}'),
         "/exec/e1/json": state(running=False, code=126),
     }
-    assert ask(a_command(), reach(engine=engine)) is Health.UNHEALTHY
+    assert ask(a_command(), reach(engine=engine)).health is Health.UNHEALTHY
 
 
 def test_a_command_that_outlives_its_timeout_is_unhealthy_in_time_p1(engine: Engine) -> None:
     engine.routes = {**engine.routes, "/exec/e1/json": state(running=True)}
-    assert ask(a_command(timeout=0.05), reach(engine=engine)) is Health.UNHEALTHY
+    assert ask(a_command(timeout=0.05), reach(engine=engine)).health is Health.UNHEALTHY
 
 
 def test_a_command_that_still_hangs_is_waited_for_and_not_run_again(engine: Engine) -> None:
@@ -276,7 +276,7 @@ def test_a_command_that_still_hangs_is_waited_for_and_not_run_again(engine: Engi
         "/exec/e0/json": state(running=True),
     }
     hung = a_command(execs=("shell", "ended", "e0"), timeout=0.05)
-    assert ask(hung, reach(engine=engine)) is Health.UNHEALTHY
+    assert ask(hung, reach(engine=engine)).health is Health.UNHEALTHY
     assert not [asked for asked in engine.asked if asked.startswith("POST")]
 
 
@@ -286,7 +286,7 @@ def test_one_that_has_ended_meanwhile_is_run_again(engine: Engine) -> None:
         "/exec/e0/json": state(running=False, code=1),
         "/exec/e1/json": state(running=False, code=0),
     }
-    assert ask(a_command(execs=("e0",)), reach(engine=engine)) is Health.HEALTHY
+    assert ask(a_command(execs=("e0",)), reach(engine=engine)).health is Health.HEALTHY
 
 
 @pytest.mark.parametrize(
@@ -307,11 +307,11 @@ def test_one_that_has_ended_meanwhile_is_run_again(engine: Engine) -> None:
 )
 def test_what_the_engine_cannot_run_says_nothing_of_the_task_p3(engine: Engine, routes: Any) -> None:
     engine.routes = routes
-    assert ask(a_command(), reach(engine=engine)) is Health.UNCHECKED
+    assert ask(a_command(), reach(engine=engine)).health is Health.UNCHECKED
 
 
 def test_a_container_that_could_not_be_inspected_is_not_asked_p3(engine: Engine) -> None:
-    assert ask(replace(a_command(), inspected=None), reach(engine=engine)) is Health.UNCHECKED
+    assert ask(replace(a_command(), inspected=None), reach(engine=engine)).health is Health.UNCHECKED
     assert engine.asked == []
 
 
@@ -320,9 +320,56 @@ def test_how_a_command_ended_that_was_forgotten_is_unknown(engine: Engine) -> No
         command.exit_code(engine.open_channel(), "c1", ["true"], under_way=(), timeout=1.0)
 
 
+@pytest.mark.parametrize(
+    ("answer", "how", "why"),
+    [
+        (b"HTTP/1.1 503 Busy\r\n\r\n", {}, "GET /health: status 503 in place of 200-399"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", {"status": (404, 404)}, "GET /health: status 200 in place of 404"),
+        (b"HTTP/1.1 200 OK\r\n\r\nno", {"body": "up"}, "GET /health: the answer does not contain 'up'"),
+        (b"garbage\r\n\r\n", {}, "port 80 gave no answer of HTTP: BadStatusLine"),
+        (b"", {}, "port 80 gave no answer of HTTP: RemoteDisconnected"),
+    ],
+)
+def test_a_bad_answer_of_http_is_told_with_what_was_wanted_p12(
+    answer: bytes, how: dict[str, Any], why: str
+) -> None:
+    with answering(answer) as channel:
+        told = ask(check(**how), reach(lambda *_: channel))
+    assert (told.health, told.why) == (Health.UNHEALTHY, why)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (TimeoutError(), "port 80 gave no answer within 1s"),
+        (ChannelRefused(Cause.REFUSED, where="n1", why="Connect failed"), "port 80 accepts no connection"),
+        (
+            ChannelRefused(Cause.REFUSED, where="n1", why="Administratively prohibited"),
+            "the node's sshd forbids to ask it: AllowTcpForwarding",
+        ),
+    ],
+)
+def test_a_port_that_cannot_be_asked_is_told_with_the_reason_p12(error: Exception, why: str) -> None:
+    def refuse(*_: Any) -> Channel:
+        raise error
+
+    assert ask(check(CheckKind.TCP), reach(refuse)).why == why
+
+
+def test_a_command_that_fails_or_hangs_is_named_p12(engine: Engine) -> None:
+    engine.routes = {**engine.routes, "/exec/e1/json": state(running=False, code=3)}
+    assert ask(a_command(), reach(engine=engine)).why == "test exited with 3"
+    engine.routes = {**engine.routes, "/exec/e1/json": state(running=True)}
+    assert ask(a_command(timeout=0.05), reach(engine=engine)).why == "test did not end within 0.05s"
+
+
+def test_an_image_that_has_no_check_is_told_so_p12() -> None:
+    assert ask(replace(check(CheckKind.IMAGE), inspected=RUNS), reach()).why == "its image has no HEALTHCHECK"
+
+
 def test_what_one_check_says_is_told_of_no_other_container() -> None:
     well, plain = CONTAINER, replace(CONTAINER, id="c2")
     own = OwnCheck(status="healthy", ended_at=CLOCK, interval=10.0, timeout=2.0)
     asked = replace(check(CheckKind.IMAGE), inspected=replace(RUNS, own_check=own))
     told = health.with_health((well, plain), (asked,), reach())
-    assert [found.health for found in told] == [Health.HEALTHY, Health.UNCHECKED]
+    assert [(found.health, found.check) for found in told] == [(Health.HEALTHY, ""), (Health.UNCHECKED, "")]

@@ -99,6 +99,9 @@ def print_report(report: Report, seconds: float | None = None) -> None:
             render.line(f"  held   {held}", "yellow")
     for task in report.failed:
         render.line(f"  failed {task.slot} on {task.node}: {task.reason}", "red")
+    for task in report.unproven:
+        why = report.check_of(task) or "its check has not answered well yet"
+        render.line(f"  not known to be healthy {task.slot} on {task.node}: {why}", "yellow")
     render.warn(report.plan.warnings)
     if report.rollout and (said := rollout_end(report, report.rollout)):
         render.line(f"  {said[0]}", said[1])

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cube.model.action import Effect, Held, Outcome, Place, Plan, Quarantine, Start, Stop, Verdict, Wait
-from cube.model.observation import Observation, Unknown
+from cube.model.observation import Observation, Seen, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
 
@@ -66,6 +66,12 @@ class Report:
             and task.state is State.RUNNING
             and task.health is Health.STARTING
         )
+
+    def check_of(self, task: Task) -> str:
+        """Why the task's check did not answer well in the last look at it; empty: nobody knows."""
+        seen = self.observed.get(task.node or "")
+        containers = seen.containers if isinstance(seen, Seen) else ()
+        return next((found.check for found in containers if found.id == task.container), "")
 
     @property
     def waiting(self) -> tuple[Wait, ...]:

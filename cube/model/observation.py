@@ -88,8 +88,8 @@ class Container:
 
     `exit_code` and `oom_killed` are None unless it has ended. `host_ports` are those taken on the node.
     `health` is the outcome of the task's check in this look: UNCHECKED where it has none or could not be
-    asked, STARTING where the outcome has been counted already. `drift` says what somebody has changed of it
-    since it was made, empty where nothing.
+    asked, STARTING where the outcome has been counted already; `check` says why it was not HEALTHY.
+    `drift` says what somebody has changed of it since it was made, empty where nothing.
     """
 
     id: str
@@ -104,6 +104,7 @@ class Container:
     exit_code: int | None = None
     oom_killed: bool | None = None
     health: Health = Health.UNCHECKED
+    check: str = ""
     drift: str = ""
 
 

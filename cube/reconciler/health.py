@@ -24,7 +24,8 @@ def check_health(task: Task, world: World) -> Note | None:
         checked = _answered_badly(task, check, world.now)
     if checked is None:
         return None
-    reason = task.reason if checked.health is task.health else f"health check: {checked.health}"
+    why = f": {container.check}" if container.check and checked.health is Health.UNHEALTHY else ""
+    reason = task.reason if checked.health is task.health else f"health check: {checked.health}{why}"
     return Note(task=task, target=State.RUNNING, reason=reason, checked=checked)
 
 
@@ -41,7 +42,8 @@ def heal(task: Task, world: World, want: Want, quarantined: int) -> Stop | Note 
     `quarantined` is the memory, in bytes, of the group's tasks that are kept on the node already.
     """
     container = world.container(task)
-    reason = f"{Health.UNHEALTHY}: {task.check_failures} failed checks in a row"
+    why = f": {container.check}" if container is not None and container.check else ""
+    reason = f"{Health.UNHEALTHY}: {task.check_failures} failed checks in a row{why}"
     fits = quarantined + task.spec.resources.memory <= want.group.quarantine.memory
     if want.group.on_unhealthy is not OnUnhealthy.QUARANTINE or container is None or not fits:
         return stop_as_failed(task, world, reason)

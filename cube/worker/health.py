@@ -17,7 +17,7 @@ from cube.worker import command
 from cube.worker.container import QUARANTINED
 from cube.worker.engine import EngineError, EngineSilentError
 from cube.worker.forward import Forward
-from cube.worker.inspection import Inspected, OwnCheck
+from cube.worker.inspection import Inspected
 
 MAX_BODY = 64 * 1024
 PARALLEL = 4
@@ -82,6 +82,18 @@ def _port(spec: TaskSpec, name: str) -> int | None:
     return next((port for port in ports if 0 < port < 65536), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the task says of itself, and why it is not a good answer; UNCHECKED: it could not be asked."""
+
+    health: Health
+    why: str = ""
+
+
+GOOD = Answer(health=Health.HEALTHY)
+UNSEEN = "the engine did not tell enough of its container"
+
+
 def with_health(
     containers: tuple[Container, ...], checks: Iterable[Check], reach: Reach
 ) -> tuple[Container, ...]:
@@ -93,35 +105,48 @@ def with_health(
         answers = pool.map(lambda check: ask(check, reach), asked)
         found = dict(zip((check.container.id for check in asked), answers, strict=True))
     return tuple(
-        replace(container, health=found.get(container.id, Health.UNCHECKED)) for container in containers
+        replace(container, health=answer.health, check=answer.why)
+        if (answer := found.get(container.id))
+        else container
+        for container in containers
     )
 
 
-def ask(check: Check, reach: Reach) -> Health:
-    """What the task says of itself; UNCHECKED where it could not be asked."""
+def ask(check: Check, reach: Reach) -> Answer:
+    """What the task says of itself."""
     match check.how.kind:
         case CheckKind.HTTP | CheckKind.TCP:
             return _ask_port(check, reach.forward)
         case CheckKind.EXEC:
             return _ask_command(check, reach.open_engine)
         case CheckKind.IMAGE:
-            return _ask_image(check.inspected.own_check if check.inspected else None, reach.clock)
+            return _ask_image(check, reach.clock)
 
 
-def _ask_port(check: Check, forward: Forward) -> Health:
+def _bad(why: str) -> Answer:
+    return Answer(health=Health.UNHEALTHY, why=why)
+
+
+def _unasked(why: str) -> Answer:
+    return Answer(health=Health.UNCHECKED, why=why)
+
+
+def _ask_port(check: Check, forward: Forward) -> Answer:
     """HEALTHY where the port answers in time: a connection for TCP, an answer as wanted for HTTP."""
     if not check.container.address or check.port is None or not _can_be_sent(check.how):
-        return Health.UNCHECKED
+        return _unasked("its container has no address or port that could be asked")
     deadline = after(check.timeout)
     try:
         channel = forward(check.container.address, check.port, check.timeout)
     except (ChannelRefused, TimeoutError) as error:
-        return _unopened(error)
+        return _unopened(error, check)
     try:
         channel.expire_at(deadline)
-        return _verdict(check.how.kind is CheckKind.TCP or _answers_well(channel, check))
-    except (OSError, EOFError, HTTPException):
-        return Health.UNHEALTHY
+        return GOOD if check.how.kind is CheckKind.TCP else _http_answer(channel, check)
+    except TimeoutError:
+        return _bad(_too_late(check))
+    except (OSError, EOFError, HTTPException) as error:
+        return _bad(f"port {check.port} gave no answer of HTTP: {type(error).__name__}")
     finally:
         channel.close()
 
@@ -132,13 +157,20 @@ def _can_be_sent(how: HealthCheck) -> bool:
     return headers and _PATH.fullmatch(how.path) is not None
 
 
-def _unopened(error: ChannelRefused | TimeoutError) -> Health:
+def _unopened(error: ChannelRefused | TimeoutError, check: Check) -> Answer:
     """A node that forbids the question has not answered it: nothing is known of the task then."""
-    forbidden = isinstance(error, ChannelRefused) and "prohibited" in error.why
-    return Health.UNCHECKED if forbidden else Health.UNHEALTHY
+    if isinstance(error, TimeoutError):
+        return _bad(_too_late(check))
+    if "prohibited" in error.why:
+        return _unasked("the node's sshd forbids to ask it: AllowTcpForwarding")
+    return _bad(f"port {check.port} accepts no connection")
 
 
-def _answers_well(channel: Channel, check: Check) -> bool:
+def _too_late(check: Check) -> str:
+    return f"port {check.port} gave no answer within {check.timeout:g}s"
+
+
+def _http_answer(channel: Channel, check: Check) -> Answer:
     """A redirect is not followed: that it is given is answer enough."""
     connection = HTTPConnection(check.container.address, check.port)
     connection.auto_open = 0
@@ -147,7 +179,12 @@ def _answers_well(channel: Channel, check: Check) -> bool:
     connection.request("GET", check.how.path, headers=headers)
     response = connection.getresponse()
     low, high = check.how.status
-    return low <= response.status <= high and _occurs(check.how.body, response)
+    if not low <= response.status <= high:
+        wanted = f"{low}" if low == high else f"{low}-{high}"
+        return _bad(f"GET {check.how.path}: status {response.status} in place of {wanted}")
+    if not _occurs(check.how.body, response):
+        return _bad(f"GET {check.how.path}: the answer does not contain {check.how.body!r}")
+    return GOOD
 
 
 def _occurs(text: str, response: HTTPResponse) -> bool:
@@ -158,10 +195,10 @@ def _occurs(text: str, response: HTTPResponse) -> bool:
     return wanted in body
 
 
-def _ask_command(check: Check, open_engine: Callable[[], Channel]) -> Health:
+def _ask_command(check: Check, open_engine: Callable[[], Channel]) -> Answer:
     """HEALTHY where it ends with 0 in time. Where the engine cannot run it, the task has not been asked."""
     if check.inspected is None:
-        return Health.UNCHECKED
+        return _unasked(UNSEEN)
     try:
         code = command.exit_code(
             open_engine(),
@@ -170,18 +207,22 @@ def _ask_command(check: Check, open_engine: Callable[[], Channel]) -> Health:
             under_way=check.inspected.execs,
             timeout=check.timeout,
         )
-    except (EngineError, EngineSilentError):
-        return Health.UNCHECKED
-    return _verdict(code == 0)
+    except (EngineError, EngineSilentError) as error:
+        return _unasked(f"the engine cannot run its command: {error}")
+    name = check.how.command[0] if check.how.command else "the command"
+    if code is None:
+        return _bad(f"{name} did not end within {check.timeout:g}s")
+    return _bad(f"{name} exited with {code}") if code else GOOD
 
 
-def _ask_image(own: OwnCheck | None, clock: float) -> Health:
+def _ask_image(check: Check, clock: float) -> Answer:
     """The engine asks; it is believed while it does. One round takes its interval and up to its timeout."""
-    if own is None or clock - own.ended_at > AGE * own.interval + own.timeout:
-        return Health.UNCHECKED
-    known = {"healthy": Health.HEALTHY, "unhealthy": Health.UNHEALTHY}
-    return known.get(own.status, Health.UNCHECKED)
-
-
-def _verdict(is_healthy: bool) -> Health:  # noqa: FBT001 - it is the whole question
-    return Health.HEALTHY if is_healthy else Health.UNHEALTHY
+    if check.inspected is None:
+        return _unasked(UNSEEN)
+    own = check.inspected.own_check
+    if own is None:
+        return _unasked("its image has no HEALTHCHECK")
+    if clock - own.ended_at > AGE * own.interval + own.timeout:
+        return _unasked("the engine has not run its HEALTHCHECK for long")
+    known = {"healthy": GOOD, "unhealthy": _bad("its HEALTHCHECK fails")}
+    return known.get(own.status, _unasked(f"its HEALTHCHECK is {own.status}"))
