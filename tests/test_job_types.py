@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cube.errors import InputError
-from cube.manager.manager import dispatched
+from cube.manager.manager import dispatched, scaled
 from cube.model.action import Forget, Launch, Place, Plan, Stop
 from cube.model.job import Constraint, Job, JobType, Operator, Parameters, Schedule
 from cube.model.node import Cordon
@@ -57,6 +57,10 @@ class TestASystemJob:
         wanted = job("agent", type=JobType.SYSTEM, constraints=(on_ssd,))
         found = plan(world(jobs=[wanted], nodes=nodes, observed=[seen("node1"), seen("node2")]))
         assert places(found) == [("agent/main[0]", "node2")]
+
+    def test_cannot_be_scaled_p17(self) -> None:
+        with pytest.raises(InputError, match="one task on each node"):
+            scaled(self.agent, {"main": 5})
 
     def test_waits_for_no_node_that_is_silent_p2(self) -> None:
         found = plan(world(jobs=[self.agent], observed=[seen("node1"), unknown("node2")]))

@@ -61,7 +61,7 @@ def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Man
     manager.loop.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[:1])
     report = manager.remove("web", RUN)
     assert report.exit_code == 3
-    assert report.summary == "1 changes, 1 on nodes that are not in the inventory"
+    assert report.summary == "1 change, 1 on nodes that are not in the inventory"
     assert [(task.node, task.state) for task in report.out_of_sight] == [("node2", State.RUNNING)]
     assert store.job("web") is not None
 
@@ -121,7 +121,7 @@ def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_n
     begun = manager._clock.now()
     wanted = job(task=spec(ports=(Port(name="http", container=80),), health=check))
     report = manager.deploy(wanted, Run(until=begun + 600, actor="ann"))
-    assert (report.exit_code, report.summary) == (3, "1 changes, 1 not known to be healthy")
+    assert (report.exit_code, report.summary) == (3, "1 change, 1 not known to be healthy")
     assert 20 <= manager._clock.now() - begun < 25
     assert not report.is_late
 

@@ -1,14 +1,16 @@
 """What a person reads while the loop runs."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cube.cli.progress import tell, what_begins_it
-from cube.manager.report import Done
-from cube.model.action import Outcome, Start, Verdict
+from cube.cli.progress import print_plan, print_report, tell, what_begins_it
+from cube.manager.report import Done, Report
+from cube.model.action import Decision, Outcome, Plan, Refusal, Start, Verdict, Wait
 from cube.model.job import Job, JobType, Parameters, Schedule
-from tests.build import NOW, job, task
+from cube.model.task import Health, State, Task
+from tests.build import NOW, container, job, seen, spec, task
 
 BACKUP = replace(
     job("backup"), type=JobType.PERIODIC, schedule=Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
@@ -50,3 +52,37 @@ def test_of_a_job_that_runs_nothing_itself_it_is_told_what_begins_a_run(wanted: 
     found = what_begins_it(wanted, NOW)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+def report(*tasks: Task, **changes: Any) -> Report:
+    told = {"job": "web", "plan": Plan(), "done": (), "observed": {}, "is_late": False, **changes}
+    return Report(tasks=tasks, **told)
+
+
+def test_a_batch_that_ended_well_is_counted_as_completed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_report(report(task(0, state=State.COMPLETED, exit_code=0)))
+    assert capsys.readouterr().out == "job web: 0 changes; 1 completed\n"
+    looked = {"node1": seen("node1")}
+    print_report(report(task(0), task(1, state=State.COMPLETED, exit_code=3), observed=looked))
+    assert capsys.readouterr().out == "job web: 0 changes; 1 running\n"
+
+
+def test_a_task_that_is_not_known_to_be_healthy_is_named_with_the_reason_p12(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unsure = task(0, health=Health.STARTING, container="container-of-web-0-0000-0000")
+    looked = {"node1": seen("node1", container(unsure, check="its image has no HEALTHCHECK"))}
+    print_report(report(unsure, observed=looked))
+    told = capsys.readouterr().out
+    assert "not known to be healthy web/main[0] on node1: its image has no HEALTHCHECK" in told
+
+
+def test_a_plan_tells_of_every_node_why_a_task_fits_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    refusals = (Refusal(node="node1", reason="it is drained"), Refusal(node="node2", reason="no memory"))
+    decision = Decision(scores={}, refusals=refusals)
+    slot = task(0).slot
+    wait = Wait(slot=slot, version=1, spec=spec(), decision=decision, reason="fits on none of 2 nodes")
+    print_plan(Plan(actions=(wait,)))
+    told = capsys.readouterr().out
+    assert "node1: it is drained" in told
+    assert "node2: no memory" in told

@@ -59,6 +59,14 @@ def test_a_run_whose_job_is_not_known_is_shown_all_the_same_p12() -> None:
     assert [row["job"] for row in rows.of_jobs([run], [task(job=run.name)], silent=())] == ["resize.1"]
 
 
+def test_a_system_job_wants_as_many_tasks_as_there_are_nodes_for_it() -> None:
+    agent = job("agent", type=JobType.SYSTEM)
+    tasks = [task(0, job="agent"), task(1, job="agent", node="node2", state=State.FAILED)]
+    assert rows.of_job(agent, tasks, silent=())["running"] == "1/2"
+    gone = task(2, job="agent", node="node3", state=State.COMPLETED)
+    assert rows.of_job(agent, [*tasks, gone], silent=())["running"] == "1/2"
+
+
 def test_what_failed_and_was_replaced_is_not_shown_and_what_ended_well_is_p12() -> None:
     assert not rows.is_of_interest(task(state=State.COMPLETED, exit_code=4))
     assert not rows.is_of_interest(task(state=State.COMPLETED))

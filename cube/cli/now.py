@@ -23,10 +23,12 @@ def show(place: Office, name: str | None, output: options.Output, *, live: bool)
         looks, sweeps = store.looks(), store.sweeps(SWEEPS)
         cordons, rollouts = store.cordons(), store.rollouts()
     if name is not None and name not in [found.name for found in jobs]:
-        raise InputError(f"there is no job {name!r}", where=place.cluster.name)
+        cure = f"Known jobs: {rows.names(jobs)}."
+        raise InputError(f"there is no job {name!r}", where=place.cluster.name, cure=cure)
     silent = {look.node for look in looks if look.cause is not None}
     if name is not None:
-        chosen = [task for task in tasks if task.slot.job == name and rows.is_of_interest(task)]
+        names = {found.name for found in jobs if name in (found.name, found.parent)}
+        chosen = [task for task in tasks if task.slot.job in names and rows.is_of_interest(task)]
         render.table([rows.of_task(task, silent) for task in chosen], rows.TASK, output)
     elif output is options.Output.JSON:
         render.as_json([rows.of_job(found, tasks, silent) for found in jobs])

@@ -79,6 +79,8 @@ def print_plan(plan: Plan) -> None:
     for action in plan.actions:
         if isinstance(action, Shown):
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
+        if isinstance(action, Wait):
+            _print_refusals(action)
     for held in plan.held:
         render.line(f"    {held}")
     is_seen = any(isinstance(action, Shown) for action in plan.actions)
@@ -92,8 +94,7 @@ def print_report(report: Report, seconds: float | None = None) -> None:
     """How it stands at the end: one line per trouble, and a summary with the seconds that it took."""
     for wait in report.waiting:
         render.line(f"  waits  {wait.slot}: {wait.reason}", "yellow")
-        for refusal in wait.decision.refusals:
-            render.line(f"           {refusal.node}: {refusal.reason}")
+        _print_refusals(wait)
     for held in report.held:
         if report.rollout is None or not held.waits_for_a_person:
             render.line(f"  held   {held}", "yellow")
@@ -110,9 +111,16 @@ def print_report(report: Report, seconds: float | None = None) -> None:
     mine = [task for task in report.tasks if report.job in (None, task.slot.job)]
     silent = {found.node for found in report.unknown}
     running = sum(task.state is State.RUNNING and task.node not in silent for task in mine)
+    ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine) if report.job else 0
+    stand = [f"{running} running"] * (running > 0 or not ended) + [f"{ended} completed"] * (ended > 0)
     subject = f"job {report.job}" if report.job else "fleet"
     took = "" if seconds is None else f" ({seconds:.1f} s)"
-    render.line(f"{subject}: {report.summary}; {running} running{took}")
+    render.line(f"{subject}: {report.summary}; {', '.join(stand)}{took}")
+
+
+def _print_refusals(wait: Wait) -> None:
+    for refusal in wait.decision.refusals:
+        render.line(f"           {refusal.node}: {refusal.reason}")
 
 
 def rollout_end(report: Report, rollout: Rollout) -> tuple[str, str | None] | None:

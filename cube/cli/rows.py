@@ -11,7 +11,7 @@ from cube.manager.office import Office
 from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.difference import differences
-from cube.model.job import Job, Schedule
+from cube.model.job import Job, JobType, Schedule
 from cube.model.node import Cordon, Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
 from cube.model.rollout import Rollout
@@ -74,7 +74,7 @@ def of_job(job: Job, tasks: Iterable[AnyTask], silent: Collection[str]) -> Row:
     unknown = [task for task in mine if task.node in silent and not task.state.is_terminal]
     running = [task for task in mine if task.state is State.RUNNING and task not in unknown]
     ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine)
-    wanted = 0 if job.stopped or job.type.is_template else sum(group.count for group in job.groups)
+    wanted = 0 if job.stopped or job.type.is_template else _wanted(job, mine)
     rest = ((ended, "completed"), (len(unknown), "unknown"))
     return {
         "job": job.name,
@@ -228,6 +228,13 @@ def of_death(death: Death, slot: str | None) -> Row:
 def names(jobs: Iterable[Job]) -> str:
     """The jobs' names, or that there is none."""
     return ", ".join(job.name for job in jobs) or "none"
+
+
+def _wanted(job: Job, tasks: Sequence[AnyTask]) -> int:
+    """How many tasks; a system job's are as many as there are nodes for it, each of which has one by now."""
+    if job.type is JobType.SYSTEM:
+        return len({task.slot for task in tasks if task.state is not State.COMPLETED})
+    return sum(group.count for group in job.groups)
 
 
 def _job_state(job: Job, states: set[State]) -> str:

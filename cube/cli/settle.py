@@ -55,6 +55,8 @@ def settle(
     if not is_table:
         render.as_json(report_data(report))
     elif not (is_quiet and is_uneventful(report)):
+        if job is None and report.job is not None:
+            render.line(f"  job {report.job} is forgotten; its events stay")
         if job is not None and (follows := progress.what_begins_it(job, time.time())):
             render.line(f"  {follows}")
         progress.print_report(report, time.time() - started)

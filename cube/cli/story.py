@@ -33,12 +33,13 @@ class Chosen:
 def tell(place: Office, chosen: Chosen, limit: int, output: options.Output, *, follow: bool) -> None:
     """Print the newest of the chosen events, and with `follow` each further one until Ctrl-C."""
     with closing(open_store(place.state)) as store:
+        last = max((event.number for event in store.events(limit=1)), default=0)
         before = store.events(job=chosen.job, since=chosen.since)
-        found = [event for event in before if chosen.has(event)][-limit:]
+        found = [event for event in before if event.number <= last and chosen.has(event)][-limit:]
         render.table([rows.of_event(event) for event in found], rows.EVENT, output)
         if follow:
             with suppress(KeyboardInterrupt):
-                _follow(store, chosen, before[-1].number if before else 0, output)
+                _follow(store, chosen, last, output)
 
 
 def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from cube.cli import options, render
 from cube.errors import InputError
+from cube.model.task import State
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 
@@ -67,7 +68,8 @@ def execute(
             "there is no terminal to hand on", where="--interactive", cure="Leave the option out."
         )
     with at_hand(office(inventory, state)) as (store, workers):
-        chosen = find_tasks(store.current_tasks(), task)[0]
+        found = find_tasks(store.current_tasks(), task)
+        chosen = next((each for each in found if each.state is State.RUNNING), found[0])
         raise typer.Exit(execute(workers, chosen, command, interactive=interactive))
 
 

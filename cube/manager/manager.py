@@ -249,10 +249,10 @@ class Manager:
     def _rollout_under_way(self, name: str) -> Rollout:
         rollout = self.store.rollouts().get(self.job(name).name)
         if rollout is None or rollout.state is not RolloutState.RUNNING:
-            state = "unknown" if rollout is None else rollout.state
-            raise InputError(
-                f"no rollout of job {name} is under way", where=self.cluster.name, why=f"the last one {state}"
-            )
+            why = "" if rollout is None else f"that of version {rollout.version}: {rollout.state}"
+            cure = f"Go on with it: cube resume {name}" if why.endswith(RolloutState.PAUSED) else ""
+            what = f"no rollout of job {name} is under way"
+            raise InputError(what, where=self.cluster.name, why=why, cure=cure)
         return rollout
 
     def _version_before(self, current: Job) -> int:
@@ -289,6 +289,9 @@ class Manager:
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:
     """The job with those counts. Raises InputError for a group that it does not have."""
+    if job.type is JobType.SYSTEM:
+        cure = "Say with its constraints which nodes are meant."
+        raise InputError(f"job {job.name} cannot be scaled", why="it has one task on each node", cure=cure)
     for name in counts:
         if job.group(name) is None:
             known = ", ".join(group.name for group in job.groups)

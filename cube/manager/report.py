@@ -131,14 +131,15 @@ class Report:
         """The run in a few words: how much was changed, and what is not as it should be."""
         troubles = (
             (len(self.failed), "failed"),
-            (len(self.waiting), "fit nowhere"),
+            (len(self.waiting), "waiting for a place"),
             (len(self.undone), "not done"),
-            (len(self.held), "groups with tasks still to be replaced"),
+            (len(self.held), "group(s) with tasks still to be replaced"),
             (len(self.unproven), "not known to be healthy"),
-            (len(self.unknown), "nodes unknown"),
+            (len(self.unknown), "node(s) unknown"),
             (len(self.out_of_sight), "on nodes that are not in the inventory"),
         )
-        words = [f"{self.changed} changes", *(f"{count} {what}" for count, what in troubles if count)]
+        found = ((self.changed, "change(s)"), *(trouble for trouble in troubles if trouble[0]))
+        words = [f"{count} {what.replace('(s)', '' if count == 1 else 's')}" for count, what in found]
         return ", ".join([*words, "out of time"] if self.is_late else words)
 
     @property
