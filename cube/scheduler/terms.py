@@ -81,6 +81,11 @@ def quiet(_request: Request, state: NodeState) -> float:
 
     1 - the larger share of CPU and memory that is used and was promised to nobody; 0 where nobody knows.
     """
+    return known_quiet(state)
+
+
+def known_quiet(state: NodeState) -> float:
+    """As `quiet`, which asks nothing of the request."""
     if state.load is None:
         return 0.0
     cpu = (state.load.cpu - state.promised.cpu) / max(state.capacity.cpu, 1)
@@ -131,15 +136,14 @@ def total(found: Iterable[Term]) -> float:
 
 def fit_of(request: Request, state: NodeState) -> Fit:
     """The request on the node, as formulas take it. A node of which nobody knows is taken for busy."""
-    free, capacity = state.free, state.capacity
+    capacity, promised = state.capacity, state.promised
+    size_cpu, size_memory = float(max(capacity.cpu, 1)), float(max(capacity.memory, 1))
     return Fit(
-        cpu=float(request.resources.cpu),
-        memory=float(request.resources.memory),
-        free_cpu=float(free.cpu),
-        free_memory=float(free.memory),
-        size_cpu=float(max(capacity.cpu, 1)),
-        size_memory=float(max(capacity.memory, 1)),
-        busy=float(capacity.cpu if state.load is None else state.load.cpu),
+        asks_cpu=request.resources.cpu / size_cpu,
+        asks_memory=request.resources.memory / size_memory,
+        had_cpu=promised.cpu / size_cpu,
+        had_memory=promised.memory / size_memory,
+        busy=1.0 if state.load is None else state.load.cpu / size_cpu,
         fleet=request.fleet,
         maths=PLAIN,
     )

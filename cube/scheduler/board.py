@@ -1,0 +1,280 @@
+"""The scheduler for large fleets: the same nodes as the three steps give, found in arrays.
+
+Requests with equal demands are of one class, and a placement changes one node. So a table of classes by nodes
+holds what each node's score is for each class: a placement takes the highest of one row, then one column is
+scored again. (Borg's equivalence classes and score caching; Verma and others, EuroSys 2015.)
+
+An entry is the score in whole points; FAR less where the node is only a last resort; below LEAST where the
+node cannot take the task. What depends on where a group's other tasks are is no part of the table: it is laid
+over a row for the one request.
+
+This module loads numpy, which takes 60 to 100 ms: it is imported where a fleet is large enough for that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn
+from cube.scheduler.arrays import Classes, Floats, Mask, Room
+from cube.scheduler.filters import choose_ports
+from cube.scheduler.peers import GroupName, Neighbours, Overlay
+from cube.scheduler.state import Demand, Load, NodeState, Request
+from cube.scheduler.statics import FAR, LEAST, NOWHERE, Points, Statics
+from cube.scheduler.terms import APART, OWN, SPREAD, scales
+
+ROWS = 512
+"""How many classes the table holds; one more takes the place of the oldest."""
+KINDS = 1 << 16
+"""How many demands are remembered at all."""
+
+
+@dataclass(slots=True)
+class Kind:
+    """What is remembered of a demand: the most points of its terms, and its row in the table, if any."""
+
+    demand: Demand
+    own: float
+    apart: float
+    spread: float
+    most: int | None
+    is_odd: bool
+    has_peers: bool
+    row: int | None = None
+    is_met: bool = False
+
+    @classmethod
+    def of(cls, demand: Demand, *, with_wishes: bool) -> "Kind":
+        """`with_wishes`: the algorithm heeds them."""
+        points = scales(demand) if with_wishes else {}
+        apart, most = points.get(APART, 0.0), demand.most_on_one_node
+        return cls(
+            demand=demand,
+            own=points.get(OWN, 0.0),
+            apart=apart,
+            spread=points.get(SPREAD, 0.0),
+            most=most,
+            is_odd=_is_odd(demand),
+            has_peers=bool(apart) or most is not None,
+        )
+
+
+class Board:
+    """A fleet as it is while tasks are placed on it one by one.
+
+    Holds to the law that it answers as the algorithm's three steps would on the same nodes.
+    """
+
+    def __init__(self, algorithm: Algorithm, nodes: Sequence[NodeState]) -> None:
+        """Raises TypeError for an algorithm whose rule is neither a formula nor a turn."""
+        if not isinstance(algorithm.rule, ByFormula | InTurn):
+            raise TypeError("only a formula or a turn can be scored in arrays")
+        self._rule = algorithm.rule
+        self._nodes = tuple(nodes)
+        self._position = {state.node.name: position for position, state in enumerate(nodes)}
+        self._with_wishes = isinstance(algorithm.rule, ByFormula)
+        self._room = Room(nodes)
+        self._statics = Statics(nodes, with_wishes=self._with_wishes)
+        self._ports = {at: state.ports for at, state in enumerate(nodes) if state.ports}
+        self._devices = {at: state.devices for at, state in enumerate(nodes) if state.devices}
+        self._where: dict[GroupName, dict[int, int]] = {}
+        for at, state in enumerate(nodes):
+            for group, count in state.tasks.items():
+                self._where.setdefault(group, {})[at] = count
+        self._neighbours: dict[tuple[GroupName, float, int | None], Neighbours] = {}
+        self._overlays: dict[tuple[GroupName, Demand], Overlay] = {}
+        self._watched: dict[GroupName, list[Neighbours | Overlay]] = {}
+        self._kinds: dict[Demand, Kind] = {}
+        self._classes = Classes()
+        self._odd_rows: list[int] = []
+        self._next_row = 0
+        self._table: Points = np.empty((0, len(nodes)), dtype=np.int32)
+        self._fixed: Points = np.empty((len(nodes), 0), dtype=np.int32)
+
+    def place(self, request: Request) -> int | None:
+        """The position of the node that takes the request, which is promised its room; None: none can."""
+        at = self.find(request)
+        if at is not None:
+            self.take(at, request)
+        return at
+
+    def find(self, request: Request) -> int | None:
+        """The position of the node that the three steps pick; None: none can take the request."""
+        kind = self._kind(request.demand)
+        row = self._row(kind)
+        if request.demand.counted:
+            row = row + self._overlay(kind, request.group).points
+        if request.node is not None or request.avoid:
+            row = self._narrowed(row.copy(), request)
+        if not kind.has_peers or request.group not in self._where:
+            return self._best(row, request)
+        near = self._neighbours_of(kind, request.group)
+        before = row[near.positions]
+        row[near.positions] = before - near.drops
+        at = self._best(row, request)
+        row[near.positions] = before
+        return at
+
+    def take(self, at: int, request: Request) -> None:
+        """Promise the request's room, ports and devices on that node."""
+        demand, group = request.demand, request.group
+        self._room.take(at, demand.resources)
+        counts = self._where.setdefault(group, {})
+        counts[at] = count = counts.get(at, 0) + 1
+        for watch in self._watched.get(group, ()):
+            watch.put(at, count)
+        if demand.ports:
+            chosen = self.ports(at, demand) or {}
+            self._ports[at] = self._ports.get(at, frozenset()) | frozenset(chosen.values())
+        if demand.devices:
+            self._devices[at] = _without(self._devices[at], demand)
+        if self._classes.demands:
+            self._score_node(at)
+
+    def state(self, at: int) -> NodeState:
+        """The node at that position as it is now."""
+        state = self._nodes[at]
+        promised = state.capacity - self._room.left(at)
+        more = promised - state.promised
+        return replace(
+            state,
+            promised=promised,
+            load=state.load and Load(cpu=state.load.cpu + more.cpu, memory=state.load.memory + more.memory),
+            ports=self._ports.get(at, frozenset()),
+            devices=self._devices.get(at, state.devices),
+            tasks={group: counts[at] for group, counts in self._where.items() if at in counts},
+        )
+
+    def ports(self, at: int, demand: Demand) -> Mapping[str, int] | None:
+        """The host ports that a task would get there now; None where one is taken."""
+        return choose_ports(demand.ports, self._ports.get(at, frozenset()))
+
+    def _best(self, row: Points, request: Request) -> int | None:
+        at = int(row.argmax())
+        highest = row[at]
+        if highest < LEAST:
+            return None
+        if isinstance(self._rule, ByFormula):
+            return at
+        in_line = np.flatnonzero(row == highest)
+        return int(in_line[self._rule.first(request) % len(in_line)])
+
+    def _narrowed(self, row: Points, request: Request) -> Points:
+        """The row for a request that belongs to one node, or had rather not be on some."""
+        for name in request.avoid:
+            at = self._position.get(name)
+            if at is not None and row[at] >= 0:
+                row[at] -= FAR
+        if request.node is not None:
+            at = self._position.get(request.node)
+            mine = NOWHERE if at is None else row[at]
+            row[:] = NOWHERE
+            if at is not None:
+                row[at] = mine
+        return row
+
+    def _kind(self, demand: Demand) -> Kind:
+        kind = self._kinds.get(demand)
+        if kind is None:
+            if len(self._kinds) >= KINDS:
+                self._kinds = {found: kind for found, kind in self._kinds.items() if kind.row is not None}
+            kind = self._kinds[demand] = Kind.of(demand, with_wishes=self._with_wishes)
+        return kind
+
+    def _row(self, kind: Kind) -> Points:
+        """The entries of all nodes for the kind, which the table keeps once it is met a second time."""
+        if kind.row is None:
+            if not kind.is_met:
+                kind.is_met = True
+                return self._score_all(kind)
+            self._put(kind)
+        row: Points = self._table[kind.row]
+        return row
+
+    def _put(self, kind: Kind) -> None:
+        at = self._next_row % ROWS
+        self._next_row += 1
+        if at == len(self._table) and at & (at - 1) == 0:
+            self._grow(max(8, 2 * at))
+        if at < len(self._classes.demands):
+            self._kinds[self._classes.demands[at]].row = None
+        self._classes.put(at, kind.demand)
+        self._odd_rows = [row for row, found in enumerate(self._classes.demands) if _is_odd(found)]
+        self._table[at] = self._score_all(kind)
+        self._fixed[:, at] = self._statics.fixed(kind.demand)
+        kind.row = at
+
+    def _grow(self, rows: int) -> None:
+        table = np.full((rows, len(self._nodes)), NOWHERE, dtype=np.int32)
+        fixed = np.zeros((len(self._nodes), rows), dtype=np.int32)
+        table[: len(self._table)] = self._table
+        fixed[:, : self._fixed.shape[1]] = self._fixed
+        self._table, self._fixed = table, fixed
+
+    def _score_all(self, kind: Kind) -> Points:
+        demand, rule = kind.demand, self._rule
+        row = self._statics.fixed(demand)
+        lacks = self._room.lacks_on_all(demand.resources)
+        if isinstance(rule, ByFormula):
+            own = rule.formula(self._room.fit_on_all(demand.resources, len(self._nodes))) * kind.own
+            row = row + _points(own, lacks)
+        else:
+            row = np.where(lacks, NOWHERE, row)
+        if kind.is_odd:
+            row[[at for at in range(len(self._nodes)) if self._lacks_odd(at, demand)]] = NOWHERE
+        return row
+
+    def _score_node(self, at: int) -> None:
+        """Every class on one node again."""
+        classes, room, rule = self._classes, self._room, self._rule
+        size = len(classes.demands)
+        lacks = classes.lacks_on_one(at, room)
+        if isinstance(rule, ByFormula):
+            own = rule.formula(classes.fit_on_one(at, room, len(self._nodes))) * classes.scale
+            self._table[:size, at] = _points(own, lacks) + self._fixed[at, :size]
+        else:
+            self._table[:size, at] = np.where(lacks, NOWHERE, self._fixed[at, :size])
+        for row in self._odd_rows:
+            if self._lacks_odd(at, classes.demands[row]):
+                self._table[row, at] = NOWHERE
+
+    def _lacks_odd(self, at: int, demand: Demand) -> bool:
+        """The node has no port or no device for it."""
+        if demand.ports and self.ports(at, demand) is None:
+            return True
+        left = self._devices.get(at, {})
+        return any(asked > left.get(kind, 0) for kind, asked in demand.devices)
+
+    def _neighbours_of(self, kind: Kind, group: GroupName) -> Neighbours:
+        key = (group, kind.apart, kind.most)
+        found = self._neighbours.get(key)
+        if found is None:
+            found = self._neighbours[key] = Neighbours(kind.apart, kind.most, self._where[group])
+            self._watched.setdefault(group, []).append(found)
+        return found
+
+    def _overlay(self, kind: Kind, group: GroupName) -> Overlay:
+        key = (group, kind.demand)
+        found = self._overlays.get(key)
+        if found is None:
+            counts = self._where.get(group, {})
+            found = self._overlays[key] = Overlay(kind.demand, self._statics, counts, kind.spread)
+            self._watched.setdefault(group, []).append(found)
+        return found
+
+
+def _points(own: Floats, lacks: Mask) -> Points:
+    """Whole points; what is lacking is set first, for where it is, the formula may say anything."""
+    np.putmask(own, lacks, NOWHERE)
+    return own.astype(np.int32)
+
+
+def _is_odd(demand: Demand) -> bool:
+    """It asks for more than amounts."""
+    return bool(demand.ports or demand.devices)
+
+
+def _without(devices: Mapping[str, int], demand: Demand) -> Mapping[str, int]:
+    taken = dict(demand.devices)
+    return {kind: count - taken.get(kind, 0) for kind, count in devices.items()}

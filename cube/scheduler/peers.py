@@ -1,0 +1,108 @@
+"""Where a group's tasks are, and what that is worth to one more of them, as arrays."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from cube.model.job import Operator
+from cube.scheduler.filters import most_for_each_value
+from cube.scheduler.state import Demand
+from cube.scheduler.statics import NOWHERE, Points, Statics
+from cube.scheduler.terms import apart_with, spread_value
+
+GroupName = tuple[str, str]
+Positions = npt.NDArray[np.intp]
+
+
+class Neighbours:
+    """The nodes that have tasks of a group, and how much less they are worth to one more."""
+
+    def __init__(self, scale: float, most: int | None, counts: Mapping[int, int]) -> None:
+        """`scale`: the points of being alone on a node. `most`: how many may be on one; None: any number."""
+        self._scale, self._most = scale, most
+        self._index: dict[int, int] = {}
+        self._positions: Positions = np.empty(8, dtype=np.intp)
+        self._drops: Points = np.empty(8, dtype=np.int32)
+        self.positions, self.drops = self._positions[:0], self._drops[:0]
+        for at, count in counts.items():
+            self.put(at, count)
+
+    def drop(self, count: int) -> int:
+        """How much less a node is worth with so many tasks of the group than with none."""
+        if self._most is not None and count >= self._most:
+            return -NOWHERE
+        return int(apart_with(0) * self._scale) - int(apart_with(count) * self._scale)
+
+    def put(self, at: int, count: int) -> None:
+        """That node has so many now."""
+        if at not in self._index:
+            self._append(at)
+        self._drops[self._index[at]] = self.drop(count)
+
+    def _append(self, at: int) -> None:
+        size = len(self._index)
+        if size == len(self._positions):
+            self._positions = np.concatenate((self._positions, np.empty(size, dtype=np.intp)))
+            self._drops = np.concatenate((self._drops, np.empty(size, dtype=np.int32)))
+        self._index[at] = size
+        self._positions[size] = at
+        self.positions, self.drops = self._positions[: size + 1], self._drops[: size + 1]
+
+
+class Overlay:
+    """What the values of a group's counted attributes are worth on every node: `points`, to be added."""
+
+    def __init__(self, demand: Demand, statics: Statics, counts: Mapping[int, int], scale: float) -> None:
+        """`scale`: the points of the spread's whole term; 0 where there is none."""
+        self._demand, self._scale = demand, scale
+        self._names = demand.counted
+        values = statics.values(self._names)
+        self._distinct, self._codes = values.distinct, values.codes
+        self._members = [np.flatnonzero(values.codes == code) for code in range(len(values.distinct))]
+        self._used: list[dict[str, int]] = [{} for _ in self._names]
+        self.points: Points = np.zeros(len(values.codes), dtype=np.int32)
+        for at, count in counts.items():
+            self._count(at, count)
+        self._score(range(len(self._distinct)))
+
+    def put(self, at: int, _count: int) -> None:
+        """That node has one more."""
+        self._count(at, 1)
+        mine = self._distinct[self._codes[at]]
+        self._score(
+            code
+            for code, other in enumerate(self._distinct)
+            if any(one is not None and one == two for one, two in zip(mine, other, strict=True))
+        )
+
+    def used(self) -> Mapping[str, Mapping[str, int]]:
+        """How many tasks have which value, by attribute."""
+        return dict(zip(self._names, self._used, strict=True))
+
+    def _count(self, at: int, count: int) -> None:
+        for used, value in zip(self._used, self._distinct[self._codes[at]], strict=True):
+            if value is not None:
+                used[value] = used.get(value, 0) + count
+
+    def _score(self, codes: Iterable[int]) -> None:
+        for code in codes:
+            self.points[self._members[code]] = self._worth(
+                dict(zip(self._names, self._distinct[code], strict=True))
+            )
+
+    def _worth(self, value: Mapping[str, str | None]) -> int:
+        used = self.used()
+        for constraint in self._demand.constraints:
+            if constraint.operator is Operator.DISTINCT_PROPERTY:
+                here = value[constraint.attribute]
+                if here is None or used[constraint.attribute].get(here, 0) >= most_for_each_value(constraint):
+                    return NOWHERE
+        spreads = self._demand.spreads
+        if not spreads or not self._scale:
+            return 0
+        found = (
+            spread_value(wish, used[wish.attribute], value[wish.attribute], self._demand.count)
+            for wish in spreads
+        )
+        return int(sum(found) / len(spreads) * self._scale)

@@ -1,0 +1,99 @@
+"""What no placement changes, as arrays: what nodes are called, and what that is worth to a class."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cube.model.job import Affinity, Constraint
+from cube.scheduler.attributes import attribute, holds
+from cube.scheduler.state import Demand, NodeState
+from cube.scheduler.terms import AFFINITY, APART, IMAGE, QUIET, WHOLE, apart_with, known_quiet, scales
+
+Points = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
+
+FAR = WHOLE + 1
+"""What a last resort stands behind every other node."""
+NOWHERE = -5 * WHOLE
+"""What keeps a task off a node; four of them and a FAR are still an int32."""
+LEAST = -FAR
+"""The lowest entry of a node that can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The values of some attributes: `codes` says for each node which of `distinct` it has."""
+
+    distinct: Sequence[tuple[str | None, ...]]
+    codes: npt.NDArray[np.intp]
+
+    def where(self, test: Callable[[str | None], bool]) -> Mask:
+        """The nodes whose first attribute passes the test, which is asked once for each value."""
+        return np.array([test(value[0]) for value in self.distinct])[self.codes]
+
+
+class Statics:
+    """The nodes of a fleet, as far as no placement changes them."""
+
+    def __init__(self, nodes: Sequence[NodeState], *, with_wishes: bool) -> None:
+        self._nodes = nodes
+        self._with_wishes = with_wishes
+        self._values: dict[tuple[str, ...], Values] = {}
+        self._fixed: dict[tuple[object, ...], Points] = {}
+        self._quiet = np.array([known_quiet(state) for state in nodes])
+        closed = np.array([bool(state.closed) or not state.node.schedulable for state in nodes])
+        unknown = np.array([state.load is None for state in nodes])
+        self._base: Points = np.where(closed, NOWHERE, np.where(unknown, -FAR, 0)).astype(np.int32)
+
+    def fixed(self, demand: Demand) -> Points:
+        """What each node's entry is for the demand, without the algorithm's own term and what may change."""
+        key = (demand.datacenters, demand.constraints, demand.affinities, demand.image, demand.volumes)
+        most = scales(demand)
+        if (found := self._fixed.get((*key, most.get(APART), most[QUIET]))) is None:
+            found = self._base + self._wished(demand, most) if self._with_wishes else self._base.copy()
+            found[self._blocked(demand)] = NOWHERE
+            self._fixed[(*key, most.get(APART), most[QUIET])] = found
+        return found
+
+    def values(self, names: tuple[str, ...]) -> Values:
+        """The values that those attributes have over all nodes."""
+        if (found := self._values.get(names)) is None:
+            codes: dict[tuple[str | None, ...], int] = {}
+            each = [
+                codes.setdefault(tuple(attribute(state.node, name) for name in names), len(codes))
+                for state in self._nodes
+            ]
+            found = self._values[names] = Values(tuple(codes), np.array(each, dtype=np.intp))
+        return found
+
+    def _blocked(self, demand: Demand) -> Mask:
+        blocked = np.zeros(len(self._nodes), dtype=np.bool_)
+        if demand.datacenters:
+            blocked |= ~self.values(("node.datacenter",)).where(lambda found: found in demand.datacenters)
+        for constraint in demand.constraints:
+            blocked |= ~self._meets(constraint)
+        for volume in demand.volumes:
+            blocked |= np.array([volume not in state.volumes for state in self._nodes])
+        return blocked
+
+    def _wished(self, demand: Demand, most: Mapping[str, float]) -> Points:
+        points = (self._quiet * most[QUIET]).astype(np.int32)
+        if APART in most:
+            points += int(apart_with(0) * most[APART])
+        if AFFINITY in most:
+            points += (self._liked(demand.affinities) * most[AFFINITY]).astype(np.int32)
+        if IMAGE in most:
+            has = np.array([demand.image in state.images for state in self._nodes])
+            points += has.astype(np.int32) * np.int32(most[IMAGE])
+        return points
+
+    def _liked(self, wishes: Sequence[Affinity]) -> npt.NDArray[np.float64]:
+        got = np.zeros(len(self._nodes))
+        for wish in wishes:
+            got += self._meets(wish.constraint) * float(wish.weight)
+        return (1.0 + got / sum(abs(wish.weight) for wish in wishes)) / 2.0
+
+    def _meets(self, constraint: Constraint) -> Mask:
+        return self.values((constraint.attribute,)).where(lambda found: holds(constraint, found))

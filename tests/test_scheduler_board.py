@@ -1,0 +1,169 @@
+"""The fast path: whatever the fleet and the requests are, it takes the nodes that the three steps take."""
+
+import subprocess
+import sys
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cube.model.job import Affinity, Constraint, Operator, Port, Spread
+from cube.model.resources import Resources
+from cube.model.task import Slot
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.board import Board
+from cube.scheduler.filters import choose_ports
+from cube.scheduler.state import Demand, Load, NodeState, Request
+from tests.build import GIB, node
+
+T = TypeVar("T")
+MIB = 2**20
+CPUS = st.sampled_from([0, 100, 250, 500, 1000, 3000])
+SIZES = st.sampled_from([0, 64 * MIB, 512 * MIB, GIB, 3 * GIB])
+ZONES = st.sampled_from([{}, {"zone": "a"}, {"zone": "b", "disk": "ssd"}, {"zone": "c", "disk": "hdd"}])
+GROUPS = st.sampled_from([("web", "main"), ("db", "main")])
+
+CONSTRAINTS = (
+    Constraint(attribute="label.disk", operator=Operator.EQUAL, values=("ssd",)),
+    Constraint(attribute="label.zone", operator=Operator.NOT_IN, values=("a", "x")),
+    Constraint(attribute="label.zone", operator=Operator.IS_SET),
+    Constraint(attribute="label.zone", operator=Operator.DISTINCT_PROPERTY, values=("2",)),
+    Constraint(attribute="", operator=Operator.DISTINCT_HOSTS),
+)
+AFFINITIES = (
+    Affinity(constraint=CONSTRAINTS[0], weight=70),
+    Affinity(
+        constraint=Constraint(attribute="label.zone", operator=Operator.EQUAL, values=("c",)), weight=-30
+    ),
+)
+SPREADS = (
+    Spread(attribute="label.zone"),
+    Spread(attribute="label.disk", targets=(("ssd", 60), ("hdd", 40))),
+)
+PORTS = (
+    Port(name="fixed", container=80, host=8080),
+    Port(name="any", container=81, host_range=(8079, 8081)),
+)
+
+
+def maybe(of: tuple[T, ...]) -> st.SearchStrategy[tuple[T, ...]]:
+    """None as often as one or two of them."""
+    none: st.SearchStrategy[tuple[T, ...]] = st.just(())
+    return none | st.lists(st.sampled_from(of), max_size=2, unique=True).map(tuple)
+
+
+@st.composite
+def demands(draw: st.DrawFn) -> Demand:
+    return Demand(
+        resources=Resources(cpu=draw(CPUS), memory=draw(SIZES), disk=draw(st.sampled_from([0, 0, GIB]))),
+        ports=draw(maybe(PORTS)),
+        datacenters=draw(st.sampled_from([(), (), ("dc1",)])),
+        constraints=draw(maybe(CONSTRAINTS)),
+        affinities=draw(maybe(AFFINITIES)),
+        spreads=draw(maybe(SPREADS)),
+        apart=draw(st.booleans()),
+        count=draw(st.integers(1, 6)),
+        max_per_node=draw(st.sampled_from([None, None, 1, 2])),
+        image=draw(st.sampled_from(["", "app:1"])),
+        devices=draw(st.sampled_from([(), (), (("gpu", 1),)])),
+    )
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> list[NodeState]:
+    return [_node(draw, f"node{number}") for number in range(draw(st.integers(1, 8)))]
+
+
+def _node(draw: st.DrawFn, name: str) -> NodeState:
+    promised = Resources(cpu=draw(CPUS), memory=draw(SIZES), disk=draw(st.sampled_from([0, GIB])))
+    busy = st.builds(Load, cpu=CPUS, memory=SIZES)
+    return NodeState(
+        node=node(
+            name,
+            labels=draw(ZONES),
+            datacenter=draw(st.sampled_from(["dc1", "dc1", "dc2"])),
+            schedulable=draw(st.booleans()) or True,
+        ),
+        capacity=Resources(
+            cpu=draw(st.sampled_from([2000, 4000, 8000])),
+            memory=draw(st.sampled_from([2, 8])) * GIB,
+            disk=2 * GIB,
+        ),
+        promised=promised,
+        ports=draw(st.sampled_from([frozenset(), frozenset({8080})])),
+        tasks=draw(st.dictionaries(GROUPS, st.integers(0, 3), max_size=2)),
+        closed=draw(st.sampled_from(["", "", "", "it is drained"])),
+        load=draw(st.none() | busy | busy),
+        images=draw(st.sampled_from([frozenset(), frozenset({"app:1"})])),
+        devices=draw(st.sampled_from([{}, {"gpu": 2}])),
+    )
+
+
+@st.composite
+def requests(draw: st.DrawFn, classes: list[Demand], order: int) -> Request:
+    job, group = draw(GROUPS)
+    return Request(
+        slot=Slot(job=job, group=group, index=order),
+        demand=draw(st.sampled_from(classes)),
+        order=draw(st.just(order) | st.integers(0, 1000)),
+        node=draw(st.sampled_from([None] * 6 + ["node1"])),
+        avoid=draw(st.sampled_from([frozenset()] * 4 + [frozenset({"node0", "node2"})])),
+    )
+
+
+def naive(algorithm: Algorithm, request: Request, nodes: list[NodeState]) -> int | None:
+    """The three steps, and the node with the task; the position of the one that was picked."""
+    found, _ = place(algorithm, request, nodes)
+    if found is None:
+        return None
+    at = nodes.index(found)
+    nodes[at] = found.with_task(request, choose_ports(request.ports, found.ports) or {})
+    return at
+
+
+def algorithm_of(name: str) -> Algorithm:
+    found = ALGORITHMS[name]
+    assert isinstance(found, Algorithm)
+    return found
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.DataObject) -> None:
+    algorithm, nodes = algorithm_of(name), data.draw(fleets())
+    board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=4))
+    for order in range(data.draw(st.integers(1, 14))):
+        request = data.draw(requests(classes, order))
+        assert board.place(request) == naive(algorithm, request, nodes)
+    assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+
+
+def test_does_so_when_more_classes_come_in_turn_than_the_table_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cube.scheduler.board.ROWS", 2)
+    shapes = ((100, 700), (900, 50), (400, 400), (50, 1200))
+    classes = [Demand(resources=Resources(cpu=cpu, memory=memory * MIB)) for cpu, memory in shapes]
+    nodes = [_sized(f"node{number}", 2000 + 700 * number, 5 - number % 3) for number in range(6)]
+    board = Board(algorithm_of("tight"), nodes)
+    for order in range(60):
+        slot = Slot(job="web", group="main", index=order)
+        request = Request(slot=slot, demand=classes[order * 5 % 11 % 4], order=order)
+        assert board.place(request) == naive(algorithm_of("tight"), request, nodes)
+
+
+def _sized(name: str, cpu: int, gibs: int) -> NodeState:
+    size = Resources(cpu=cpu, memory=gibs * GIB, disk=GIB)
+    return NodeState(node=node(name), capacity=size, load=Load(cpu=0, memory=0))
+
+
+def test_a_small_fleet_is_planned_without_loading_numpy() -> None:
+    """Its import takes as long as many a whole command."""
+    code = "import sys, cube.reconciler.reconcile, cube.cli.main; sys.exit('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert done.returncode == 0
+
+
+def _same(state: NodeState) -> tuple[object, ...]:
+    tasks = {group: count for group, count in state.tasks.items() if count}
+    return state.promised, state.load, state.ports, state.devices, tasks
