@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from cube.cli import rows
+from cube.cli import render, rows
 from cube.cli.lateness import lateness
+from cube.cli.options import Output
 from cube.model.job import Job, JobType, Schedule
 from cube.model.node import Cordon
 from cube.model.observation import CpuTimes
@@ -118,3 +119,18 @@ def test_a_sweep_is_late_by_the_habit_of_those_before_it(gaps: list[int], since:
 
 def _three() -> Job:
     return job(count=3)
+
+
+def test_on_a_narrow_terminal_only_words_are_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(render, "is_live", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    reason = "its check has not answered well for a very long time"
+    render.table(
+        [{"task": "web/main[0]", "node": "node1", "reason": reason}], ("task", "node", "reason"), Output.TABLE
+    )
+    first, *others = capsys.readouterr().out.splitlines()[1:]
+    assert first.split()[:2] == ["web/main[0]", "node1"]
+    assert others, "the reason goes on below"
+    assert " ".join([*first.split()[2:], *" ".join(others).split()]) == reason

@@ -13,6 +13,12 @@ from cube.cli.options import Output
 WIDE = 1000
 """Columns where nobody watches: a line is for grep, and is never folded."""
 
+LONG = frozenset({"reason", "nodes"})
+"""Columns of words, which may be folded."""
+
+LEAST = 24
+"""Columns for each of those at least."""
+
 STYLES = {
     "Running": "green", "healthy": "green", "ok": "green", "ready": "green",
     "Failed": "bold red", "unhealthy": "bold red", "failed": "bold red", "unknown": "bold red",
@@ -33,14 +39,22 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], output: Out
 
     drawn = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for column in columns:
-        drawn.add_column(column.upper(), overflow="fold")
+        drawn.add_column(column.upper(), overflow="fold", no_wrap=column not in LONG)
     for row in rows:
         cells = (shown(row.get(column)) for column in columns)
         drawn.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in cells))
     console = Console(width=None if is_live() else WIDE, highlight=False)
+    console.width = max(console.width, _least_width(rows, columns))
     with console.capture() as printed:
         console.print(drawn)
     typer.echo("\n".join(text.rstrip() for text in printed.get().splitlines()))
+
+
+def _least_width(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> int:
+    """Columns that nobody could read in pieces stay whole: what is wider than a terminal goes on below."""
+    short = [column for column in columns if column not in LONG]
+    widths = (max(len(column), *(len(shown(row.get(column))) for row in rows), 0) for column in short)
+    return sum(width + 2 for width in widths) + LEAST * (len(columns) - len(short))
 
 
 def row(values: Mapping[str, Any], columns: Sequence[str], output: Output) -> None:

@@ -1,17 +1,14 @@
 """`cube logs` and `cube exec`: what tasks say, and a hand inside them."""
 
-import re
 import sys
 import time
 from typing import Annotated
 
 import typer
 
-from cube.cli import options, render
+from cube.cli import options
 from cube.errors import InputError
 from cube.model.task import State
-
-COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 
 TaskName = Annotated[
     str,
@@ -31,22 +28,13 @@ def logs(
     state: options.State = None,
 ) -> None:
     """Print what tasks write, merged by time, each line with its task. Example: cube logs web -f --tail 20"""
+    from cube.cli import lines
     from cube.cli.office import office, seconds
-    from cube.manager.session import at_hand
-    from cube.manager.tasks import Extract, LogLine, find_tasks, follow_logs, read_logs
+    from cube.manager.tasks import Extract
 
     extract = Extract(tail=tail, since=time.time() - seconds(since, "--since") if since else None)
-    with at_hand(office(inventory, state)) as (store, workers):
-        tasks = find_tasks(store.current_tasks(), task)
-        colours = {found.id: COLOURS[number % len(COLOURS)] for number, found in enumerate(tasks)}
-        width = max(len(str(found.slot)) for found in tasks)
-        for line in (follow_logs if follow else read_logs)(workers, tasks, extract):
-            if isinstance(line, LogLine):
-                at = f"{line.at} " if timestamps else ""
-                prefix = typer.style(str(line.task.slot).ljust(width), fg=colours[line.task.id])
-                typer.echo(f"{prefix}  {at}{readable(line.text)}")
-            else:
-                typer.echo(f"cube: {line}", err=True)
+    place = office(inventory, state)
+    raise typer.Exit(lines.tell(place, task, extract, follow=follow, timestamps=timestamps))
 
 
 def execute(
@@ -71,12 +59,3 @@ def execute(
         found = find_tasks(store.current_tasks(), task)
         chosen = next((each for each in found if each.state is State.RUNNING), found[0])
         raise typer.Exit(execute(workers, chosen, command, interactive=interactive))
-
-
-def readable(text: bytes) -> str:
-    """A container's line, without what would move the cursor or write to the clipboard; colours may stay."""
-    decoded = text.rstrip(b"\r\n").decode("utf-8", "replace")
-    parts = re.split(r"(\x1b\[[0-9;]*m)", decoded)
-    return "".join(
-        part if part.startswith("\x1b[") else render.shown(part.replace("\t", "    ")) for part in parts
-    )

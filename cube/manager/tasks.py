@@ -45,11 +45,21 @@ def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
     return found
 
 
-def read_logs(workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract) -> Iterator[LogLine]:
-    """What the tasks have written so far, merged by time. Raises CubeError where a node does not answer."""
+def read_logs(
+    workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract
+) -> Iterator[LogLine | CubeError]:
+    """What the tasks have written so far, merged by time; then why some could not be read."""
+
+    def page(task: Task) -> list[LogLine] | CubeError:
+        try:
+            return list(_lines(workers, task, extract, follow=False))
+        except CubeError as error:
+            return error
+
     with ThreadPoolExecutor(max_workers=min(THREADS, len(tasks))) as pool:
-        pages = pool.map(lambda task: list(_lines(workers, task, extract, follow=False)), tasks)
-        yield from merge(*pages, key=lambda line: line.at)
+        pages = list(pool.map(page, tasks))
+    yield from merge(*(found for found in pages if isinstance(found, list)), key=lambda line: line.at)
+    yield from {str(found): found for found in pages if isinstance(found, CubeError)}.values()
 
 
 def follow_logs(
