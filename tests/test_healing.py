@@ -247,6 +247,16 @@ class TestASilentNode:
     def test_keeps_them_before_p3(self, change: dict[str, Any]) -> None:
         assert plan(self.fleet(replace(self.long, **change))).actions == ()
 
+    def test_is_told_with_what_becomes_of_its_tasks_p12(self) -> None:
+        kept = job("kept", disconnect=DisconnectPolicy(then=OnDisconnect.KEEP))
+        fleet = self.fleet(self.long)
+        beside = task(0, job="kept", node="node3")
+        both = replace(fleet, jobs=(*fleet.jobs, kept), tasks=(*fleet.tasks, beside))
+        (told,) = plan(both).warnings
+        assert "of its 2 tasks 1 are replaced elsewhere; the others are left" in told
+        (told,) = plan(self.fleet(replace(self.long, misses=2))).warnings
+        assert "its 1 tasks are left as they are" in told
+
     def test_keeps_them_where_the_job_says_so(self) -> None:
         keep = DisconnectPolicy(then=OnDisconnect.KEEP)
         assert plan(self.fleet(self.long, disconnect=keep)).actions == ()

@@ -27,14 +27,22 @@ def _about_nodes(world: World, tasks: Sorted) -> Iterator[str]:
     lost = Counter(task.node for task in tasks.of(Bucket.LOST))
     for name, found in world.observed.items():
         if isinstance(found, Unknown):
-            what = "are replaced elsewhere" if lost[name] else "are left as they are"
-            left = f"; its {held[name]} tasks {what}" if held[name] else ""
+            left = _what_becomes_of(held[name], lost[name])
             yield f"{name}: unknown: {found.cause}, {found.why}{left}"
         elif _has_strangers(found, world):
             yield f"{name}: has containers of this cluster that another store made; they are not touched"
     for name in sorted(set(held) - set(world.observed)):
         cure = f"if it is gone for good: cube node forget {name}"
         yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are; {cure}"
+
+
+def _what_becomes_of(held: int, lost: int) -> str:
+    """Of the tasks on a silent node, of which some are lost."""
+    if not held:
+        return ""
+    if not lost:
+        return f"; its {held} tasks are left as they are"
+    return f"; of its {held} tasks {lost} are replaced elsewhere" + "; the others are left" * (lost < held)
 
 
 def _has_strangers(seen: Seen, world: World) -> bool:
