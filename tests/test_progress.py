@@ -7,10 +7,10 @@ import pytest
 
 from cube.cli.progress import print_plan, print_report, tell, what_begins_it
 from cube.manager.report import Done, Report
-from cube.model.action import Decision, Outcome, Plan, Refusal, Start, Verdict, Wait
+from cube.model.action import Decision, Note, Outcome, Plan, Refusal, Start, Verdict, Wait
 from cube.model.job import Job, JobType, Parameters, Schedule
 from cube.model.task import Health, State, Task
-from tests.build import NOW, container, job, seen, spec, task
+from tests.build import NOW, container, job, seen, spec, task, unknown
 
 BACKUP = replace(
     job("backup"), type=JobType.PERIODIC, schedule=Schedule(cron="30 2 * * *", timezone="Europe/Berlin")
@@ -65,6 +65,18 @@ def test_a_batch_that_ended_well_is_counted_as_completed(capsys: pytest.CaptureF
     looked = {"node1": seen("node1")}
     print_report(report(task(0), task(1, state=State.COMPLETED, exit_code=3), observed=looked))
     assert capsys.readouterr().out == "job web: 0 changes; 1 running\n"
+
+
+def test_only_what_was_seen_is_counted_as_running_p12(capsys: pytest.CaptureFixture[str]) -> None:
+    looked = {"node1": seen("node1"), "node2": unknown("node2")}
+    tasks = [task(index, node=f"node{index + 1}") for index in range(3)]
+    print_report(report(*tasks, observed=looked))
+    assert "; 1 running" in capsys.readouterr().out
+
+
+def test_a_plan_tells_what_has_failed_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(Plan(actions=(Note(task=task(0), target=State.FAILED, reason="its container is gone"),)))
+    assert "! failed web/main[0] on node1: its container is gone" in capsys.readouterr().out
 
 
 def test_a_task_that_is_not_known_to_be_healthy_is_named_with_the_reason_p12(

@@ -26,14 +26,15 @@ def show(place: Office, name: str | None, output: options.Output, *, live: bool)
         cure = f"Known jobs: {rows.names(jobs)}."
         raise InputError(f"there is no job {name!r}", where=place.cluster.name, cure=cure)
     silent = {look.node for look in looks if look.cause is not None}
+    unseen = silent | {str(task.node) for task in tasks if place.cluster.node(str(task.node)) is None}
     if name is not None:
         names = {found.name for found in jobs if name in (found.name, found.parent)}
         chosen = [task for task in tasks if task.slot.job in names and rows.is_of_interest(task)]
-        render.table([rows.of_task(task, silent) for task in chosen], rows.TASK, output)
+        render.table([rows.of_task(task, unseen) for task in chosen], rows.TASK, output)
     elif output is options.Output.JSON:
-        render.as_json([rows.of_job(found, tasks, silent) for found in jobs])
+        render.as_json([rows.of_job(found, tasks, unseen) for found in jobs])
     else:
-        render.table(rows.of_jobs(jobs, tasks, silent), rows.JOB, output)
+        render.table(rows.of_jobs(jobs, tasks, unseen), rows.JOB, output)
     if output is options.Output.TABLE:
         for line in (*_of_rollouts(rollouts, jobs, name), *_of_cordons(cordons)):
             render.line(line, "yellow")

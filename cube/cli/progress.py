@@ -77,6 +77,8 @@ def tell(step: Step, say: Say) -> None:
 def print_plan(plan: Plan) -> None:
     """Every action of the wave with its reason, and what will follow."""
     for action in plan.actions:
+        if isinstance(action, Note) and action.target is State.FAILED:
+            render.line(f"  ! failed {action.task.slot} on {action.task.node}: {action.reason}")
         if isinstance(action, Shown):
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
         if isinstance(action, Wait):
@@ -87,7 +89,7 @@ def print_plan(plan: Plan) -> None:
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
-    render.line(f"{starts} to start, {stops} to stop, {waits} that fit nowhere" if is_seen else "no change")
+    render.line(f"{starts} to start, {stops} to stop, {waits} to wait" if is_seen else "no change")
 
 
 def print_report(report: Report, seconds: float | None = None) -> None:
@@ -109,8 +111,7 @@ def print_report(report: Report, seconds: float | None = None) -> None:
     for name in sorted(_jobs_with_trouble(report)):
         render.line(f"  what failed left its last words: cube postmortem {name}")
     mine = [task for task in report.tasks if report.job in (None, task.slot.job)]
-    silent = {found.node for found in report.unknown}
-    running = sum(task.state is State.RUNNING and task.node not in silent for task in mine)
+    running = sum(task.state is State.RUNNING and report.sees(task.node) for task in mine)
     ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine) if report.job else 0
     stand = [f"{running} running"] * (running > 0 or not ended) + [f"{ended} completed"] * (ended > 0)
     subject = f"job {report.job}" if report.job else "fleet"

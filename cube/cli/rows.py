@@ -117,7 +117,7 @@ def _of_runs(
         failed = sum(State.FAILED in states[run.name] for run in ended)
         newest = max(ended, key=lambda run: run.launched or 0.0)
         yield {
-            "job": f"  {len(ended)} ended runs",
+            "job": f"  {len(ended)} ended run" + "s" * (len(ended) > 1),
             "state": State.FAILED if failed else State.COMPLETED,
             "running": f"{len(ended) - failed} completed" + (f", {failed} failed" if failed else ""),
             "nodes": f"the last: {newest.name}",

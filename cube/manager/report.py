@@ -44,6 +44,10 @@ class Report:
         """The nodes that did not answer."""
         return tuple(found for found in self.observed.values() if isinstance(found, Unknown))
 
+    def sees(self, node: str | None) -> bool:
+        """The node answered the last look at it."""
+        return isinstance(self.observed.get(node or ""), Seen)
+
     @property
     def out_of_sight(self) -> tuple[Task, ...]:
         """Tasks that may run on nodes which are no longer in the inventory."""
