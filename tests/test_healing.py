@@ -14,6 +14,7 @@ from cube.model.job import CheckKind, HealthCheck, Job, JobType
 from cube.model.node import Silence
 from cube.model.observation import Container, ContainerState, Observation
 from cube.model.policy import (
+    Condition,
     DisconnectPolicy,
     OnDisconnect,
     OnUnhealthy,
@@ -23,7 +24,7 @@ from cube.model.policy import (
     RestartPolicy,
 )
 from cube.model.rollout import Rollout, RolloutState
-from cube.model.task import Health, State, Task
+from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.restarts import restart_due
 from cube.reconciler.silence import GAP, is_cut_off, listen, news
@@ -274,6 +275,22 @@ class TestASilentNode:
         looks: list[Observation] = [seen("node1"), seen("node2"), unknown("node3")]
         found = plan(world(jobs=[job(count=9)], tasks=gone, observed=looks, silences=[self.long]))
         assert len(places(found)) == 2
+
+    def test_has_others_moved_past_those_that_fit_nowhere_or_wait_for_them_p8(self) -> None:
+        """Seeds 632 and 869: the few that may move at a time were ones that could not."""
+        base = job(count=3).groups[0]
+        main = replace(base, name="app", depends_on={"main": Condition.HEALTHY})
+        wanted = replace(job(), groups=(main, base))
+        of_app = [
+            replace(
+                task(index, node="node3", id=f"app-{index}"), slot=Slot(job="web", group="app", index=index)
+            )
+            for index in range(3)
+        ]
+        of_base = [task(index, node="node3") for index in range(3)]
+        looks: list[Observation] = [seen("node1"), seen("node2"), unknown("node3")]
+        found = plan(world(jobs=[wanted], tasks=[*of_app, *of_base], observed=looks, silences=[self.long]))
+        assert [slot for slot, _ in places(found)] == ["web/main[0]", "web/main[1]"]
 
     def test_that_is_back_with_its_task_alive_keeps_it_and_the_newer_copy_goes_p4(self) -> None:
         copy = moved(task(2, node="node1", id="copy-0000-0000"), order=50)

@@ -66,6 +66,20 @@ def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Man
     assert store.job("web") is not None
 
 
+def test_a_node_that_is_forgotten_leaves_no_failed_task_behind(manager: Manager, store: Store) -> None:
+    """P20, seed 142: its job could never be removed."""
+    failing = job(task=spec(command=("fail",)), restart=RestartPolicy(attempts=0))
+    manager.deploy(failing, RUN)
+    (failed,) = [task for task in store.current_tasks() if task.state is State.FAILED]
+    manager.loop.cluster = Cluster(
+        name="sim", nodes=tuple(node(name) for name in NAMES if name != failed.node)
+    )
+    manager.stop("web", RUN)
+    manager.forget_node(failed.node or "", RUN)
+    manager.remove("web", RUN)
+    assert store.jobs() == ()
+
+
 def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None:
     """P2: a job that fails again and again has its own restarts, and a sweep waits for near ones only."""
     patient = RestartPolicy(attempts=3, delay=150.0, max_delay=150.0)

@@ -190,6 +190,13 @@ class TestAnOrphan:
         given = world(jobs=[job(stopped=True)], tasks=[ended], observed=[seen("node1", container(ended))])
         assert stops(given) == [ended.container_name]
 
+    def test_that_a_newer_try_of_its_slot_left_behind_is_removed_p6(self) -> None:
+        """Seed 32252: the last task of a slot is not always the one that fills it."""
+        kept, given_up = task(), task(id="newer-0-0000", state=State.COMPLETED, order=9)
+        ended = container(given_up, ContainerState.EXITED, exit_code=1)
+        given = world(jobs=[job()], tasks=[kept, given_up], observed=[seen("node1", container(kept), ended)])
+        assert stops(given) == [given_up.container_name]
+
     def test_on_another_node_than_the_recorded_one_is_removed_p4(self) -> None:
         kept = task(node="node1")
         given = world(
@@ -207,6 +214,13 @@ class TestASecondContainerOfOneTask:
         kept = task()
         given = world(jobs=[job()], tasks=[kept], observed=[seen("node1", renamed(kept), container(kept))])
         assert stops(given) == ["other"]
+
+    def test_is_removed_although_it_has_the_name_when_the_other_one_is_recorded_p4(self) -> None:
+        """Seed 20475: a late start, after the sick one was cut off and so had given up its name."""
+        sick = task(state=State.FAILED, quarantined_until=NOW + 60, container="the sick one")
+        held, late = replace(renamed(sick), id="the sick one"), container(sick)
+        given = world(jobs=[job()], tasks=[sick], observed=[seen("node1", held, late)])
+        assert stops(given) == [late.name]
 
     def test_is_kept_instead_where_the_one_with_the_name_has_ended(self) -> None:
         kept = task()

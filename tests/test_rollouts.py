@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from cube.model.action import Conclude, Place, Plan, Revert, Stop, Wait
+from cube.model.action import Conclude, Note, Place, Plan, Revert, Stop, Wait
 from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon
 from cube.model.observation import Container, ContainerState, Observation
 from cube.model.policy import Condition, Order
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
-from cube.model.task import Health, State, Task
+from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
-from tests.build import GIB, NOW, container, job, moved, seen, spec, task, unknown, world
+from tests.build import GIB, NOW, container, foreign, job, moved, seen, spec, task, unknown, world
 
 CHECK = HealthCheck(kind=CheckKind.TCP, port="http")
 NEW = spec("app:2")
@@ -293,6 +293,11 @@ class TestTheEnd:
 
 
 class TestAFailedRollout:
+    def test_that_is_taken_back_begins_no_further_task_of_its_version_p19(self) -> None:
+        """Seed 31699."""
+        given = update(task(state=State.COMPLETED), auto_revert=True, rollout=FAILED)
+        assert begun(plan(replace(given, observed={"node1": seen("node1")}))) == []
+
     def test_is_taken_back_where_the_job_asks_for_it_p19(self) -> None:
         found = plan(update(task(), rollout=FAILED, auto_revert=True))
         assert [action for action in found.actions if isinstance(action, Revert)] == [
@@ -307,6 +312,18 @@ class TestAFailedRollout:
     ) -> None:
         found = plan(update(task(), rollout=rollout, auto_revert=asked))
         assert not [action for action in found.actions if isinstance(action, Revert)]
+
+
+class TestAnOldTaskThatStays:
+    def test_has_its_health_looked_after_p12(self) -> None:
+        """Seed 42465: it waited for room that its successor did not find, and nobody asked it any more."""
+        old = task(spec=spec(health=CHECK), health=Health.HEALTHY, check_failures=2)
+        sick = replace(container(old), health=Health.UNHEALTHY)
+        given = replace(
+            update(old, to=FIXED_PORT), observed={"node1": seen("node1", sick, foreign(host_ports=(8080,)))}
+        )
+        notes = [action.checked for action in plan(given).actions if isinstance(action, Note)]
+        assert [checked.health for checked in notes if checked] == [Health.UNHEALTHY]
 
 
 class TestDependencies:
@@ -341,6 +358,28 @@ class TestDependencies:
             for found in self.jobs(Condition.HEALTHY)
         ]
         assert begun(plan(world(jobs=jobs, tasks=tasks))) == ["web/db[0]"]
+
+    def test_an_old_task_that_waits_for_the_first_is_restarted_when_it_crashes_p19(self) -> None:
+        """Seed 41577."""
+        old = task(0, spec=spec("app:0"))
+        given = world(jobs=self.jobs(Condition.HEALTHY), tasks=[old], observed=[seen("node1", exited(old))])
+        notes = [action.target for action in plan(given).actions if isinstance(action, Note)]
+        assert notes == [State.FAILED]
+
+    def test_nobody_waits_for_a_group_that_fits_nowhere(self) -> None:
+        """Seed 41577: a deploy looked once a second until its time was over."""
+        first = replace(self.jobs(Condition.HEALTHY)[0].groups[0], count=2)
+        (wanted,) = self.jobs(Condition.HEALTHY)
+        database = moved(task(spec=spec("db:1")), slot=replace(task().slot, group="db"))
+        given = world(
+            jobs=[replace(wanted, groups=(first, wanted.groups[1]))],
+            tasks=[
+                database,
+                moved(task(1, node=None, state=State.PENDING), slot=Slot(job="web", group="db", index=1)),
+            ],
+            observed=[seen("node1", container(database), memory=TIGHT)],
+        )
+        assert plan(given).due == {}
 
 
 class TestADrain:

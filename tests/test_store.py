@@ -25,6 +25,7 @@ from cube.model.action import (
     Wait,
 )
 from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
+from cube.model.node import Cordon
 from cube.model.observation import Cause, CpuTimes, Engine, Seen, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
 from cube.store.replay import current, tasks_at
@@ -432,6 +433,15 @@ class TestEvents:
         with store._change() as connection:
             connection.execute(statement)
         assert any(law in problem for problem in store.check())
+
+
+def test_a_node_that_is_renamed_keeps_the_newest_word_about_it(store: Store) -> None:
+    """Seed 20212: the drain of the old name came back over the cordon of the new one."""
+    task = running(store)
+    store.put_cordon(Cordon(node="node1", at=1.0, actor="ann", draining=True))
+    store.put_cordon(Cordon(node="node1x", at=2.0, actor="ann"))
+    plan(store, Note(task=task, target=State.RUNNING, reason="node1 is called node1x now", node="node1x"))
+    assert [(name, cordon.draining) for name, cordon in store.cordons().items()] == [("node1x", False)]
 
 
 def stats(at: float) -> Stats:

@@ -154,16 +154,18 @@ class Manager:
     def forget_node(self, node: str, run: Run) -> Report:
         """Take the tasks of a node that has left the inventory for ended, and settle.
 
-        Raises InputError for a node that is in the inventory, or on which no task is recorded.
+        Raises InputError for a node that is in the inventory, or whose tasks have all ended as they should.
         """
         tasks = [
-            task for task in self.store.current_tasks() if task.node == node and not task.state.is_terminal
+            task
+            for task in self.store.current_tasks()
+            if task.node == node and task.state is not State.COMPLETED
         ]
         if self.cluster.node(node) is not None:
             cure = f"Take it out of the inventory first, or move its tasks: cube node drain {node}"
             raise InputError(f"node {node} is in the inventory", where=self.cluster.name, cure=cure)
         if not tasks:
-            raise InputError(f"no live task is recorded on a node {node}", where=self.cluster.name)
+            raise InputError(f"no task is recorded on a node {node}", where=self.cluster.name)
         observed = self.loop.look_before_a_change()
         reason = f"node {node} was forgotten; its containers, if it is still there, are left to run"
         self._note(tasks, reason, run)

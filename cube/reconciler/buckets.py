@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from cube.model.rollout import RolloutState
 from cube.model.task import Slot, State, Task
+from cube.reconciler.dependency import unmet
 from cube.reconciler.restarts import makes_way
 from cube.reconciler.silence import is_lost
 from cube.reconciler.tasks import is_proven, serves
@@ -45,7 +46,7 @@ class Sorted:
 def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:
     """Put each task into its bucket and find the slots that are left over."""
     holders = _holders(world, wants)
-    placed = {task.id: _bucket(task, world, wants.get(task.slot), holders) for task in world.tasks}
+    placed = {task.id: _bucket(task, world, wants, holders) for task in world.tasks}
     buckets = {bucket: tuple(task for task in world.tasks if placed[task.id] is bucket) for bucket in Bucket}
     pending = {task.slot for task in buckets[Bucket.PENDING]}
     unfilled = tuple(want for slot, want in wants.items() if slot not in holders or slot in pending)
@@ -67,7 +68,8 @@ def why_outdated(task: Task, want: Want, world: World) -> str:
     return f"changed by hand: {container.drift}" if container is not None and container.drift else ""
 
 
-def _bucket(task: Task, world: World, want: Want | None, holders: Mapping[Slot, Task]) -> Bucket:
+def _bucket(task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]) -> Bucket:
+    want = wants.get(task.slot)
     is_held = want is not None and holders.get(task.slot) is task
     if task.state is State.PENDING:
         return Bucket.PENDING if is_held else Bucket.EXTRA
@@ -79,12 +81,15 @@ def _bucket(task: Task, world: World, want: Want | None, holders: Mapping[Slot, 
         return Bucket.EXTRA
     if task.quarantined_until is not None:
         return Bucket.QUARANTINED if world.now < task.quarantined_until else Bucket.EXTRA
-    return _bucket_of_holder(task, world, want) if is_held else _bucket_of_rival(task, world, want, holders)
+    decide = _bucket_of_holder if is_held else _bucket_of_rival
+    return decide(task, world, wants, holders)
 
 
-def _bucket_of_rival(task: Task, world: World, want: Want, holders: Mapping[Slot, Task]) -> Bucket:
+def _bucket_of_rival(
+    task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]
+) -> Bucket:
     """A task that serves stays until the one that took its slot has shown that it can."""
-    holder = holders.get(task.slot)
+    want, holder = wants[task.slot], holders.get(task.slot)
     if holder is None or not serves(task, world):
         return Bucket.EXTRA
     is_older = task.spec != want.group.spec
@@ -92,8 +97,10 @@ def _bucket_of_rival(task: Task, world: World, want: Want, holders: Mapping[Slot
     return Bucket.BESIDE if waits else Bucket.EXTRA
 
 
-def _bucket_of_holder(task: Task, world: World, want: Want) -> Bucket:
-    if why_outdated(task, want, world) and not _is_left_as_it_is(task, world, want):
+def _bucket_of_holder(
+    task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]
+) -> Bucket:
+    if why_outdated(task, wants[task.slot], world) and not _is_left_as_it_is(task, world, wants, holders):
         return Bucket.OUTDATED
     runs = _lives(task, world)
     if runs and task.state is State.RUNNING:
@@ -101,10 +108,14 @@ def _bucket_of_holder(task: Task, world: World, want: Want) -> Bucket:
     return Bucket.FAILED if task.state is State.FAILED and not runs else Bucket.MISSING
 
 
-def _is_left_as_it_is(task: Task, world: World, want: Want) -> bool:
-    """An old version stays, and is looked after, while the rollout of the new one is held."""
-    is_older = task.spec != want.group.spec
-    return is_older and world.rollout(task.slot.job).state.is_held and not world.is_draining(task.node)
+def _is_left_as_it_is(
+    task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]
+) -> bool:
+    """An old version stays, and is looked after, while the rollout is held or another group comes first."""
+    want = wants[task.slot]
+    if task.spec == want.group.spec or world.is_draining(task.node):
+        return False
+    return world.rollout(task.slot.job).state.is_held or bool(unmet(want, world, wants, holders))
 
 
 def is_on_hold(want: Want, world: World) -> bool:

@@ -69,6 +69,8 @@ def _is_in_place(want: Want, rollout: Rollout, world: World, tasks: Sorted) -> b
         return False
     if world.seen(holder.node) is None:
         return True  # It is put right when its node is back: one silent node fails no rollout.
+    if holder.spec != want.group.spec:
+        return False
     if rollout.stable is None:
         return serves(holder, world) or holder.state is State.COMPLETED
     return is_proven(holder, want.group, world)

@@ -1,30 +1,33 @@
 """Groups that wait for other groups of their job."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cube.model.policy import Condition
 from cube.model.task import Slot, State, Task
-from cube.reconciler.buckets import Sorted
 from cube.reconciler.tasks import serves
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 
 
-def unmet(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> str:
+def unmet(want: Want, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]) -> str:
     """What its group still waits for in another one of its job; empty: nothing."""
     for name, condition in want.group.depends_on.items():
         slots = [slot for slot in wants if (slot.job, slot.group) == (want.job.name, name)]
-        if not all(_is_met(condition, wants[slot], tasks.holders.get(slot), world) for slot in slots):
+        if not all(_is_met(condition, wants[slot], holders.get(slot), world) for slot in slots):
             return f"waits for group {name} to be {condition}"
     return ""
 
 
-def next_dependencies(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[str]:
-    """The jobs in which a group waits for another one that is still at work."""
-    for want in tasks.unfilled:
-        if unmet(want, world, wants, tasks):
-            named = [tasks.holders.get(slot) for slot in wants if slot.job == want.job.name]
-            if any(task is not None and serves(task, world) for task in named):
+def next_dependencies(
+    world: World, wants: Mapping[Slot, Want], unfilled: Iterable[Want], holders: Mapping[Slot, Task]
+) -> Iterator[str]:
+    """The jobs in which a group waits for another one that is at work, and not for one that fits nowhere."""
+    for want in unfilled:
+        if unmet(want, world, wants, holders):
+            names = {(want.job.name, name) for name in want.group.depends_on}
+            found = [holders.get(slot) for slot in wants if (slot.job, slot.group) in names]
+            there = [task for task in found if task is not None and task.state is not State.PENDING]
+            if len(there) == len(found) and any(serves(task, world) for task in there):
                 yield want.job.name
 
 

@@ -18,7 +18,7 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
         *_restarts(world, wants, tasks),
         *_checks(world, tasks),
         *_ends_of_drains(world, tasks),
-        *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks)),
+        *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks.unfilled, tasks.holders)),
         *next_proofs(world, wants, tasks),
     )
     first: dict[str, float] = {}
@@ -47,7 +47,7 @@ def _restarts(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterat
 
 
 def _checks(world: World, tasks: Sorted) -> Iterator[tuple[str, float]]:
-    for task in tasks.of(Bucket.KEPT, Bucket.BESIDE):
+    for task in tasks.of(Bucket.KEPT, Bucket.BESIDE, Bucket.OUTDATED):
         if (at := next_check(task, world)) is not None:
             yield task.slot.job, at
 

@@ -34,7 +34,7 @@ class Opening:
 
     `why`: what happened to the one that had it, empty for a slot that is new. `beside`: the old task that
     serves on in the slot; then it is not said to wait where it fits nowhere. `resumes`: the last one was
-    stopped for this one to take its room.
+    stopped for this one to take its room. `is_move`: the last one is on a lost node.
     """
 
     want: Want
@@ -43,6 +43,7 @@ class Opening:
     why: str = ""
     beside: Task | None = None
     resumes: bool = False
+    is_move: bool = False
 
     @property
     def reschedules(self) -> int:
@@ -70,11 +71,17 @@ class Placed:
 
 
 def place_all(
-    world: World, openings: Sequence[Opening], scheduler: Scheduler, room: Room, *, after: int = 0
+    world: World,
+    openings: Sequence[Opening],
+    scheduler: Scheduler,
+    room: Room,
+    *,
+    moves: int = 0,
 ) -> Placed:
-    """A Place or a Wait for every slot; `after` so many others that the plan has placed already.
+    """A Place or a Wait for every slot.
 
-    Room that other actions of the plan free is not counted.
+    Of those that move at most `moves` are placed, and the others left out: one that fits nowhere holds up no
+    other. Room that other actions of the plan free is not counted.
     """
     if not openings:
         return Placed(actions=(), room=room)
@@ -84,7 +91,10 @@ def place_all(
     newest = max((task.order for task in world.tasks), default=0)
     actions: list[Place | Wait] = []
     for position, opening in enumerate(_in_line(openings, earlier)):
-        order = opening.waiting.order if opening.waiting else newest + 1 + after + position
+        if opening.is_move and moves <= 0:
+            continue
+        earlier_one = opening.waiting or opening.beside
+        order = earlier_one.order if earlier_one else newest + 1 + position
         request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
         state, decision = place(scheduler, request, _as_neighbours(states, opening.beside))
         decision = Decision(scores=decision.scores, refusals=decision.refusals + absent)
@@ -92,6 +102,7 @@ def place_all(
             ports = choose_ports(request.ports, state.ports)
             assert ports is not None, "a candidate has passed the filter of ports"
             states[state.node.name] = states[state.node.name].with_task(request, ports)
+            moves -= opening.is_move
             actions.append(_place(opening, state, ports, decision))
         elif opening.beside is None:
             actions.append(_wait(opening, decision))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from cube.model.action import Action, Decision, Note, Plan, Quarantine, Start, Stop, Wait
+from cube.model.action import Action, Decision, Note, Plan, Quarantine, Revert, Start, Stop, Wait
 from cube.model.task import Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
@@ -41,10 +41,13 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     world, renames = under_new_names(world)
     wants = wants_of(world)
     tasks = sort_tasks(world, wants)
+    ends = conclusions(world, wants, tasks)
     room = room_of(world) if tasks.unfilled or tasks.of(Bucket.OUTDATED) else {}
-    filled = place_all(world, openings(world, wants, tasks), scheduler, room)
+    filled = place_all(
+        world, openings(world, wants, tasks, ends), scheduler, room, moves=moves_left(world, tasks)
+    )
     wave = next_wave(world, wants, tasks, filled.room)
-    begun = place_all(world, wave.begins, scheduler, wave.room, after=len(filled.actions))
+    begun = place_all(world, wave.begins, scheduler, wave.room)
     actions: tuple[Action, ...] = (
         *renames,
         *remove_orphans(world, wants, tasks),
@@ -53,13 +56,13 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *recover_missing(world, wants, tasks),
         *restart_failed(world, wants, tasks),
         *heal_sick(world, wants, tasks),
-        *(note for task in tasks.of(Bucket.KEPT, Bucket.BESIDE) if (note := check_health(task, world))),
+        *check_all(world, tasks, leaving=wave.stops),
         *hold_back(world, wants, tasks),
         *filled.actions,
         *begun.actions,
         *launches(world),
         *forget_runs(world),
-        *conclusions(world, wants, tasks),
+        *ends,
     )
     due = next_changes(world, wants, tasks)
     return Plan(
@@ -73,7 +76,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
 
 def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
     """Containers of this store that no recorded task accounts for: a late effect, or a leftover."""
-    done = {task.id for task in tasks.of(Bucket.FINISHED) if task.slot not in wants}
+    done = {task.id for task in tasks.of(Bucket.FINISHED) if not _is_kept(task, wants)}
     kept = [task for task in world.tasks if task.id not in done]
     accounted = {(task.node, found.id) for task in kept if (found := world.container(task)) is not None}
     return tuple(
@@ -142,6 +145,13 @@ def heal_sick(
     )
 
 
+def check_all(world: World, tasks: Sorted, leaving: Iterable[Stop | Note]) -> Iterator[Note]:
+    """What the last checks change on the tasks that stay."""
+    gone = {action.task.id for action in leaving if action.task is not None}
+    staying = (task for task in tasks.of(Bucket.KEPT, Bucket.BESIDE, Bucket.OUTDATED) if task.id not in gone)
+    return (note for task in staying if (note := check_health(task, world)) is not None)
+
+
 def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Wait, ...]:
     """The slots of groups that wait for another group."""
     pending = {task.slot: task for task in tasks.of(Bucket.PENDING)}
@@ -155,19 +165,21 @@ def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
             pending=pending.get(want.slot),
         )
         for want in tasks.unfilled
-        if (reason := unmet(want, world, wants, tasks))
+        if (reason := unmet(want, world, wants, tasks.holders))
     )
 
 
-def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Opening, ...]:
-    """The empty slots that are to be filled now."""
+def openings(
+    world: World, wants: Mapping[Slot, Want], tasks: Sorted, ends: Iterable[Action]
+) -> tuple[Opening, ...]:
+    """The empty slots that are to be filled now; not those of a version that is just being taken back."""
+    going_back = {end.job for end in ends if isinstance(end, Revert)}
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
     replaced = sorted(tasks.of(Bucket.EXTRA, Bucket.QUARANTINED), key=lambda task: task.order)
     former = {task.slot: task for task in replaced if _has_failed(task)}
-    why = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
-    why |= {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
+    lost = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
+    why = lost | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
     exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)}
-    free = [want for want in within_moves(world, tasks) if not unmet(want, world, wants, tasks)]
     return tuple(
         Opening(
             want=want,
@@ -175,20 +187,19 @@ def openings(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[O
             former=former.get(want.slot),
             why=why.get(want.slot, ""),
             resumes=want.slot in exchanged,
+            is_move=want.slot in lost,
         )
-        for want in free
+        for want in tasks.unfilled
+        if want.job.name not in going_back and not unmet(want, world, wants, tasks.holders)
     )
 
 
-def within_moves(world: World, tasks: Sorted) -> tuple[Want, ...]:
-    """The unfilled slots without those of lost tasks for which the brakes leave no room now (P8)."""
+def moves_left(world: World, tasks: Sorted) -> int:
+    """How many tasks of lost nodes may begin to move now (P8)."""
     lost = {task.slot for task in tasks.of(Bucket.LOST)}
     live = sum(not task.state.is_terminal for task in world.tasks)
-    on_the_way = sum(slot in lost and not serves(task, world) for slot, task in tasks.holders.items())
-    allowed = max(MOVES, live // 10) - on_the_way
-    moving = [want for want in tasks.unfilled if want.slot in lost]
-    held = {want.slot for want in moving[max(allowed, 0) :]}
-    return tuple(want for want in tasks.unfilled if want.slot not in held)
+    begun = [task for task in tasks.holders.values() if task.slot in lost and task.state is not State.PENDING]
+    return max(MOVES, live // 10) - sum(not serves(task, world) for task in begun)
 
 
 def few_of_each_job(tasks: Iterable[Task]) -> Iterator[Task]:
@@ -206,6 +217,11 @@ def _why_unwanted(task: Task, world: World, *, is_stopped: bool, is_overdue: boo
     if is_overdue:
         return "its run has taken longer than the schedule allows"
     return f"{task.node} is drained" if world.is_draining(task.node) else "scaled down"
+
+
+def _is_kept(task: Task, wants: Mapping[Slot, Want]) -> bool:
+    """Its container stays for its logs: it did what it was for."""
+    return task.slot in wants and wants[task.slot].ends_by_itself
 
 
 def _gave_way(task: Task, world: World) -> bool:

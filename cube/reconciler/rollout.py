@@ -84,7 +84,7 @@ def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks
         return f"the rollout of version {rollout.version} failed: {rollout.reason}"
     if rollout.state is RolloutState.PAUSED:
         return f"the rollout is paused; go on with: cube resume {want.job.name}"
-    return unmet(want, world, wants, tasks)
+    return unmet(want, world, wants, tasks.holders)
 
 
 def _why_stuck(eligible: Sequence[Task], want: Want, room: Room) -> str:
@@ -105,14 +105,14 @@ def _why_they_wait(want: Want, world: World, eligible: Sequence[Task] = ()) -> s
 
 
 def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[Held]:
-    """Old tasks that are left beside new ones, or in their place, until a person says how to go on."""
+    """Old tasks that are left beside new ones, or in their place, until somebody else goes first."""
     kept = [task for task in tasks.of(Bucket.KEPT) if task.spec != wants[task.slot].group.spec]
     for found in _by_group((*tasks.of(Bucket.BESIDE), *kept)).values():
         want = wants[found[0].slot]
-        if not is_on_hold(want, world):
-            continue
-        reason = _why_none_may_go(want, world, wants, tasks) or _why_they_wait(want, world)
-        yield _held(want, found, reason, waits=True)
+        reason = _why_none_may_go(want, world, wants, tasks)
+        if reason or is_on_hold(want, world):
+            waits = is_on_hold(want, world)
+            yield _held(want, found, reason or _why_they_wait(want, world), waits=waits)
 
 
 def _one_per_group(helds: Sequence[Held]) -> tuple[Held, ...]:

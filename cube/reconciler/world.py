@@ -39,7 +39,8 @@ class World:
     def container(self, task: Task) -> Container | None:
         """The task's container on its node, as seen; None where there is none, or nobody knows.
 
-        Of several, as after a rename by hand, one that is alive, then the one with the task's name.
+        Of several, as after a late start or a rename by hand, one that is alive, then the one that is
+        recorded, then the one with the task's name.
         """
         held = [found for node, found in self._containers.get(task.id, ()) if node == task.node]
         return held[0] if len(held) == 1 else max(held, key=lambda found: _claim(found, task), default=None)
@@ -83,5 +84,6 @@ class World:
         return found
 
 
-def _claim(container: Container, task: Task) -> tuple[bool, bool, float]:
-    return container.state.is_alive, container.name == task.container_name, container.created_at
+def _claim(container: Container, task: Task) -> tuple[bool, bool, bool, float]:
+    is_recorded, is_named = container.id == task.container, container.name == task.container_name
+    return container.state.is_alive, is_recorded, is_named, container.created_at

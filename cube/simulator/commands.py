@@ -17,6 +17,7 @@ from cube.simulator.engine import Process
 from cube.simulator.faults import SimulatedFleet
 from cube.simulator.history import History
 from cube.simulator.laws import must, ours, runs
+from cube.simulator.watch import Watch
 from cube.store.lock import hold
 from cube.store.store import Store
 
@@ -35,18 +36,17 @@ class Observer:
     """The witness of one command: it holds it to the laws, and lets it die or stop where the seed says so."""
 
     history: History
-    watch: laws.Watch
-    epoch: int
+    watch: Watch
 
     def looked(self, observed: Mapping[str, Observation]) -> None:
         """A look; the manager may be killed after it."""
         self.watch.looked(observed)
-        self._strike()
+        self.history.may_die(self.history.profile.kill)
 
     def begins(self, effect: Effect) -> None:
         """Between the record of the intent and the effect."""
-        self._strike()
-        self.watch.begins(effect, self.epoch)
+        self.history.may_die(self.history.profile.kill)
+        self.watch.begins(effect)
         self.history.tell(f"effect {type(effect).__name__} {effect.node} {effect.reason}")
 
     def ended(self, effect: Effect, outcome: Outcome) -> None:
@@ -54,16 +54,13 @@ class Observer:
         self.watch.ended(effect, outcome)
         self.history.tell(f"outcome {outcome.verdict}")
         check_always(self.history)
-        self._strike()
+        self.history.may_die(self.history.profile.kill)
+        self._may_be_stopped()
 
-    def _strike(self) -> None:
-        profile, random = self.history.profile, self.history.random
-        if random.random() < profile.kill:
-            self.history.tell("the manager is killed")
-            self.history.engine.kill_current()
-        if random.random() < profile.stop:
+    def _may_be_stopped(self) -> None:
+        if self.history.random.random() < self.history.profile.stop:
             self.history.tell("the manager is stopped for a while")
-            self.history.engine.stop_current(random.uniform(10, 900))
+            self.history.engine.stop_current(self.history.random.uniform(10, 900))
 
 
 def command(history: History, what: str, ask: Ask) -> Process:
@@ -94,14 +91,7 @@ def _do(history: History, store: Store, ask: Ask, name: str) -> None:
 
 
 def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> None:
-    watch = laws.Watch(
-        machines=history.site.machines,
-        wanted=history.wanted,
-        doubtful=history.doubtful,
-        drained=frozenset(history.drained),
-        database=history.reading,
-    )
-    observer = Observer(history=history, watch=watch, epoch=epoch)
+    observer = Observer(history=history, watch=Watch(history=history, epoch=epoch))
     fleet = SimulatedFleet(
         site=history.site, clock=history.clock, random=history.random, epoch=epoch, witness=observer
     )
@@ -109,6 +99,7 @@ def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> No
     started, disturbed = history.engine.time, history.disturbed
     history.tell(f"{name} begins")
     report = ask(manager, Run(until=history.clock.now() + COMMAND, actor="simulator"))
+    observer.watch.nothing_is_guessed()
     history.tell(f"{name} ends")
     if isinstance(report, Report):
         must(
@@ -128,6 +119,10 @@ def wait_for(history: History, process: Process) -> None:
     """Let time pass until the process is over. Raises what its command raised."""
     is_over = history.engine.run_to_end_of(process, limit=LIMIT)
     must(is_over, f"P1 bounded: `{process.name}` is still running after {LIMIT:.0f}s")
+    if process.is_killed:
+        store = history.open()
+        laws.the_record_adds_up(store)
+        history.put_back(store)
     if history.failure is not None:
         failure, history.failure = history.failure, None
         raise failure
@@ -156,7 +151,7 @@ def check_always(history: History) -> None:
 
 def check_honest(history: History, report: Report, name: str) -> None:
     """P12, 22: who is told that it is done finds it so."""
-    job = history.wanted.get(report.job or "")
+    job = history.reading.job(report.job or "")
     if report.exit_code != 0 or job is None or job.groups[0].update.canary or job.name in history.doubtful:
         return
     rollout = report.rollout
@@ -164,7 +159,7 @@ def check_honest(history: History, report: Report, name: str) -> None:
         return
     machines = history.site.machines
     running = {
-        laws.place_of(found, machine, history.wanted) for machine, found in ours(machines) if runs(found)
+        laws.place_of(found, machine, {job.name: job}) for machine, found in ours(machines) if runs(found)
     }
     missing = sorted(map(str, set(laws.places_of(job, machines)) - running))
     must(not missing or job.type is JobType.SYSTEM, f"P12 honest exit: {name} exits 0 without {missing}")

@@ -29,6 +29,7 @@ class Process:
     on_kill: Callable[[], None]
     body: greenlet = field(init=False)
     is_over: bool = False
+    is_killed: bool = False
     stopped_until: float = 0.0
 
 
@@ -73,8 +74,14 @@ class Engine:
     def kill_current(self) -> None:
         """End the process that calls this. Raises ProcessKilled in it, when nothing of it works any more."""
         process = self._current()
+        process.is_killed = True
         process.on_kill()
         raise ProcessKilled
+
+    @property
+    def is_in_a_process(self) -> bool:
+        """Is it a process that runs now, and one that can still die?"""
+        return bool(self._running) and not self._running[-1].is_killed
 
     def stop_current(self, seconds: float) -> None:
         """The process that calls this does not go on before so many seconds have passed."""

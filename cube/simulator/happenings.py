@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cube.model.job import TaskSpec
 from cube.simulator.history import IMAGES, History, make_machine
 from cube.simulator.laws import ours, runs
 
@@ -68,6 +69,7 @@ def fill_a_disk(history: History) -> None:
 
 def set_the_clock(history: History) -> None:
     """The manager's clock jumps."""
+    history.has_jumped = True
     history.clock.offset += history.random.choice((-3600.0, -60.0, 300.0, 3600.0))
 
 
@@ -78,6 +80,18 @@ def fall_ill(history: History) -> None:
     for machine in history.site.machines.values():
         machine.answers = lambda spec, _now: spec.image not in ill
     history.engine.at(history.random.choice((20.0, 300.0)), ill.clear)
+
+
+def flap(history: History) -> None:
+    """All tasks of an image answer well and badly in turn for some minutes."""
+    image, until = history.random.choice(sorted(IMAGES)), history.engine.time + 300.0
+    period = history.random.choice((7.0, 30.0))
+
+    def answers(spec: TaskSpec, now: float) -> bool:
+        return spec.image != image or now > until or int(now / period) % 2 == 0
+
+    for machine in history.site.machines.values():
+        machine.answers = answers
 
 
 def crash_on_start(history: History) -> None:
@@ -91,9 +105,10 @@ def crash_on_start(history: History) -> None:
 
 def add_a_node(history: History) -> None:
     """The inventory gets one node more."""
-    name = f"node{len(history.site.machines) + 1}"
+    history.made += 1
+    name = f"node{history.made}"
     owner = next(iter(history.site.machines.values())).owner
-    history.site.machines[name] = make_machine(name, owner)
+    history.site.machines[name] = make_machine(name, owner, history.engine)
     history.nodes.append(name)
 
 
@@ -111,6 +126,16 @@ def rename_a_node(history: History) -> None:
             names.add(new)
 
 
+def lose_for_good(history: History) -> None:
+    """A machine is gone, and somebody takes it out of the inventory."""
+    if len(history.nodes) > 2:
+        name = history.random.choice(history.nodes)
+        history.nodes.remove(name)
+        del history.site.machines[name]
+        for names in (history.drained, history.cordoned, history.site.down, history.site.hung):
+            names.discard(name)
+
+
 HAPPENINGS: Mapping[str, Callable[[History], None]] = {
     act.__name__: act
     for act in (
@@ -124,8 +149,10 @@ HAPPENINGS: Mapping[str, Callable[[History], None]] = {
         fill_a_disk,
         set_the_clock,
         fall_ill,
+        flap,
         crash_on_start,
         add_a_node,
         rename_a_node,
+        lose_for_good,
     )
 }

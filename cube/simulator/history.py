@@ -1,27 +1,29 @@
 """History: a fleet under one seed, and what was asked of it so far."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from random import Random
 
-from cube.model.job import Job
+from cube.model.job import Job, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.rollout import Rollout, RolloutState
-from cube.simulator import laws
 from cube.simulator.clock import WatchedClock
-from cube.simulator.engine import Engine
+from cube.simulator.engine import START, Engine
 from cube.simulator.faults import Site, Weather
-from cube.simulator.machine import Machine
+from cube.simulator.laws import FOREIGN
+from cube.simulator.machine import Begun, Machine
+from cube.simulator.record import Reading, mortal, read
 from cube.store.store import Store, open_store
 
 CLUSTER = "sim"
-IMAGES = frozenset({"app:1", "app:2"})
-IN_MEMORY = ("synchronous = OFF", "journal_mode = MEMORY")
-"""A process is killed between two transactions; the power never fails here."""
+WORK = "work:1"
+IMAGES = frozenset({"app:1", "app:2", WORK})
+STATEMENTS = 20
+"""Statements of the store's that are together as deadly as one effect."""
 
 LATE = (1.0, 20.0, 400.0)
 """Seconds after which an effect happens that its manager has given up."""
@@ -43,7 +45,8 @@ class History:
 
     `doubtful` are the jobs of which only the record knows what is wanted now: the manager worked it out, and
     may have been killed over it. `disturbed` counts what happened to the machines by itself, `drained` are
-    the nodes that are to be empty.
+    the nodes that are to be empty. `answered`: when each node last answered
+    anybody. `has_jumped`: a clock was set, and no duration is to be trusted.
     """
 
     seed: int
@@ -54,13 +57,16 @@ class History:
     profile: Profile
     nodes: list[str]
     clock: WatchedClock
-    reading: laws.Reading
+    reading: Reading
     wanted: dict[str, Job] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
     cordoned: set[str] = field(default_factory=set)
+    answered: dict[str, float] = field(default_factory=dict)
+    has_jumped: bool = False
     disturbed: int = 0
     commands: int = 0
+    made: int = 0
     ids: int = 0
     trace: list[str] = field(default_factory=list)
     failure: BaseException | None = None
@@ -79,11 +85,28 @@ class History:
 
     def open(self) -> Store:
         """The state, as a process opens it; one that was put back serves again: opening takes long."""
-        return self.idle.pop() if self.idle else open_store(self.path, pragmas=IN_MEMORY, new_id=self.new_id)
+        if self.idle:
+            return self.idle.pop()
+        return open_store(self.path, new_id=self.new_id, factory=mortal(self.may_die_writing))
 
     def put_back(self, store: Store) -> None:
         """A process has ended, and not by being killed."""
         self.idle.append(store)
+
+    def may_die(self, chance: float) -> None:
+        """The process that runs now is killed here, if the seed says so."""
+        if self.random.random() < chance:
+            self.tell("the manager is killed")
+            self.engine.kill_current()
+
+    def may_die_writing(self) -> None:
+        """As `may_die`, before any statement of the store's."""
+        if self.profile.kill and self.engine.is_in_a_process:
+            self.may_die(self.profile.kill / STATEMENTS)
+
+    def last_answer(self, node: str) -> float:
+        """When the node last answered anybody, as far as that is known."""
+        return self.answered.get(node, START - 3600)
 
     def tell(self, text: str) -> None:
         """One line of the trace."""
@@ -104,7 +127,7 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
         state, owner = _empty_state()
         path.touch(0o600)
         path.write_bytes(state)
-        machines = {name: make_machine(name, owner) for name in names}
+        machines = {name: make_machine(name, owner, engine) for name in names}
         site = Site(machines=machines)
         clock = WatchedClock(engine)
         history = History(
@@ -116,7 +139,8 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
             profile=draw(random),
             nodes=names,
             clock=clock,
-            reading=laws.read(path),
+            reading=read(path),
+            made=len(names),
         )
         site.weather = history.profile.weather
 
@@ -154,11 +178,28 @@ def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
     return is_open and any(group.update.auto_revert for group in job.groups)
 
 
-def make_machine(name: str, owner: str) -> Machine:
+def make_machine(name: str, owner: str, engine: Engine) -> Machine:
     """A machine with something on it that is not Cube's."""
-    machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES)
-    machine.add_foreign(laws.FOREIGN, host_ports=(5432,))
+    begun = work_ends(engine, takes=(2.0, 50.0), exit_codes=(0, 0, 0, 1))
+    machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES, begun=begun)
+    machine.add_foreign(FOREIGN, host_ports=(5432,))
     return machine
+
+
+def work_ends(engine: Engine, *, takes: Sequence[float], exit_codes: Sequence[int]) -> Begun:
+    """What is no service ends by itself, after so many seconds and with an exit code that the seed draws."""
+
+    def begun(machine: Machine, container: str, spec: TaskSpec) -> None:
+        if spec.image == WORK:
+            after, exit_code = engine.random.choice(takes), engine.random.choice(exit_codes)
+            engine.at(after, lambda: _end(machine, container, exit_code))
+
+    return begun
+
+
+def _end(machine: Machine, container: str, exit_code: int) -> None:
+    if container in machine.containers:
+        machine.end(container, exit_code)
 
 
 def _memory() -> str | None:

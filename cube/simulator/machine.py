@@ -29,9 +29,17 @@ Answers = Callable[[TaskSpec, float], bool]
 QUARANTINED = "-quarantined"
 
 
+Begun = Callable[["Machine", str, TaskSpec], None]
+"""Is told of each container whose process begins, by its id."""
+
+
 def runs_for_ever(_spec: TaskSpec) -> int | None:
     """A service that never fails."""
     return None
+
+
+def is_told_nothing(_machine: "Machine", _container: str, _spec: TaskSpec) -> None:
+    """Nobody listens."""
 
 
 def is_always_well(_spec: TaskSpec, _now: float) -> bool:
@@ -44,7 +52,8 @@ class Machine:
     """One node's engine. It answers at once and tells the truth; faults are put in front of it.
 
     `mutations` counts the calls that changed something, for the law that a settled fleet is left alone.
-    `epoch` is the newest that a call has named. A full disk lets nothing new be made.
+    `epoch` is the newest that a call has named. A full disk lets nothing new be made. `started` is when each
+    container's process last began, `exits` with what each task's processes ended.
     """
 
     name: str
@@ -53,11 +62,14 @@ class Machine:
     images: frozenset[str] = frozenset({"app:1", "app:2"})
     program: Program = runs_for_ever
     answers: Answers = is_always_well
+    begun: Begun = is_told_nothing
     cpus: int = 4
     memory: int = 8 * 2**30
     is_full: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
     specs: dict[str, TaskSpec] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)
+    exits: dict[str, list[int]] = field(default_factory=dict)
     created: int = 0
     mutations: int = 0
     epoch: int = 0
@@ -88,6 +100,8 @@ class Machine:
         """The process in that container is over."""
         found = self.containers[container]
         if found.state is ContainerState.RUNNING:
+            if found.identity is not None:
+                self.exits.setdefault(found.identity.task, []).append(exit_code)
             self.containers[container] = replace(
                 found,
                 state=ContainerState.EXITED,
@@ -146,6 +160,8 @@ class Machine:
         self.containers[found.id] = replace(
             found, state=ContainerState.RUNNING, host_ports=ports, exit_code=None, address="172.17.0.2"
         )
+        self.started[found.id] = now
+        self.begun(self, found.id, spec)
         exit_code = self.program(spec)
         if exit_code is None:
             return Outcome(verdict=Verdict.OK, container=found.id, post_mortem=left)

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from random import Random
 
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Run
-from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
-from cube.model.policy import OnUnhealthy, Order, ReschedulePolicy, RestartPolicy, UpdatePolicy
-from cube.model.resources import Resources
-from cube.simulator.commands import Ask, asking, deploying, sweep
+from cube.model.job import Job, JobType
+from cube.simulator.commands import Ask, asking, deploying, finish, sweep
+from cube.simulator.drawn import draw_job, draw_work
 from cube.simulator.history import History
+from cube.simulator.laws import must, ours, slot_of
 
 
 def deploy(history: History) -> Ask:
@@ -19,6 +18,22 @@ def deploy(history: History) -> Ask:
     job = draw_job(history.random)
     history.wanted[job.name] = job
     return _deploying(history, job)
+
+
+def deploy_work(history: History) -> Ask:
+    """Somebody deploys what is to end by itself, now, by the clock, or when it is asked for."""
+    job = draw_work(history.random)
+    history.wanted[job.name] = job
+    return deploying(job)
+
+
+def dispatch(history: History) -> Ask | None:
+    """Somebody asks for a run."""
+    jobs = [job for job in history.wanted.values() if job.type is JobType.PARAMETERIZED and not job.stopped]
+    if not jobs:
+        return None
+    name = history.random.choice(jobs).name
+    return lambda manager, run: manager.dispatch(name, {}, run)
 
 
 def deploy_again(history: History) -> Ask | None:
@@ -54,7 +69,24 @@ def remove(history: History) -> Ask | None:
         return None
     name = history.random.choice(sorted(history.wanted))
     history.wanted[name] = replace(history.wanted[name], stopped=True)
-    return asking(Manager.remove, name)
+    return lambda manager, run: _removed(history, manager, name, run)
+
+
+def _removed(history: History, manager: Manager, name: str, run: Run) -> Report:
+    disturbed = history.disturbed
+    report = manager.remove(name, run)
+    if history.reading.job(name) is None and history.disturbed == disturbed:
+        left = [found.name for _, found in ours(history.site.machines) if slot_of(found).job == name]
+        must(not left, f"P20, 13 what is forgotten has left nothing: {left}")
+    return report
+
+
+def minutes_of_cron(history: History) -> Ask | None:
+    """Cron, every minute, as long as a silent node's patience lasts."""
+    for _ in range(history.random.choice((3, 8))):
+        finish(history, "sweep", sweep)
+        history.engine.run(60.0)
+    return None
 
 
 def rollback(history: History) -> Ask | None:
@@ -107,9 +139,10 @@ def sweep_now(_history: History) -> Ask:
 
 REQUESTS: tuple[Callable[[History], Ask | None], ...] = (
     *(deploy, deploy, deploy, deploy_again),
+    *(deploy_work, dispatch),
     *(scale, stop, remove, rollback, promote, pause, resume),
     *(drain, cordon, uncordon),
-    *(sweep_now, sweep_now, sweep_now),
+    *(sweep_now, sweep_now, minutes_of_cron),
 )
 
 
@@ -141,35 +174,3 @@ def _worked_out(history: History, name: str, ask: Callable[[Manager, Run], Repor
     """A request whose content the manager works out: what is recorded then is what was asked for."""
     history.doubtful.add(name)
     return ask
-
-
-def draw_job(random: Random) -> Job:
-    """A service of one group or a system job, with or without ports, checks, volumes and canaries."""
-    port = Port(name="http", container=80, host=random.choice((None, None, 8080)))
-    ports = random.choice(((), (port,)))
-    check = HealthCheck(kind=CheckKind.TCP, port="http", interval=1.0, grace=5.0)
-    spec = TaskSpec(
-        image=random.choice(("app:1", "app:2")),
-        resources=Resources(cpu=random.choice((100, 100, 1500)), memory=64 * 2**20),
-        ports=ports,
-        volumes=random.choice(((), (), (Volume(source="data", target="/data"),))),
-        health=random.choice((None, check)) if ports else None,
-    )
-    update = UpdatePolicy(
-        max_parallel=random.randint(1, 3),
-        order=random.choice((Order.AUTO, Order.AUTO, Order.STOP_FIRST)),
-        min_healthy_time=random.choice((0.0, 2.0)),
-        canary=random.choice((0, 0, 0, 1)),
-        auto_revert=random.random() < 0.3,
-    )
-    group = Group(
-        name="main",
-        spec=spec,
-        count=random.randint(0, 5),
-        restart=RestartPolicy(attempts=random.choice((1, 3)), delay=1.0, max_delay=5.0),
-        reschedule=ReschedulePolicy(delay=2.0, max_delay=20.0),
-        update=update,
-        on_unhealthy=random.choice(tuple(OnUnhealthy)),
-    )
-    kind = random.choice((JobType.SERVICE, JobType.SERVICE, JobType.SERVICE, JobType.SYSTEM))
-    return Job(name=random.choice(("web", "api")), groups=(group,), type=kind)

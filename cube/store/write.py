@@ -100,8 +100,9 @@ def forget_job(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def rename_node(connection: sqlite3.Connection, old: str, new: str) -> None:
-    """A cordon stays with its node, whatever that is called."""
-    connection.execute("UPDATE OR REPLACE cordons SET node = ? WHERE node = ?", [new, old])
+    """A cordon stays with its node, whatever that is called, unless a newer word was said of the new name."""
+    connection.execute("UPDATE OR IGNORE cordons SET node = ? WHERE node = ?", [new, old])
+    connection.execute("DELETE FROM cordons WHERE node = ?", [old])
 
 
 def note_lease(connection: sqlite3.Connection, lease: Lease) -> None:

@@ -1,0 +1,131 @@
+"""The faults stop, and the fleet must settle."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cube.manager.manager import Manager
+from cube.model.job import Job, JobType
+from cube.model.rollout import RolloutState
+from cube.model.task import State
+from cube.simulator import laws
+from cube.simulator.commands import asking, check_always, deploying, finish, sweep
+from cube.simulator.faults import Weather
+from cube.simulator.history import History, end_doubts, work_ends
+from cube.simulator.laws import must
+from cube.simulator.machine import Machine
+
+CALM = 4000.0
+"""Seconds after which every delay and every late effect is over."""
+
+SWEEPS_TO_SETTLE = 3
+
+SWEEPS_TO_GIVE_UP = 8
+"""Of cron, once a minute, until a silent node's tasks have been given up and begun elsewhere."""
+
+
+def calm_down(history: History) -> None:
+    """The faults stop; all nodes come back, or all but a few that stay dead; and somebody makes order."""
+    history.profile = replace(history.profile, kill=0.0, stop=0.0)
+    history.site.weather = Weather()
+    history.engine.run(CALM)
+    history.site.down.clear()
+    history.site.hung.clear()
+    for machine in history.site.machines.values():
+        machine.is_full = False
+        machine.begun = work_ends(history.engine, takes=(2.0,), exit_codes=(0,))
+    finish(history, "sweep", sweep)
+    check_always(history)
+    end_doubts(history)
+    open_every_gate(history)
+    ask_again(history)
+    lose_a_few(history)
+    settle(history)
+
+
+def lose_a_few(history: History) -> None:
+    """In some histories a core of the nodes goes on alone, and the dead ones are given up."""
+    names = sorted(history.nodes)
+    if len(names) > 2 and history.random.random() < 0.2:
+        history.site.down.update(history.random.sample(names, 1 if len(names) < 5 else 2))
+        history.tell(f"dead for good: {sorted(history.site.down)}")
+        for _ in range(SWEEPS_TO_GIVE_UP):
+            mutations_of_a_sweep(history)
+
+
+def settle(history: History) -> None:
+    """Cron, once a minute, until nothing is left to do, and a few times at most."""
+    sweeps = 0
+    while mutations_of_a_sweep(history) and sweeps < SWEEPS_TO_SETTLE:
+        sweeps += 1
+
+
+def mutations_of_a_sweep(history: History) -> int:
+    """A minute passes, then cron; how many calls that took which changed something."""
+    history.engine.run(60.0)
+    before = sum(machine.mutations for machine in history.site.machines.values())
+    finish(history, "sweep", sweep)
+    return sum(machine.mutations for machine in history.site.machines.values()) - before
+
+
+def living(history: History) -> Mapping[str, Machine]:
+    """The machines that answer."""
+    machines = history.site.machines
+    return {name: machine for name, machine in machines.items() if name not in history.site.down}
+
+
+def open_every_gate(history: History) -> None:
+    """No node stays closed, no rollout paused, and nodes that are gone for good are forgotten."""
+    store = history.open()
+    closed, rollouts, tasks = sorted(store.cordons()), store.rollouts(), store.current_tasks()
+    history.put_back(store)
+    history.drained.clear()
+    history.cordoned.clear()
+    for node in closed:
+        finish(history, "uncordon", asking(Manager.uncordon, node))
+    for name, rollout in sorted(rollouts.items()):
+        if rollout.state is RolloutState.PAUSED:
+            finish(history, "resume", asking(Manager.resume, name))
+    held = {task.node for task in tasks if task.node and task.state is not State.COMPLETED}
+    for node in sorted(held - set(history.nodes)):
+        finish(history, "forget", asking(Manager.forget_node, node))
+
+
+def ask_again(history: History) -> None:
+    """Whatever was lost on the way: what is to be stopped is removed, and what is not there deployed again.
+
+    A periodic job is removed, too: it would never be still.
+    """
+    for name, job in sorted(history.wanted.items()):
+        if job.stopped or job.type is JobType.PERIODIC:
+            finish(history, "remove", asking(Manager.remove, name))
+            del history.wanted[name]
+        elif not _is_there(history, job) or history.random.random() < 0.5:
+            main, *others = job.groups
+            main = replace(main, update=replace(main.update, canary=0))
+            history.wanted[name] = replace(job, groups=(main, *others))
+            finish(history, "deploy", deploying(history.wanted[name]))
+    history.doubtful.clear()
+
+
+def check_settled(history: History) -> None:
+    """What holds once the faults have stopped."""
+    store = history.open()
+    laws.the_record_adds_up(store)
+    tasks = store.current_tasks()
+    history.put_back(store)
+    machines = living(history)
+    laws.nothing_is_promised_twice(machines, tasks)
+    laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
+    laws.is_as_wanted(machines, history.wanted, tasks)
+    laws.work_is_done(history.site.machines, tasks)
+    changed = mutations_of_a_sweep(history)
+    must(changed == 0, f"P10, 12 idempotent: {changed} calls changed a settled fleet")
+
+
+def _is_there(history: History, job: Job) -> bool:
+    """It was recorded as it is wanted, and its rollout has succeeded: sweeps alone must keep it alive."""
+    store = history.open()
+    known, rollout = store.job(job.name), store.rollouts().get(job.name)
+    history.put_back(store)
+    is_same = known is not None and replace(known, version=0) == replace(job, version=0)
+    return is_same and rollout is not None and rollout.state is RolloutState.SUCCEEDED

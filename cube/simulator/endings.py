@@ -1,0 +1,276 @@
+"""In good weather one thing happens, and what must follow is known exactly: a seed ends with one of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cube.manager.manager import Manager
+from cube.manager.report import Report
+from cube.manager.turn import Run
+from cube.model.action import Effect, Outcome
+from cube.model.job import Group, Job, JobType, TaskSpec
+from cube.model.observation import Container, Observation
+from cube.model.task import State, Task
+from cube.simulator.calm import SWEEPS_TO_GIVE_UP, check_settled, mutations_of_a_sweep, settle
+from cube.simulator.commands import Ask, asking, deploying, finish
+from cube.simulator.faults import SimulatedFleet
+from cube.simulator.history import History
+from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of
+from cube.simulator.machine import Machine
+
+SWEEPS_TO_HEAL = 6
+"""A check is asked by each sweep, must fail three times, and what it brings about takes two more."""
+
+
+def end(history: History) -> None:
+    """One of the endings, and a fleet that has settled again."""
+    ending = history.random.choice(ENDINGS)
+    history.tell(f"ending: {ending.__name__}")
+    ending(history)
+    history.site.down.clear()
+    settle(history)
+    check_settled(history)
+
+
+def an_update_serves(history: History) -> None:
+    """P19, 16: an update never serves with less than the job allows."""
+    if (job := _a_service(history)) is None:
+        return
+    main = job.groups[0]
+    _want(history, job, _next_version(main))
+    floor = main.count - main.update.max_parallel
+    finish(history, "update", _while_serving(history, history.wanted[job.name], floor))
+
+
+def a_canary_waits(history: History) -> None:
+    """P19: only the first slots get the new version before somebody promotes it, and all old tasks serve."""
+    if (job := _a_service(history)) is None:
+        return
+    main = job.groups[0]
+    _want(history, job, replace(_next_version(main), update=replace(main.update, canary=1)))
+    finish(history, "update", deploying(history.wanted[job.name]))
+    old = {slot_of(found).index for found in _containers_of(history, job, main.spec)}
+    must(old >= set(range(1, main.count)), f"P19 canaries first: of {job.name} only {sorted(old)} are old")
+    finish(history, "promote", asking(Manager.promote, job.name))
+
+
+def a_sick_version_is_given_up(history: History) -> None:
+    """P19: a version that does not come up leaves the old tasks where they are."""
+    if (job := _a_service(history)) is None:
+        return
+    main = job.groups[0]
+    sick = replace(_next_version(main), restart=replace(main.restart, attempts=0))
+    for machine in history.site.machines.values():
+        machine.program = lambda spec: 1 if spec == sick.spec else None
+    _want(history, job, sick)
+    floor = main.count - main.update.max_parallel
+    finish(history, "update", _while_serving(history, history.wanted[job.name], floor))
+    _want(history, job, main)
+    finish(history, "deploy", deploying(history.wanted[job.name]))
+
+
+def a_drain_empties(history: History) -> None:
+    """17: on a drained node nothing is left that fits elsewhere."""
+    name = history.random.choice(sorted(set(history.nodes) - history.site.down))
+    history.drained.add(name)
+    finish(history, "drain", asking(Manager.drain, name))
+    settle(history)
+    machine = history.site.machines[name]
+    tasks, others = tasks_of(history), [other for other in _living(history) if other.name != name]
+    left = [found for found in machine.containers.values() if found.identity is not None and runs(found)]
+    guests = [found for found in left if _type_of(history, found) is JobType.SERVICE]
+    for found in guests:
+        spec = _wanted_spec(history, found)
+        free = [other.name for other in others if spec and has_room(other, spec, tasks)]
+        must(not free, f"drain: {found.name} stays on {name}, and fits on {free}")
+    residents = [found.name for found in left if _type_of(history, found) is JobType.SYSTEM]
+    must(bool(guests) or not residents, f"drain: {residents} stay on {name}")
+    finish(history, "uncordon", asking(Manager.uncordon, name))
+    history.drained.clear()
+
+
+def a_crash_is_restarted(history: History) -> None:
+    """P7: a task whose process ends begins again where it was."""
+    fresh = {task.id for task in tasks_of(history) if task.state is State.RUNNING and task.restarts == 0}
+    places = [
+        (machine, found)
+        for machine, found in _running(history)
+        if _task_of(found) in fresh and machine.specs[found.id] == _wanted_spec(history, found)
+    ]
+    if not places:
+        return
+    machine, found = history.random.choice(places)
+    machine.end(found.id, 1)
+    settle(history)
+    here = {slot_of(other) for where, other in _running(history) if where is machine}
+    must(slot_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not there again")
+
+
+def a_sickness_is_healed(history: History) -> None:
+    """P7, 14: who answers its check badly for long is restarted, replaced or cut off."""
+    places = [(machine, found) for machine, found in _running(history) if machine.specs[found.id].health]
+    if not places:
+        return
+    machine, found = history.random.choice(places)
+    spec = machine.specs[found.id]
+    machine.answers = lambda asked, _now: asked is not spec or found.id not in machine.containers
+    for _ in range(SWEEPS_TO_HEAL):
+        mutations_of_a_sweep(history)
+    still = machine.containers.get(found.id)
+    must(
+        still is None or not runs(still),
+        f"14 {found.name} is sick, and runs on {machine.name} as if it were not",
+    )
+    machine.answers = lambda _spec, _now: True
+    for _ in range(SWEEPS_TO_HEAL):
+        mutations_of_a_sweep(history)
+
+
+def a_dead_node_is_given_up(history: History) -> None:
+    """P8, 14: its tasks begin elsewhere after their patience, and are there once when it comes back."""
+    living = sorted(set(history.nodes) - history.site.down)
+    if len(living) < 3 or history.site.down:
+        return
+    name = history.random.choice(living)
+    gone = [(found, slot_of(found)) for machine, found in ours(history.site.machines) if machine.name == name]
+    history.site.down.add(name)
+    for _ in range(SWEEPS_TO_GIVE_UP):
+        mutations_of_a_sweep(history)
+    settle(history)
+    tasks = tasks_of(history)
+    machine = history.site.machines[name]
+    there = {
+        slot_of(found) for where, found in ours(history.site.machines) if where is not machine and runs(found)
+    }
+    for found, slot in gone:
+        job = history.wanted.get(slot.job)
+        if job is None or job.type is not JobType.SERVICE or slot in there or not runs(found):
+            continue
+        spec = _wanted_spec(history, found)
+        free = [other.name for other in _living(history) if spec and has_room(other, spec, tasks)]
+        must(not free, f"14 converges: {slot} of dead {name} does not run, and fits on {free}")
+
+
+def we_are_cut_off(history: History) -> None:
+    """P8, 7: while most of the fleet is silent, nothing is moved, however long that lasts."""
+    names = sorted(history.nodes)
+    before = {found.id for _, found in ours(history.site.machines) if runs(found)}
+    history.site.down.update(names if len(names) < 5 else names[: len(names) // 2 + 1])
+    for _ in range(SWEEPS_TO_GIVE_UP):
+        mutations_of_a_sweep(history)
+    after = {found.id for _, found in ours(history.site.machines) if runs(found)}
+    must(before == after, f"P8 brakes: {sorted(before ^ after)} while we were cut off")
+
+
+Ending = Callable[[History], None]
+
+ENDINGS: tuple[Ending, ...] = (
+    an_update_serves,
+    a_canary_waits,
+    a_sick_version_is_given_up,
+    a_drain_empties,
+    a_crash_is_restarted,
+    a_sickness_is_healed,
+    a_dead_node_is_given_up,
+    we_are_cut_off,
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class Serving:
+    """Counts the group's tasks that run, after each effect."""
+
+    history: History
+    name: str
+    floor: int
+
+    def looked(self, observed: Mapping[str, Observation]) -> None:
+        """Nothing changes by a look."""
+
+    def begins(self, effect: Effect) -> None:
+        """It has not happened yet."""
+
+    def ended(self, _effect: Effect, _outcome: Outcome) -> None:
+        """Raises BrokenLawError where too few are left."""
+        running = {slot_of(found) for _, found in ours(self.history.site.machines) if runs(found)}
+        left = sum((slot.job, slot.group) == (self.name, "main") for slot in running)
+        must(left >= self.floor, f"P19 safe rollout: {left} of {self.name} serve, {self.floor} must")
+
+
+def _while_serving(history: History, job: Job, floor: int) -> Ask:
+    def ask(manager: Manager, run: Run) -> Report:
+        fleet = manager.loop.fleet
+        assert isinstance(fleet, SimulatedFleet)
+        fleet.witness = Serving(history=history, name=job.name, floor=floor)
+        return manager.deploy(job, run)
+
+    return ask
+
+
+def _a_service(history: History) -> Job | None:
+    """One that has all of its tasks."""
+    waiting = {task.slot.job for task in tasks_of(history) if task.state is State.PENDING}
+    dead = {
+        slot_of(found).job
+        for machine, found in ours(history.site.machines)
+        if machine.name in history.site.down
+    }
+    jobs = [
+        job
+        for name, job in sorted(history.wanted.items())
+        if job.type is JobType.SERVICE and job.groups[0].count and name not in waiting | dead
+    ]
+    return history.random.choice(jobs) if jobs else None
+
+
+def tasks_of(history: History) -> Sequence[Task]:
+    """What is recorded."""
+    store = history.open()
+    tasks = store.current_tasks()
+    history.put_back(store)
+    return tasks
+
+
+def _running(history: History) -> list[tuple[Machine, Container]]:
+    """The tasks of services and system jobs that run on machines that answer."""
+    return [
+        (machine, found)
+        for machine, found in ours(history.site.machines)
+        if runs(found)
+        and machine.name not in history.site.down
+        and _type_of(history, found) in (JobType.SERVICE, JobType.SYSTEM)
+    ]
+
+
+def _type_of(history: History, found: Container) -> JobType | None:
+    job = history.wanted.get(slot_of(found).job)
+    return job.type if job else None
+
+
+def _wanted_spec(history: History, found: Container) -> TaskSpec | None:
+    slot = slot_of(found)
+    return spec_of(history.wanted[slot.job], slot.group)
+
+
+def _task_of(found: Container) -> str:
+    return found.identity.task if found.identity else ""
+
+
+def _living(history: History) -> list[Machine]:
+    return [machine for name, machine in history.site.machines.items() if name not in history.site.down]
+
+
+def _containers_of(history: History, job: Job, spec: TaskSpec) -> list[Container]:
+    return [
+        found
+        for machine, found in ours(history.site.machines)
+        if runs(found) and slot_of(found).job == job.name and machine.specs[found.id] == spec
+    ]
+
+
+def _next_version(group: Group) -> Group:
+    update = replace(group.update, canary=0)
+    return replace(group, spec=replace(group.spec, env={"VERSION": "next"}), update=update)
+
+
+def _want(history: History, job: Job, main: Group) -> None:
+    history.wanted[job.name] = replace(job, groups=(main, *job.groups[1:]))
