@@ -75,18 +75,19 @@ class Loop:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        return World(
-            cluster=self.cluster.name,
-            owner=self.store.owner,
-            now=self.clock.now(),
-            nodes={node.name: node for node in self.cluster.nodes},
-            jobs=self.store.jobs(),
-            tasks=self.store.current_tasks(),
-            observed=observed,
-            rollouts=self.store.rollouts(),
-            cordons=self.store.cordons(),
-            silences=self.store.silences(),
-        )
+        with self.store.moment():
+            return World(
+                cluster=self.cluster.name,
+                owner=self.store.owner,
+                now=self.clock.now(),
+                nodes={node.name: node for node in self.cluster.nodes},
+                jobs=self.store.jobs(),
+                tasks=self.store.current_tasks(),
+                observed=observed,
+                rollouts=self.store.rollouts(),
+                cordons=self.store.cordons(),
+                silences=self.store.silences(),
+            )
 
     def plan(self, world: World) -> Plan:
         """The next wave."""

@@ -19,8 +19,8 @@ CALM = 4000.0
 
 SWEEPS_TO_SETTLE = 3
 
-SWEEPS_TO_GIVE_UP = 8
-"""Of cron, once a minute, until a silent node's tasks have been given up and begun elsewhere."""
+SWEEPS_TO_GIVE_UP = 5
+"""Of cron, every two minutes, until a silent node's tasks have been given up and begun elsewhere."""
 
 
 def calm_down(history: History) -> None:
@@ -48,20 +48,27 @@ def lose_a_few(history: History) -> None:
     if len(names) > 2 and history.random.random() < 0.2:
         history.site.down.update(history.random.sample(names, 1 if len(names) < 5 else 2))
         history.tell(f"dead for good: {sorted(history.site.down)}")
-        for _ in range(SWEEPS_TO_GIVE_UP):
-            mutations_of_a_sweep(history)
+        pass_time(history)
+
+
+def pass_time(history: History) -> None:
+    """Cron, until a silent node's patience is over."""
+    for _ in range(SWEEPS_TO_GIVE_UP):
+        mutations_of_a_sweep(history, after=120.0)
 
 
 def settle(history: History) -> None:
-    """Cron, once a minute, until nothing is left to do, and a few times at most."""
-    sweeps = 0
-    while mutations_of_a_sweep(history) and sweeps < SWEEPS_TO_SETTLE:
-        sweeps += 1
+    """Cron, once a minute, until nothing is left to do: 14 says after how many sweeps at most."""
+    for _ in range(SWEEPS_TO_SETTLE):
+        if not mutations_of_a_sweep(history):
+            return
+    changed = mutations_of_a_sweep(history)
+    must(changed == 0, f"P10, 12 idempotent: {changed} calls changed a settled fleet")
 
 
-def mutations_of_a_sweep(history: History) -> int:
-    """A minute passes, then cron; how many calls that took which changed something."""
-    history.engine.run(60.0)
+def mutations_of_a_sweep(history: History, *, after: float = 60.0) -> int:
+    """Cron, after so many seconds; how many calls that took which changed something."""
+    history.engine.run(after)
     before = sum(machine.mutations for machine in history.site.machines.values())
     finish(history, "sweep", sweep)
     return sum(machine.mutations for machine in history.site.machines.values()) - before
@@ -118,8 +125,6 @@ def check_settled(history: History) -> None:
     laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
     laws.is_as_wanted(machines, history.wanted, tasks)
     laws.work_is_done(history.site.machines, tasks)
-    changed = mutations_of_a_sweep(history)
-    must(changed == 0, f"P10, 12 idempotent: {changed} calls changed a settled fleet")
 
 
 def _is_there(history: History, job: Job) -> bool:

@@ -82,10 +82,10 @@ def _removed(history: History, manager: Manager, name: str, run: Run) -> Report:
 
 
 def minutes_of_cron(history: History) -> Ask | None:
-    """Cron, every minute, as long as a silent node's patience lasts."""
-    for _ in range(history.random.choice((3, 8))):
+    """Cron, every other minute, some of the time that a silent node is given."""
+    for _ in range(history.random.choice((2, 5))):
         finish(history, "sweep", sweep)
-        history.engine.run(60.0)
+        history.engine.run(120.0)
     return None
 
 

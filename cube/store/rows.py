@@ -20,6 +20,9 @@ from cube.model.task import Health, Slot, State, Task, TaskEvent
 Row = dict[str, Any]
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobVersion:
     """One version of a job, with when, by whom and why it was made."""
@@ -84,7 +87,7 @@ class Restored:
 
 def text_of(value: Any) -> str:
     """The value as JSON."""
-    return json.dumps(to_data(value), separators=(",", ":"), ensure_ascii=False)
+    return _encode(to_data(value))
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Task, TaskEvent
 from cube.store import copy, read, rows, write
 from cube.store.check import problems
+from cube.store.guard import Guard
 from cube.store.lease import Lease
 from cube.store.place import prepare
 from cube.store.record import Recording
@@ -108,24 +108,24 @@ class Store:
         self._file = _file_at(path)
         self._connection = connection
         self._tables = write.Tables(connection)
-        self._alone = RLock()
+        self._guard = Guard(connection, str(path or ":memory:"))
 
     def close(self) -> None:
         """Let go of the file."""
-        with self._alone:
-            self._connection.close()
+        with self._guard as connection:
+            connection.close()
 
     @property
     def owner(self) -> str:
         """The store's own id, made once: a container with another one was started from another state."""
-        with self._open() as connection:
+        with self._guard as connection:
             (owner,) = connection.execute("SELECT owner FROM identity").fetchone()
         return str(owner)
 
     @property
     def epoch(self) -> int:
         """How often the work was taken over from a holder that died; from 1."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.number(connection, "SELECT epoch FROM identity")
 
     def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
@@ -146,7 +146,7 @@ class Store:
 
     def version_of(self, job: Job) -> int:
         """The version that `put_job` would give it."""
-        with self._open() as connection:
+        with self._guard as connection:
             newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
             return _known_as(job, newest) or read.next_version(connection, job.name)
 
@@ -160,17 +160,17 @@ class Store:
 
     def rollouts(self) -> Mapping[str, Rollout]:
         """How far the newest version of each job has come."""
-        with self._open() as connection:
+        with self._guard as connection:
             return {rollout.job: rollout for rollout in read.rollouts(connection)}
 
     def stable_version(self, job: str) -> int | None:
         """The newest version of the job that succeeded and wanted it to run."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.stable_version(connection, job)
 
     def rollouts_of(self, job: str) -> tuple[Rollout, ...]:
         """How far each version of the job has come, the oldest first."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.rollouts(connection, job)
 
     def put_rollout(self, rollout: Rollout, *, now: float, actor: str, reason: str) -> None:
@@ -180,7 +180,7 @@ class Store:
 
     def cordons(self) -> Mapping[str, Cordon]:
         """The nodes that get no new tasks."""
-        with self._open() as connection:
+        with self._guard as connection:
             return {cordon.node: cordon for cordon in read.cordons(connection)}
 
     def put_cordon(self, cordon: Cordon) -> None:
@@ -200,12 +200,12 @@ class Store:
 
     def silences(self) -> Mapping[str, Silence]:
         """How long the nodes that did not answer the last look have been silent."""
-        with self._open() as connection:
+        with self._guard as connection:
             return {silence.node: silence for silence in read.silences(connection)}
 
     def post_mortems(self, name: str) -> tuple[Death, ...]:
         """What the containers of that task (or the start of its id), or of that job, left behind."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.post_mortems(connection, name)
 
     def tell_of_job(self, job: str, version: int, *, now: float, actor: str, reason: str) -> None:
@@ -236,7 +236,7 @@ class Store:
 
     def jobs(self) -> tuple[Job, ...]:
         """The newest version of each job, by name."""
-        with self._open() as connection:
+        with self._guard as connection:
             return tuple(found.job for found in read.newest_jobs(connection))
 
     def job(self, name: str, version: int | None = None) -> Job | None:
@@ -246,7 +246,7 @@ class Store:
 
     def versions(self, name: str) -> tuple[JobVersion, ...]:
         """Every version of the job, the oldest first."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.job_versions(connection, name)
 
     def forget_job(self, name: str) -> bool:
@@ -259,12 +259,12 @@ class Store:
 
     def tasks(self, job: str | None = None) -> tuple[Task, ...]:
         """Every task, or those of one job, in the order in which they were wanted."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.tasks(connection, "job = coalesce(?, job)", [job])
 
     def current_tasks(self) -> tuple[Task, ...]:
         """The newest task of every slot, and every older one that is live or in quarantine."""
-        with self._open() as connection:
+        with self._guard as connection:
             where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
             return read.tasks(connection, where)
 
@@ -296,7 +296,7 @@ class Store:
     ) -> tuple[TaskEvent, ...]:
         """The events in order, at most the newest `limit`: of a job or task, since a time, after a number."""
         conditions = [("job = ?", job), ("task = ?", task), ("at >= ?", since), ("number > ?", after)]
-        with self._open() as connection:
+        with self._guard as connection:
             return read.events(connection, conditions, limit=limit)
 
     def put_observations(self, observations: Iterable[Observation]) -> None:
@@ -318,7 +318,7 @@ class Store:
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.looks(connection)
 
     def samples(self) -> Mapping[str, Stats]:
@@ -336,12 +336,12 @@ class Store:
 
     def sweeps(self, count: int) -> tuple[Sweep, ...]:
         """So many of the newest runs over the fleet, the newest first."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.sweeps(connection, count)
 
     def lease(self) -> Lease | None:
         """Who holds the lock, or died holding it."""
-        with self._open() as connection:
+        with self._guard as connection:
             return read.lease(connection)
 
     def take_lease(self, lease: Lease) -> int:
@@ -359,13 +359,23 @@ class Store:
 
     def backup(self, target: Path) -> None:
         """A whole and checked copy, 0600; others may go on working. Raises InputError if `target` exists."""
-        with self._open() as connection:
+        with self._guard as connection:
             copy.to_new_file(connection, target)
 
     def check(self) -> tuple[str, ...]:
         """Everything that is wrong with the file and what it holds; nothing is, where it is empty."""
-        with self._open() as connection:
+        with self._guard as connection:
             return problems(connection)
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """All that is read inside is of one moment, whatever other processes write meanwhile."""
+        with self._guard as connection:
+            connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                connection.rollback()
 
     @contextmanager
     def _recording(self, now: float, actor: str) -> Iterator[Recording]:
@@ -375,14 +385,9 @@ class Store:
             recording.write()
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        with self._alone, Explained(str(self.path or ":memory:")):
-            yield self._connection
-
-    @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
         # IMMEDIATE: a transaction that reads before it writes would else fail at once, whatever the patience.
-        with self._open() as connection:
+        with self._guard as connection:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self._refuse_another_file()
