@@ -19,7 +19,8 @@ def to_data(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if names := _field_names(kind):
-        return {name: to_data(getattr(value, name)) for name in names}
+        items = ((name, getattr(value, name)) for name in names)
+        return {name: item if item.__class__ in _PLAIN else to_data(item) for name, item in items}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

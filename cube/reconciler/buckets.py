@@ -30,11 +30,14 @@ class Bucket(StrEnum):
     KEPT = "kept"  # runs, and is wanted as it is
 
 
+BUCKETS = tuple(Bucket)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sorted:
     """The tasks by bucket, the slots that no task fills, and the task that fills each of the others."""
 
-    buckets: Mapping[Bucket, tuple[Task, ...]]
+    buckets: Mapping[Bucket, Sequence[Task]]
     unfilled: tuple[Want, ...]
     holders: Mapping[Slot, Task]
 
@@ -46,8 +49,9 @@ class Sorted:
 def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:
     """Put each task into its bucket and find the slots that are left over."""
     holders = _holders(world, wants)
-    placed = {task.id: _bucket(task, world, wants, holders) for task in world.tasks}
-    buckets = {bucket: tuple(task for task in world.tasks if placed[task.id] is bucket) for bucket in Bucket}
+    buckets: dict[Bucket, list[Task]] = {bucket: [] for bucket in BUCKETS}
+    for task in world.tasks:
+        buckets[_bucket(task, world, wants, holders)].append(task)
     pending = {task.slot for task in buckets[Bucket.PENDING]}
     unfilled = tuple(want for slot, want in wants.items() if slot not in holders or slot in pending)
     return Sorted(buckets=buckets, unfilled=unfilled, holders=holders)

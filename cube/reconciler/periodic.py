@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from zoneinfo import ZoneInfo
 
@@ -17,20 +18,21 @@ from cube.reconciler.world import World
 RUNS_KEPT = 5
 """Ended runs of one job whose containers, and so their logs, are kept."""
 
+MINUTE = 60.0
+"""Seconds: schedules know nothing smaller, so within one the calendar is asked once."""
+
 MISSED_COUNTED = 1000
 """Missed runs are counted up to here."""
 
 
 def next_runs(schedule: Schedule, after: float, count: int) -> tuple[float, ...]:
     """The next `count` times, in seconds since the epoch. Fewer where the calendar holds no more."""
-    start = datetime.fromtimestamp(after, ZoneInfo(schedule.timezone))
-    return tuple(at.timestamp() for at in islice(CronSim(schedule.cron, start), count))
+    return _runs_after(schedule.cron, schedule.timezone, after // MINUTE, count)
 
 
 def last_run(schedule: Schedule, until: float) -> float | None:
     """The newest time that is not after `until`, in seconds since the epoch."""
-    start = datetime.fromtimestamp(until, ZoneInfo(schedule.timezone)) + timedelta(seconds=1)
-    return next((at.timestamp() for at in CronSim(schedule.cron, start, reverse=True)), None)
+    return _run_until(schedule.cron, schedule.timezone, until // MINUTE)
 
 
 def run_of(job: Job, name: str, at: float) -> Job:
@@ -122,6 +124,18 @@ def _launch(job: Job, world: World) -> Launch | None:
 
 def _run_name(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M")
+
+
+@lru_cache(maxsize=1024)
+def _runs_after(cron: str, timezone: str, minute: float, count: int) -> tuple[float, ...]:
+    start = datetime.fromtimestamp(minute * MINUTE, ZoneInfo(timezone))
+    return tuple(at.timestamp() for at in islice(CronSim(cron, start), count))
+
+
+@lru_cache(maxsize=1024)
+def _run_until(cron: str, timezone: str, minute: float) -> float | None:
+    start = datetime.fromtimestamp((minute + 1) * MINUTE, ZoneInfo(timezone))
+    return next((at.timestamp() for at in CronSim(cron, start, reverse=True)), None)
 
 
 def _shown(at: float) -> str:

@@ -42,7 +42,10 @@ class World:
         Of several, as after a late start or a rename by hand, one that is alive, then the one that is
         recorded, then the one with the task's name.
         """
-        held = [found for node, found in self._containers.get(task.id, ()) if node == task.node]
+        known = self._containers.get(task.id)
+        if known is None:
+            return None
+        held = [found for node, found in known if node == task.node]
         return held[0] if len(held) == 1 else max(held, key=lambda found: _claim(found, task), default=None)
 
     def whereabouts(self, task: Task) -> tuple[str, ...]:

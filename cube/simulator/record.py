@@ -12,6 +12,9 @@ from cube.model.job import Job, TaskSpec
 from cube.model.task import Health, Slot, State
 from cube.store import rows
 
+ALONE = "?vfs=unix-none"
+"""One process of the operating system plays all of a history's, and never two of them in a transaction."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
@@ -94,8 +97,8 @@ def mortal(strike: Callable[[], None]) -> type[sqlite3.Connection]:
     class Mortal(sqlite3.Connection):
         """Of one process. It may be killed at any statement; the power never fails here."""
 
-        def __init__(self, *places: Any, **options: Any) -> None:
-            super().__init__(*places, **options)
+        def __init__(self, place: str, **options: Any) -> None:
+            super().__init__(f"file:{place}{ALONE}", uri=True, **options)
             super().execute("PRAGMA synchronous = OFF")
             super().execute("PRAGMA journal_mode = MEMORY")
 
@@ -119,7 +122,7 @@ def mortal(strike: Callable[[], None]) -> type[sqlite3.Connection]:
 
 def read(path: Path) -> Reading:
     """The record in that file."""
-    return Reading(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+    return Reading(sqlite3.connect(f"file:{path}{ALONE}&mode=ro", uri=True, isolation_level=None))
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:

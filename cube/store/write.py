@@ -5,10 +5,10 @@ It takes 85 ms to load, and 0.3 ms of each write: a command that starts thirty t
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from functools import cache
 from typing import Any
 
+from cube.model.codec import to_data
 from cube.model.node import Silence
 from cube.store import read, rows
 from cube.store.lease import Lease
@@ -62,7 +62,7 @@ def note_sweep(connection: sqlite3.Connection, sweep: Sweep) -> None:
     number = 1 + read.number(connection, "SELECT max(number) FROM sweeps")
     sql = """INSERT INTO sweeps (number, started, finished, result)
         VALUES (:number, :started, :finished, :result)"""
-    connection.execute(sql, {"number": number, **asdict(sweep)})
+    connection.execute(sql, {"number": number, **to_data(sweep)})
     connection.execute("DELETE FROM sweeps WHERE number <= ?", [number - SWEEPS_KEPT])
 
 
@@ -70,7 +70,7 @@ def note_silences(connection: sqlite3.Connection, silences: Iterable[Silence]) -
     """The nodes that did not answer; all others are forgotten."""
     connection.execute("DELETE FROM silences")
     sql = "INSERT INTO silences (node, at, misses, seconds) VALUES (:node, :at, :misses, :seconds)"
-    connection.executemany(sql, [asdict(silence) for silence in silences])
+    connection.executemany(sql, [to_data(silence) for silence in silences])
 
 
 def note_deaths(connection: sqlite3.Connection, deaths: Iterable[Death]) -> None:
@@ -109,4 +109,4 @@ def note_lease(connection: sqlite3.Connection, lease: Lease) -> None:
     """Who holds the lock."""
     sql = """REPLACE INTO lease (id, who, host, pid, started, since, command)
         VALUES (1, :who, :host, :pid, :started, :since, :command)"""
-    connection.execute(sql, asdict(lease))
+    connection.execute(sql, to_data(lease))
