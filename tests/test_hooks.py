@@ -65,7 +65,9 @@ def test_both_are_told_the_version_that_is_deployed(manager: Manager, tmp_path: 
 
 
 def test_unless_the_one_before_ends_with_0_nothing_is_touched(manager: Manager) -> None:
-    with pytest.raises(CubeError, match="the hook before the deploy failed: sh exited with 7"):
+    with pytest.raises(
+        CubeError, match=r"hook before the deploy failed: sh exited with 7\n  Nothing was changed"
+    ):
         manager.deploy(hooked(shell("exit 7")), RUN)
     assert (manager.store.jobs(), manager.store.tasks()) == ((), ())
 
@@ -99,6 +101,11 @@ def test_one_that_hangs_is_ended_with_all_that_it_began(tmp_path: Path) -> None:
 def test_one_that_is_killed_is_told_by_its_signal() -> None:
     with pytest.raises(CubeError, match="sh was ended by SIGKILL"):
         run_before(hooked(shell("kill -9 $$")), "sim")
+
+
+def test_what_one_prints_is_no_part_of_the_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    run_before(hooked(shell("echo hello")), "sim")
+    assert tuple(capfd.readouterr()) == ("", "hello\n")
 
 
 def test_one_that_is_not_there_is_told_with_the_way_on() -> None:

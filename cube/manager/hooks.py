@@ -9,6 +9,10 @@ from cube.errors import CubeError
 from cube.model.job import Job
 
 
+STDERR = 2
+"""Its descriptor."""
+
+
 def run_before(job: Job, cluster: str) -> None:
     """The job's command before a deploy. Raises CubeError where it fails: then nothing is touched."""
     _run(job.hooks.before, job, {"CUBE_HOOK": "before", "CUBE_CLUSTER": cluster})
@@ -21,7 +25,7 @@ def run_after(job: Job, cluster: str, *, succeeded: bool) -> None:
 
 
 def _run(argv: Sequence[str], job: Job, variables: Mapping[str, str]) -> None:
-    """On this process's own output; no shell reads the arguments."""
+    """On this process's standard error, for the other end is the answer's; no shell reads the arguments."""
     if not argv:
         return
     about = {"CUBE_JOB": job.name, "CUBE_VERSION": str(job.version), **variables}
@@ -35,13 +39,15 @@ def _run(argv: Sequence[str], job: Job, variables: Mapping[str, str]) -> None:
         why = f"{argv[0]} cannot be run: {error.strerror or error}"
         raise CubeError(what, where=where, why=why, cure="Name a program, with its path.") from error
     if status != 0:
-        raise CubeError(what, where=where, why=f"{argv[0]} {_ended(status)}")
+        result = variables.get("CUBE_RESULT")
+        cure = f"The deploy itself {result}." if result else "Nothing was changed."
+        raise CubeError(what, where=where, why=f"{argv[0]} {_ended(status)}", cure=cure)
 
 
 def _status_of(argv: Sequence[str], environment: Mapping[str, str], timeout: float) -> int:
     """How it ended. It is given a group of its own, so that nothing that it began outlives its time."""
     process = subprocess.Popen(  # noqa: S603 - the operator's own command, as a list
-        argv, env=environment, stdin=subprocess.DEVNULL, process_group=0
+        argv, env=environment, stdin=subprocess.DEVNULL, stdout=STDERR, process_group=0
     )
     try:
         return process.wait(timeout)
