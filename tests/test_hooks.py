@@ -65,9 +65,7 @@ def test_both_are_told_the_version_that_is_deployed(manager: Manager, tmp_path: 
 
 
 def test_unless_the_one_before_ends_with_0_nothing_is_touched(manager: Manager) -> None:
-    with pytest.raises(
-        CubeError, match=r"hook before the deploy failed: sh exited with 7\n  Nothing was changed"
-    ):
+    with pytest.raises(CubeError, match=r"before the deploy failed: sh exited with 7\n  Nothing was changed"):
         manager.deploy(hooked(shell("exit 7")), RUN)
     assert (manager.store.jobs(), manager.store.tasks()) == ((), ())
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from cube.errors import CubeError
 from cube.model.job import Job
 
-
 STDERR = 2
 """Its descriptor."""
 

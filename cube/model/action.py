@@ -243,8 +243,15 @@ class Plan:
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """What it changes, each in a few words, in order: two plans with the same one do the same."""
-        return tuple(sorted(_in_short(change) for change in self.changes))
+        """What it changes, and what it finds failed, each in a few words, in order.
+
+        Two plans with the same one do the same.
+        """
+        found = [action for action in self.actions if isinstance(action, Note)]
+        failed = (
+            f"failed {note.task.slot} on {note.task.node}" for note in found if note.target is State.FAILED
+        )
+        return tuple(sorted((*failed, *(_in_short(change) for change in self.changes))))
 
     @property
     def changes(self) -> tuple[Place | Start | Stop | Quarantine, ...]:
