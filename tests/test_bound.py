@@ -11,7 +11,7 @@ from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.model.difference import differences
 from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS
-from tests.build import NOW, job, seen, spec, world
+from tests.build import NOW, job, seen, spec, task, world
 
 PLAN = BoundPlan(cluster="lab", owner="one", job=job(count=2), changes=("start web/main[0]",), made_at=NOW)
 
@@ -52,6 +52,14 @@ def test_the_fingerprint_changes_with_what_the_plan_would_do() -> None:
     assert fingerprint("node1") == fingerprint("node1")
     assert fingerprint("node1") != fingerprint("node2")
     assert fingerprint("node1") != fingerprint("node1", image="app:2")
+
+
+def test_the_fingerprint_changes_with_what_is_found_failed() -> None:
+    held = task()
+    well = world(jobs=[job()], tasks=[held])
+    gone = world(jobs=[job()], tasks=[held], observed=[seen("node1")])
+    assert reconcile(well, ALGORITHMS["spread"]).fingerprint == ()
+    assert reconcile(gone, ALGORITHMS["spread"]).fingerprint == ("failed web/main[0] on node1",)
 
 
 def test_a_difference_names_the_field_as_a_job_file_does() -> None:

@@ -1,5 +1,7 @@
 """What a person reads while the loop runs."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -98,3 +100,30 @@ def test_a_plan_tells_of_every_node_why_a_task_fits_nowhere(capsys: pytest.Captu
     told = capsys.readouterr().out
     assert "node1: it is drained" in told
     assert "node2: no memory" in told
+
+
+def test_who_reads_no_more_ends_no_run() -> None:
+    script = """
+import sys
+from cube.cli import progress, render
+from cube.model.action import Launch, Plan
+from tests.build import job
+
+with progress.telling() as tell:
+    for _ in range(3):
+        tell(Plan(actions=(Launch(job=job(), reason="due"),)))
+        input()
+with render.whether_read_or_not():
+    render.line("the end")
+sys.exit(7)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        assert "run web" in running.stdout.readline()
+        running.stdout.close()
+        running.stdin.write("go on\n" * 3)
+        running.stdin.close()
+        assert running.wait(20) == 7

@@ -40,7 +40,7 @@ Say = Callable[[str, str | None], None]
 def telling() -> Iterator[Tell]:
     """What tells each step of a run: lines, and on a terminal a bar under them while a wave is under way."""
     if not render.is_live():
-        yield lambda step: tell(step, render.line)
+        yield _tell_in_lines
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
@@ -57,6 +57,11 @@ def telling() -> Iterator[Tell]:
                 bar.reset(wave, total=len(step.changes), description="working")
 
         yield tell_above_bar
+
+
+def _tell_in_lines(step: Step) -> None:
+    with render.whether_read_or_not():
+        tell(step, render.line)
 
 
 def tell(step: Step, say: Say) -> None:

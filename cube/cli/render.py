@@ -1,9 +1,11 @@
 """Model to text or JSON: the only place that knows columns, colours and widths."""
 
 import json
+import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -118,6 +120,17 @@ def size(amount: float) -> str:
 def percent(share: float | None) -> str:
     """A share 0..1, or a dash where it is not known."""
     return "-" if share is None else f"{share:.0%}"
+
+
+@contextmanager
+def whether_read_or_not() -> Iterator[None]:
+    """What is printed is lost where nobody reads any more; the work is not given up for that."""
+    try:
+        yield
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def is_live() -> bool:

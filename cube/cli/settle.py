@@ -52,15 +52,21 @@ def settle(
     ):
         report = ask(manager, run_of(started + timeout, tell))
         job = manager.store.job(report.job) if report.job else None
-    if not is_table:
-        render.as_json(report_data(report))
-    elif not (is_quiet and is_uneventful(report)):
-        if job is None and report.job is not None:
-            render.line(f"  job {report.job} is forgotten; its events stay")
-        if job is not None and (follows := progress.what_begins_it(job, time.time())):
-            render.line(f"  {follows}")
-        progress.print_report(report, time.time() - started)
+    with render.whether_read_or_not():
+        if not is_table:
+            render.as_json(report_data(report))
+        elif not (is_quiet and is_uneventful(report)):
+            _print(report, job, time.time() - started)
     raise typer.Exit(report.exit_code)
+
+
+def _print(report: Report, job: Job | None, seconds: float) -> None:
+    """`job` is the one that was asked about, as it is known now."""
+    if job is None and report.job is not None:
+        render.line(f"  job {report.job} is forgotten; its events stay")
+    if job is not None and (follows := progress.what_begins_it(job, time.time())):
+        render.line(f"  {follows}")
+    progress.print_report(report, seconds)
 
 
 def is_uneventful(report: Report) -> bool:
