@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from cube.cli import installing
 from cube.cli.crontab import Sweeping, line_of, units_of, with_line, without_line
 from cube.errors import InputError
 
@@ -96,6 +97,26 @@ def test_a_crontab_that_cannot_be_read_is_never_taken_for_empty(tmp_path: Path) 
     done = _cube(tmp_path, "cron", "install", "-i", "inv.yml", "--yes")
     assert done.returncode == 1
     assert "cannot be read: you are not allowed" in done.stderr
+
+
+class TestWhereNoSystemdRuns:
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(installing, "BOOTED", tmp_path / "none")
+        monkeypatch.setattr(installing, "_systemd", lambda: (tmp_path / "units", ()))
+        return tmp_path / "units"
+
+    def test_nothing_is_written_and_the_way_on_is_told_p17(self, folder: Path) -> None:
+        with pytest.raises(InputError, match=r"does not run on this machine\n  Use the crontab"):
+            installing.install_units(sweeping(), yes=True)
+        assert not folder.exists()
+
+    def test_what_was_written_is_removed_all_the_same(self, folder: Path) -> None:
+        folder.mkdir()
+        for name in (*units_of(sweeping()), "theirs.timer"):
+            (folder / name).write_text("")
+        installing.remove_units(sweeping(), yes=True)
+        assert [file.name for file in folder.iterdir()] == ["theirs.timer"]
 
 
 def _cube(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,9 @@ from cube.cli.office import office
 from cube.cli.recovered import agree
 from cube.errors import CubeError, InputError
 
+BOOTED = Path("/run/systemd/system")
+"""What is there where systemd runs, and nowhere else: see sd_booted(3)."""
+
 DEADLINE = 30.0
 """Seconds that crontab or systemctl may take."""
 
@@ -55,7 +58,10 @@ def remove_line(found: Sweeping, *, yes: bool) -> None:
 
 
 def install_units(found: Sweeping, *, yes: bool) -> None:
-    """Write the service and the timer, and start the timer."""
+    """Write the service and the timer, and start the timer. Raises InputError where no systemd runs."""
+    if not BOOTED.is_dir():
+        cure = "Use the crontab: leave out --systemd. Or stay: cube reconcile --watch"
+        raise InputError("systemd does not run on this machine", cure=cure)
     folder, scope = _systemd()
     units = units_of(found)
     for name, text in units.items():
@@ -84,10 +90,12 @@ def remove_units(found: Sweeping, *, yes: bool) -> None:
         render.line(f"there is no timer for cluster {found.cluster} in {folder}")
         return
     agree(f"Stop {found.unit}.timer and remove it?", yes=yes)
-    _run(["systemctl", *scope, "disable", "--now", f"{found.unit}.timer"])
+    if BOOTED.is_dir():
+        _run(["systemctl", *scope, "disable", "--now", f"{found.unit}.timer"])
     for file in files:
         file.unlink(missing_ok=True)
-    _run(["systemctl", *scope, "daemon-reload"])
+    if BOOTED.is_dir():
+        _run(["systemctl", *scope, "daemon-reload"])
     render.line("removed", "green")
 
 
