@@ -6,7 +6,8 @@ from cube.scheduler.fit import Fit, Number
 
 def roomiest(fit: Fit) -> Number:
     """The node on which the task leaves the largest share of memory free; CPU counts a tenth of that."""
-    return 0.9 * (1 - fit.memory()) + 0.1 * (1 - fit.cpu())
+    cpu, memory = fit.used()
+    return 0.9 * (1 - memory) + 0.1 * (1 - cpu)
 
 
 scheduler = Algorithm(ByFormula(roomiest))

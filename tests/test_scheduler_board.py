@@ -140,16 +140,21 @@ def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.Data
     assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
 
 
-def test_does_so_when_more_classes_come_in_turn_than_the_table_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cube.scheduler.board.ROWS", 2)
+@pytest.mark.parametrize("rows", [2, 512])
+@pytest.mark.parametrize("name", ["tight", "spread"])
+def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
+    name: str, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty tasks of four classes fill six nodes: the same node is taken again and again, then another."""
+    monkeypatch.setattr("cube.scheduler.board.ROWS", rows)
     shapes = ((100, 700), (900, 50), (400, 400), (50, 1200))
     classes = [Demand(resources=Resources(cpu=cpu, memory=memory * MIB)) for cpu, memory in shapes]
     nodes = [_sized(f"node{number}", 2000 + 700 * number, 5 - number % 3) for number in range(6)]
-    board = Board(algorithm_of("tight"), nodes)
+    board = Board(algorithm_of(name), nodes)
     for order in range(60):
         slot = Slot(job="web", group="main", index=order)
         request = Request(slot=slot, demand=classes[order * 5 % 11 % 4], order=order)
-        assert board.place(request) == naive(algorithm_of("tight"), request, nodes)
+        assert board.place(request) == naive(algorithm_of(name), request, nodes)
 
 
 def _sized(name: str, cpu: int, gibs: int) -> NodeState:

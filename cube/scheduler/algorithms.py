@@ -6,9 +6,9 @@ A node without a score is never picked.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.metadata import entry_points
 from typing import Protocol
+from zlib import crc32
 
 from cube.errors import InputError
 from cube.model.action import Decision, Refusal, Term
@@ -117,7 +117,8 @@ def in_line(request: Request) -> int:
 
 def by_chance(request: Request) -> int:
     """Any candidate is as likely as any other; the same request always means the same one."""
-    return int.from_bytes(sha256(f"{request.slot} {request.order}".encode()).digest()[:8])
+    slot = request.slot
+    return crc32(f"{slot.job}/{slot.group}[{slot.index}] {request.order}".encode())
 
 
 def place(

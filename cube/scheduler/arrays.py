@@ -1,21 +1,24 @@
 """What is left on each node, and what each class of requests asks, as arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from cube.model.resources import Resources
-from cube.scheduler.fit import STEPS, Fit, Maths, Number, Table
-from cube.scheduler.state import Demand, NodeState
-from cube.scheduler.terms import OWN, scales
+from cube.model.task import Slot
+from cube.scheduler.fit import PLAIN, STEPS, Fit, Maths, Number, Table, look_up_one
+from cube.scheduler.state import Demand, NodeState, Request
+from cube.scheduler.terms import OWN, fit_of, scales
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 SHAPES = 4096
 """For how many sizes of nodes it is remembered what shares of them the classes ask."""
+
+_NOTHING = Request(slot=Slot(job="", group="", index=0), demand=Demand(resources=Resources()))
 
 
 @lru_cache(maxsize=8)
@@ -25,7 +28,7 @@ def _array(table: Table) -> Floats:
 
 def _look_up(table: Table, share: Number) -> Number:
     if isinstance(share, float):
-        return table.values[int(min(max(share, 0.0), 1.0) * STEPS)]
+        return look_up_one(table, share)
     return _array(table).take((share * STEPS).astype(np.intp), mode="clip")
 
 
@@ -34,25 +37,22 @@ ARRAYS = Maths(smaller=np.minimum, look_up=_look_up)
 
 
 class Room:
-    """What is left on each node, and what share of it that is: as lists for one node, as arrays for all."""
+    """What is left on each node, and what share is promised: as lists for one node, as arrays for all."""
 
     def __init__(self, nodes: Sequence[NodeState]) -> None:
+        free, fits = [state.free for state in nodes], [fit_of(_NOTHING, state) for state in nodes]
+        self.sizes = [_sizes(state.capacity) for state in nodes]
         self._capacity = [state.capacity for state in nodes]
-        self._is_known = [state.load is not None for state in nodes]
-        free = [state.free for state in nodes]
-        self.cpu = [float(found.cpu) for found in free]
-        self.memory = [float(found.memory) for found in free]
-        self.disk = [float(found.disk) for found in free]
-        self.sizes = [_sizes(found) for found in self._capacity]
-        pairs = list(zip(nodes, self.sizes, strict=True))
-        self.had_cpu = [state.promised.cpu / cpu for state, (cpu, _) in pairs]
-        self.had_memory = [state.promised.memory / memory for state, (_, memory) in pairs]
-        self.load = [0 if state.load is None else state.load.cpu for state in nodes]
-        self.busy = [1.0 if state.load is None else state.load.cpu / cpu for state, (cpu, _) in pairs]
-        self.all_cpu, self.all_memory = np.array(self.cpu), np.array(self.memory)
-        self.all_disk, self.all_busy = np.array(self.disk), np.array(self.busy)
-        self.all_had_cpu, self.all_had_memory = np.array(self.had_cpu), np.array(self.had_memory)
-        self._all_sizes = np.array(self.sizes).T.copy()
+        self._load = [None if state.load is None else state.load.cpu for state in nodes]
+        self.cpu, self.all_cpu = _both(found.cpu for found in free)
+        self.memory, self.all_memory = _both(found.memory for found in free)
+        self.disk, self.all_disk = _both(found.disk for found in free)
+        self.had = [found.had for found in fits]
+        self.busy, self._all_busy = _both(found.busy for found in fits)
+        _, self._all_had_cpu = _both(cpu for cpu, _ in self.had)
+        _, self._all_had_memory = _both(memory for _, memory in self.had)
+        _, self._all_sizes_cpu = _both(cpu for cpu, _ in self.sizes)
+        _, self._all_sizes_memory = _both(memory for _, memory in self.sizes)
         self.is_short_of_disk = bool((self.all_disk < 0).any())
 
     def take(self, at: int, asked: Resources) -> None:
@@ -60,34 +60,37 @@ class Room:
         (size_cpu, size_memory), capacity = self.sizes[at], self._capacity[at]
         self.cpu[at] = self.all_cpu[at] = cpu = self.cpu[at] - asked.cpu
         self.memory[at] = self.all_memory[at] = memory = self.memory[at] - asked.memory
-        self.had_cpu[at] = self.all_had_cpu[at] = (capacity.cpu - cpu) / size_cpu
-        self.had_memory[at] = self.all_had_memory[at] = (capacity.memory - memory) / size_memory
+        had_cpu, had_memory = (capacity.cpu - cpu) / size_cpu, (capacity.memory - memory) / size_memory
+        self.had[at] = had_cpu, had_memory
+        self._all_had_cpu[at], self._all_had_memory[at] = had_cpu, had_memory
         if asked.disk:
             self.disk[at] = self.all_disk[at] = self.disk[at] - asked.disk
-        if self._is_known[at]:
-            self.load[at] = load = self.load[at] + asked.cpu
-            self.busy[at] = self.all_busy[at] = load / size_cpu
+        if (load := self._load[at]) is not None:
+            self._load[at] = load = load + asked.cpu
+            self.busy[at] = self._all_busy[at] = load / size_cpu
 
-    def left(self, at: int) -> Resources:
+    def left_on(self, at: int) -> Resources:
         """What is unpromised on one node."""
         return Resources(cpu=int(self.cpu[at]), memory=int(self.memory[at]), disk=int(self.disk[at]))
 
     def fit_on_all(self, asked: Resources, fleet: int) -> Fit:
         """A request on every node."""
-        sizes_cpu, sizes_memory = self._all_sizes
-        return Fit(
-            asked.cpu / sizes_cpu,
-            asked.memory / sizes_memory,
-            self.all_had_cpu,
-            self.all_had_memory,
-            self.all_busy,
-            fleet,
-            ARRAYS,
-        )
+        asks = asked.cpu / self._all_sizes_cpu, asked.memory / self._all_sizes_memory
+        return Fit(asks, (self._all_had_cpu, self._all_had_memory), self._all_busy, fleet, ARRAYS)
+
+    def fit_on_one(self, at: int, asked: Resources, fleet: int) -> Fit:
+        """A request on one node."""
+        size_cpu, size_memory = self.sizes[at]
+        asks = asked.cpu / size_cpu, asked.memory / size_memory
+        return Fit(asks, self.had[at], self.busy[at], fleet, PLAIN)
+
+    def lacks_on_one(self, at: int, asked: Resources) -> bool:
+        """The node has too little left for it."""
+        return asked.cpu > self.cpu[at] or asked.memory > self.memory[at] or asked.disk > self.disk[at]
 
     def lacks_on_all(self, asked: Resources) -> Mask:
         """The nodes that have too little left for it."""
-        lacks = (self.all_cpu < asked.cpu) | (self.all_memory < asked.memory)
+        lacks: Mask = (self.all_cpu < asked.cpu) | (self.all_memory < asked.memory)
         return lacks | (self.all_disk < asked.disk) if asked.disk or self.is_short_of_disk else lacks
 
 
@@ -98,35 +101,42 @@ class Classes:
         self.demands: list[Demand] = []
         self.scale = self._cpu = self._memory = self._disk = np.empty(0)
         self._asks_disk = False
-        self._shares: dict[tuple[float, float], tuple[Floats, Floats]] = {}
+        self._asks: dict[tuple[float, float], tuple[Floats, Floats]] = {}
 
     def put(self, row: int, demand: Demand) -> None:
         """The class of that row: the next one, or in place of another."""
+        if row == len(self.demands):
+            columns = self.scale, self._cpu, self._memory, self._disk
+            self.scale, self._cpu, self._memory, self._disk = (np.append(found, 0.0) for found in columns)
+        asked = demand.resources
         self.demands[row : row + 1] = [demand]
-        asked = [found.resources for found in self.demands]
-        self._cpu = np.array([float(found.cpu) for found in asked])
-        self._memory = np.array([float(found.memory) for found in asked])
-        self._disk = np.array([float(found.disk) for found in asked])
-        self.scale = np.array([scales(found)[OWN] for found in self.demands])
+        self.scale[row] = scales(demand)[OWN]
+        self._cpu[row], self._memory[row], self._disk[row] = asked.cpu, asked.memory, asked.disk
         self._asks_disk = bool(self._disk.any())
-        self._shares.clear()
+        self._asks.clear()
 
     def fit_on_one(self, at: int, room: Room, fleet: int) -> Fit:
         """Every class on one node."""
-        cpu, memory = self._shares.get(room.sizes[at]) or self._shares_of(room.sizes[at])
-        return Fit(cpu, memory, room.had_cpu[at], room.had_memory[at], room.busy[at], fleet, ARRAYS)
+        asks = self._asks.get(room.sizes[at]) or self._asks_of(room.sizes[at])
+        return Fit(asks, room.had[at], room.busy[at], fleet, ARRAYS)
 
     def lacks_on_one(self, at: int, room: Room) -> Mask:
         """The classes for which too little is left on the node."""
         lacks: Mask = (self._cpu > room.cpu[at]) | (self._memory > room.memory[at])
         return lacks | (self._disk > room.disk[at]) if self._asks_disk or room.is_short_of_disk else lacks
 
-    def _shares_of(self, sizes: tuple[float, float]) -> tuple[Floats, Floats]:
-        if len(self._shares) >= SHAPES:
-            self._shares.clear()
-        found = self._shares[sizes] = (self._cpu / sizes[0], self._memory / sizes[1])
+    def _asks_of(self, sizes: tuple[float, float]) -> tuple[Floats, Floats]:
+        if len(self._asks) >= SHAPES:
+            self._asks.clear()
+        found = self._asks[sizes] = self._cpu / sizes[0], self._memory / sizes[1]
         return found
 
 
 def _sizes(capacity: Resources) -> tuple[float, float]:
     return float(max(capacity.cpu, 1)), float(max(capacity.memory, 1))
+
+
+def _both(amounts: Iterable[float]) -> tuple[list[float], Floats]:
+    """As a list, which is quick for one, and as an array, which is quick for all."""
+    found = [float(amount) for amount in amounts]
+    return found, np.array(found)

@@ -26,6 +26,8 @@ from cube.scheduler.terms import APART, OWN, SPREAD, scales
 
 ROWS = 512
 """How many classes the table holds; one more takes the place of the oldest."""
+PATIENCE = 16
+"""How many placements it takes at most to see that an algorithm packs, or that it no longer does."""
 KINDS = 1 << 16
 """How many demands are remembered at all."""
 
@@ -71,7 +73,7 @@ class Board:
         if not isinstance(algorithm.rule, ByFormula | InTurn):
             raise TypeError("only a formula or a turn can be scored in arrays")
         self._rule = algorithm.rule
-        self._nodes = tuple(nodes)
+        self._nodes, self._fleet = tuple(nodes), len(nodes)
         self._position = {state.node.name: position for position, state in enumerate(nodes)}
         self._with_wishes = isinstance(algorithm.rule, ByFormula)
         self._room = Room(nodes)
@@ -89,8 +91,10 @@ class Board:
         self._classes = Classes()
         self._odd_rows: list[int] = []
         self._next_row = 0
+        self._packs, self._last, self._stale = 0, -1, -1
         self._table: Points = np.empty((0, len(nodes)), dtype=np.int32)
         self._fixed: Points = np.empty((len(nodes), 0), dtype=np.int32)
+        self._live, self._live_fixed = self._table, self._fixed
 
     def place(self, request: Request) -> int | None:
         """The position of the node that takes the request, which is promised its room; None: none can."""
@@ -130,12 +134,12 @@ class Board:
         if demand.devices:
             self._devices[at] = _without(self._devices[at], demand)
         if self._classes.demands:
-            self._score_node(at)
+            self._changed(at)
 
     def state(self, at: int) -> NodeState:
         """The node at that position as it is now."""
         state = self._nodes[at]
-        promised = state.capacity - self._room.left(at)
+        promised = state.capacity - self._room.left_on(at)
         more = promised - state.promised
         return replace(
             state,
@@ -190,7 +194,24 @@ class Board:
                 return self._score_all(kind)
             self._put(kind)
         row: Points = self._table[kind.row]
+        if self._stale >= 0:
+            row[self._stale] = self._entry(kind, self._stale)
         return row
+
+    def _changed(self, at: int) -> None:
+        """Score that node's column again: now, or once another node changes.
+
+        An algorithm that packs takes the same node again and again. While one does, only those entries of
+        that node are scored that are asked for.
+        """
+        if self._stale not in (-1, at):
+            self._score_node(self._stale)
+        self._packs += 2 if at == self._last else -1
+        self._packs = min(max(self._packs, -PATIENCE), PATIENCE)
+        self._last = at
+        self._stale = at if self._packs > 0 else -1
+        if self._stale < 0:
+            self._score_node(at)
 
     def _put(self, kind: Kind) -> None:
         at = self._next_row % ROWS
@@ -203,11 +224,13 @@ class Board:
         self._odd_rows = [row for row, found in enumerate(self._classes.demands) if _is_odd(found)]
         self._table[at] = self._score_all(kind)
         self._fixed[:, at] = self._statics.fixed(kind.demand)
+        size = len(self._classes.demands)
+        self._live, self._live_fixed = self._table[:size], self._fixed[:, :size]
         kind.row = at
 
     def _grow(self, rows: int) -> None:
-        table = np.full((rows, len(self._nodes)), NOWHERE, dtype=np.int32)
-        fixed = np.zeros((len(self._nodes), rows), dtype=np.int32)
+        table = np.full((rows, self._fleet), NOWHERE, dtype=np.int32)
+        fixed = np.zeros((self._fleet, rows), dtype=np.int32)
         table[: len(self._table)] = self._table
         fixed[:, : self._fixed.shape[1]] = self._fixed
         self._table, self._fixed = table, fixed
@@ -217,27 +240,37 @@ class Board:
         row = self._statics.fixed(demand)
         lacks = self._room.lacks_on_all(demand.resources)
         if isinstance(rule, ByFormula):
-            own = rule.formula(self._room.fit_on_all(demand.resources, len(self._nodes))) * kind.own
+            own = rule.formula(self._room.fit_on_all(demand.resources, self._fleet)) * kind.own
             row = row + _points(own, lacks)
         else:
             row = np.where(lacks, NOWHERE, row)
         if kind.is_odd:
-            row[[at for at in range(len(self._nodes)) if self._lacks_odd(at, demand)]] = NOWHERE
+            row[[at for at in range(self._fleet) if self._lacks_odd(at, demand)]] = NOWHERE
         return row
 
     def _score_node(self, at: int) -> None:
         """Every class on one node again."""
         classes, room, rule = self._classes, self._room, self._rule
-        size = len(classes.demands)
-        lacks = classes.lacks_on_one(at, room)
+        lacks, fixed = classes.lacks_on_one(at, room), self._live_fixed[at]
         if isinstance(rule, ByFormula):
-            own = rule.formula(classes.fit_on_one(at, room, len(self._nodes))) * classes.scale
-            self._table[:size, at] = _points(own, lacks) + self._fixed[at, :size]
+            own = rule.formula(classes.fit_on_one(at, room, self._fleet)) * classes.scale
+            self._live[:, at] = _points(own, lacks) + fixed
         else:
-            self._table[:size, at] = np.where(lacks, NOWHERE, self._fixed[at, :size])
+            self._live[:, at] = np.where(lacks, NOWHERE, fixed)
         for row in self._odd_rows:
             if self._lacks_odd(at, classes.demands[row]):
                 self._table[row, at] = NOWHERE
+
+    def _entry(self, kind: Kind, at: int) -> int:
+        """One class on one node."""
+        asked = kind.demand.resources
+        if self._room.lacks_on_one(at, asked) or (kind.is_odd and self._lacks_odd(at, kind.demand)):
+            return NOWHERE
+        fixed = int(self._fixed[at, kind.row])
+        if isinstance(self._rule, ByFormula):
+            fit = self._room.fit_on_one(at, asked, self._fleet)
+            return fixed + int(self._rule.formula(fit) * kind.own)
+        return fixed
 
     def _lacks_odd(self, at: int, demand: Demand) -> bool:
         """The node has no port or no device for it."""

@@ -31,36 +31,32 @@ class Maths(NamedTuple):
     look_up: Callable[[Table, Number], Number]
 
 
-def _look_up(table: Table, share: float) -> float:
+def look_up_one(table: Table, share: float) -> float:
+    """The table's value at the share; shares beyond 0 and 1 are those."""
     return table.values[int(min(max(share, 0.0), 1.0) * STEPS)]
 
 
-PLAIN = Maths(smaller=min, look_up=_look_up)
+PLAIN = Maths(smaller=min, look_up=look_up_one)
 """For one node."""
 
 
 class Fit(NamedTuple):
-    """A request on a node, in shares of the node's size.
+    """A request on a node, in shares of the node's size; a pair is CPU and memory.
 
-    `asks_` what the request asks, `had_` what was promised before it; `busy` the CPU that was busy before it,
+    `asks`: what the request asks. `had`: what was promised before it. `busy`: the CPU that was busy before,
     whoever asked for that. `fleet`: how many nodes there are.
     """
 
-    asks_cpu: Number
-    asks_memory: Number
-    had_cpu: Number
-    had_memory: Number
+    asks: tuple[Number, Number]
+    had: tuple[Number, Number]
     busy: Number
     fleet: int
     maths: Maths
 
-    def cpu(self) -> Number:
-        """The share of its CPU that the node has promised once the task is there."""
-        return self.had_cpu + self.asks_cpu
-
-    def memory(self) -> Number:
-        """The share of its memory that the node has promised once the task is there."""
-        return self.had_memory + self.asks_memory
+    def used(self) -> tuple[Number, Number]:
+        """What is promised once the task is there."""
+        (cpu, memory), (had_cpu, had_memory) = self.asks, self.had
+        return had_cpu + cpu, had_memory + memory
 
 
 Formula = Callable[[Fit], Number]
@@ -73,7 +69,8 @@ def tight(fit: Fit) -> Number:
     of both and what they differ by. Of the rules that were measured it needs the fewest nodes
     (docs/scheduling.md).
     """
-    return fit.maths.smaller(fit.cpu(), fit.memory())
+    cpu, memory = fit.used()
+    return fit.maths.smaller(cpu, memory)
 
 
 def binpack(fit: Fit) -> Number:
@@ -82,8 +79,8 @@ def binpack(fit: Fit) -> Number:
     u are the shares that are promised once the task is there, in steps of 1/4096.
     Source: nomad/structs/funcs.go, ScoreFitBinPack.
     """
-    look_up, table = fit.maths.look_up, _powers_of_the_rest(10)
-    return (20.0 - (look_up(table, fit.cpu()) + look_up(table, fit.memory()))) / 18.0
+    look_up, (cpu, memory) = fit.maths.look_up, fit.used()
+    return look_up(_NOMAD, cpu) + look_up(_NOMAD, memory)
 
 
 def spread(fit: Fit) -> Number:
@@ -91,7 +88,8 @@ def spread(fit: Fit) -> Number:
 
     The mean share that stays free, as kube-scheduler's LeastAllocated has it.
     """
-    return 1.0 - (fit.cpu() + fit.memory()) / 2.0
+    cpu, memory = fit.used()
+    return 1.0 - (cpu + memory) / 2.0
 
 
 def greedy(fit: Fit) -> Number:
@@ -99,7 +97,7 @@ def greedy(fit: Fit) -> Number:
 
     Boring's book calls the same rule greedy, with the samples of `/proc/stat`.
     """
-    return 1.0 - fit.maths.smaller(fit.busy + fit.asks_cpu, 1.0)
+    return 1.0 - fit.maths.smaller(fit.busy + fit.asks[0], 1.0)
 
 
 def epvm(fit: Fit) -> Number:
@@ -112,9 +110,9 @@ def epvm(fit: Fit) -> Number:
     score is then missing, reads as 0 and wins, because there the lowest is best. Here neither is so.
     """
     look_up, table = fit.maths.look_up, _powers(max(fit.fleet, 2))
-    before = look_up(table, fit.had_cpu) + look_up(table, fit.had_memory)
-    after = look_up(table, fit.cpu()) + look_up(table, fit.memory())
-    return 1.0 / (1.0 + (after - before))
+    (cpu, memory), (cpu_before, memory_before) = fit.used(), fit.had
+    rest = 1.0 - (look_up(table, cpu_before) + look_up(table, memory_before))
+    return 1.0 / (look_up(table, cpu) + look_up(table, memory) + rest)
 
 
 @lru_cache(maxsize=8)
@@ -123,7 +121,5 @@ def _powers(base: int) -> Table:
     return Table(tuple(float(base) ** (step / STEPS) for step in range(STEPS + 1)))
 
 
-@lru_cache(maxsize=8)
-def _powers_of_the_rest(base: int) -> Table:
-    """base^(1 - share) for each step from 0 to 1."""
-    return Table(tuple(reversed(_powers(base).values)))
+_NOMAD = Table(tuple((10.0 - 10.0 ** (1.0 - step / STEPS)) / 18.0 for step in range(STEPS + 1)))
+"""What one resource gives to BestFit v3: (10 - 10^(1 - u)) / 18."""

@@ -139,10 +139,8 @@ def fit_of(request: Request, state: NodeState) -> Fit:
     capacity, promised = state.capacity, state.promised
     size_cpu, size_memory = float(max(capacity.cpu, 1)), float(max(capacity.memory, 1))
     return Fit(
-        asks_cpu=request.resources.cpu / size_cpu,
-        asks_memory=request.resources.memory / size_memory,
-        had_cpu=promised.cpu / size_cpu,
-        had_memory=promised.memory / size_memory,
+        asks=(request.resources.cpu / size_cpu, request.resources.memory / size_memory),
+        had=(promised.cpu / size_cpu, promised.memory / size_memory),
         busy=1.0 if state.load is None else state.load.cpu / size_cpu,
         fleet=request.fleet,
         maths=PLAIN,
