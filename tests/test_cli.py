@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from cube import __version__
+
 INVENTORY = """
 all:
   hosts:
@@ -66,6 +68,12 @@ def folder(tmp_path: Path) -> Folder:
     found.write("inv.yml", INVENTORY)
     found.write("job.yml", JOB)
     return found
+
+
+def test_the_version_is_told_without_an_inventory(folder: Folder) -> None:
+    (folder.path / "inv.yml").unlink()
+    done = folder.cube("--version")
+    assert (done.returncode, done.stdout) == (0, f"cube {__version__}\n")
 
 
 class TestAnInventory:
@@ -141,7 +149,7 @@ class TestAnOption:
             (("deploy", "job.yml", "--timeout", "soon"), "--timeout"),
             (("deploy", "job.yml", "--timeout", "-5s"), "--timeout"),
             (("deploy", "job.yml", "--var", "novalue"), "NAME=VALUE"),
-            (("deploy", "job.yml", "--scheduler", "best"), "Known: roundrobin, spread"),
+            (("deploy", "job.yml", "--scheduler", "best"), "Known: tight, spread"),
             (("scale", "web", "main=-1"), "main"),
             (("scale", "web", "main=many"), "many"),
             (("status", "nosuch"), "nosuch"),

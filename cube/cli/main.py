@@ -4,10 +4,11 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from cube import __version__
 from cube.cli import (
     adopt,
     cordon,
@@ -34,6 +35,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"cube {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def cube(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print which Cube this is, and end.", is_eager=True, callback=_tell_version
+        ),
+    ] = False,
+) -> None:
+    """Do nothing: the commands do."""
+
+
 RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (

@@ -151,6 +151,7 @@ def _trust(node: Node, *, fingerprint: str | None, yes: bool) -> None:
     met = nodes.meet(node, state_dir=STATE_DIR)
     place = f"{met.target.host} port {met.target.port}"
     if met.is_trusted:
+        _compare(node, met.fingerprint, fingerprint, cure="It is pinned already; see who is right.")
         render.line(f"{node.name}: {place} shows the pinned key {met.fingerprint}", "green")
         return
     render.line(f"{node.name}: {place} shows an {met.key.kind} key, {met.fingerprint}")
@@ -159,17 +160,16 @@ def _trust(node: Node, *, fingerprint: str | None, yes: bool) -> None:
     render.line(f"{node.name}: pinned in {STATE_DIR / 'known_hosts'}", "green")
 
 
+def _compare(node: Node, shown: str, wanted: str | None, *, cure: str) -> None:
+    if wanted not in (None, shown):
+        why = f"wanted {wanted}, it shows {shown}"
+        raise CubeError("the key has another fingerprint", where=node.name, why=why, cure=cure)
+
+
 def _agree(node: Node, shown: str, *, wanted: str | None, yes: bool) -> None:
     """Somebody must know the key: by its fingerprint, by looking at it, or by choosing not to look."""
-    if wanted is not None:
-        if wanted != shown:
-            raise CubeError(
-                "the key has another fingerprint",
-                where=node.name,
-                why=f"wanted {wanted}",
-                cure="Nothing was pinned.",
-            )
-    elif not yes:
+    _compare(node, shown, wanted, cure="Nothing was pinned.")
+    if wanted is None and not yes:
         if not sys.stdin.isatty():
             raise InputError(
                 "nobody is here to compare the fingerprint",

@@ -40,11 +40,11 @@ def actor() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def pairs(words: Sequence[str], option: str) -> dict[str, str]:
-    """`NAME=VALUE` words as a table. Raises InputError for a word of another form."""
+def pairs(words: Sequence[str], option: str, form: str = "NAME=VALUE") -> dict[str, str]:
+    """`NAME=VALUE` words as a table. Raises InputError for a word that is not of that form."""
     table = dict(word.partition("=")[::2] for word in words if "=" in word)
     if strange := [word for word in words if "=" not in word or word.startswith("=")]:
-        raise InputError(f"{strange[0]!r} is not NAME=VALUE", where=option)
+        raise InputError(f"{strange[0]!r} is not {form}", where=option)
     return table
 
 

@@ -133,7 +133,7 @@ def preview(place: Office, job: Job | None, output: options.Output, out: Path | 
 
 def counts_of(words: Sequence[str]) -> dict[str, int]:
     """`GROUP=COUNT` words as a table. Raises InputError."""
-    return {name: _count(name, text) for name, text in pairs(words, "GROUP=COUNT").items()}
+    return {name: _count(name, text) for name, text in pairs(words, "scale", "GROUP=COUNT").items()}
 
 
 def read_job(file: Path, words: list[str], place: Office) -> Job:
