@@ -26,7 +26,7 @@ from cube.model.action import (
 )
 from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
 from cube.model.node import Cordon
-from cube.model.observation import Cause, CpuTimes, Engine, Seen, Stats, Unknown
+from cube.model.observation import Cause, CpuTimes, Engine, PostMortem, Seen, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
 from cube.store.replay import current, tasks_at
 from cube.store.rows import Restored, Sweep
@@ -361,6 +361,26 @@ class TestOutcomes:
 
     def test_a_started_task_with_a_check_is_starting(self, store: Store) -> None:
         assert running(store, spec=CHECKED).health is Health.STARTING
+
+    def test_both_ends_of_a_restart_that_ended_at_once_are_kept(self, store: Store) -> None:
+        def end(log: str) -> PostMortem:
+            return PostMortem(
+                at=1.0,
+                container="c0ffee",
+                exit_code=1,
+                oom_killed=False,
+                started_at="",
+                finished_at=log,
+                log=log,
+            )
+
+        failed = running(store)
+        (effect,) = plan(store, Start(task=failed, reason="again"))
+        outcome = Outcome(
+            verdict=Verdict.FAILED, why="it ended at once", post_mortem=end("first"), end=end("then")
+        )
+        store.record_outcome(effect, outcome, now=12.0, actor="ann")
+        assert [death.found.log for death in store.post_mortems("web")] == ["first", "then"]
 
     def test_time_travel_knows_what_is_kept_in_quarantine_and_until_when_p11(self, store: Store) -> None:
         sick = running(store)

@@ -289,6 +289,7 @@ class Outcome:
     """What came of one effect. `container` is the id of a started one.
 
     `post_mortem` is what was left of a container that had ended badly, taken before the effect touched it.
+    `end` is what it left when it was started, and ended at once again.
     """
 
     verdict: Verdict
@@ -297,3 +298,4 @@ class Outcome:
     cure: str = ""
     detail: Mapping[str, str] = field(default_factory=dict)
     post_mortem: PostMortem | None = None
+    end: PostMortem | None = None

@@ -190,11 +190,11 @@ class Recording:
         return known
 
     def _remember(self, effect: Effect, outcome: Outcome) -> None:
-        if outcome.post_mortem is None:
-            return
         task, job = (effect.task.id, effect.task.slot.job) if effect.task else ("", "")
-        death = Death(task=task, job=job, node=effect.node, reason=effect.reason, found=outcome.post_mortem)
-        self._deaths.append(death)
+        for found in (outcome.post_mortem, outcome.end):
+            if found is not None:
+                death = Death(task=task, job=job, node=effect.node, reason=effect.reason, found=found)
+                self._deaths.append(death)
 
     def _change(self, change: Change | None) -> None:
         if change is None:

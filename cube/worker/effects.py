@@ -72,8 +72,7 @@ def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness) -> 
     found = _create(client, effect, claim)
     before = witness(found) if ended_badly(found) else None
     outcome = _outcome(lambda: _run(client, effect, found["Id"], witness))
-    # Of two ends the first would be lost; the second is still there for the next effect.
-    return replace(outcome, post_mortem=before or outcome.post_mortem)
+    return outcome if before is None else replace(outcome, post_mortem=before, end=outcome.post_mortem)
 
 
 def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> Outcome:
