@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from cube.model.resources import Resources
 from cube.model.task import Slot
 from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
 from cube.scheduler.board import Board
+from cube.scheduler.bulk import in_order
 from cube.scheduler.filters import choose_ports
 from cube.scheduler.state import Demand, Load, NodeState, Request
 from tests.build import GIB, node
@@ -155,6 +158,46 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
         slot = Slot(job="web", group="main", index=order)
         request = Request(slot=slot, demand=classes[order * 5 % 11 % 4], order=order)
         assert board.place(request) == naive(algorithm_of(name), request, nodes)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObject) -> None:
+    algorithm, nodes = algorithm_of(name), data.draw(fleets())
+    board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=3))
+    for number in range(data.draw(st.integers(1, 3))):
+        first = replace(data.draw(requests(classes, 0)), order=100 * number)
+        count = data.draw(st.integers(1, 40))
+        slots = [replace(first.slot, index=first.slot.index + more) for more in range(count)]
+        run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
+        assert board.place_many(first, count) == [naive(algorithm, found, nodes) for found in run]
+    assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+
+
+@given(
+    lists=st.lists(st.lists(st.integers(-50, 50), max_size=6), min_size=1, max_size=5),
+    count=st.integers(1, 25),
+)
+def test_a_run_takes_the_highest_next_value_each_time_however_the_values_go_up_and_down(
+    lists: list[list[int]], count: int
+) -> None:
+    """No algorithm of Cube's goes up and down by itself; one of somebody else's may."""
+    expected: list[int] = []
+    heads = [list(values) for values in lists]
+    while len(expected) < count and any(heads):
+        at = max((at for at in range(len(heads)) if heads[at]), key=lambda at: (heads[at][0], -at))
+        heads[at].pop(0)
+        expected.append(at)
+    found = in_order(
+        np.array([values[0] if values else 0 for values in lists], dtype=np.int32),
+        np.array([len(values) for values in lists]),
+        count,
+        lambda nodes, numbers: np.array(
+            [lists[at][number] for at, number in zip(nodes, numbers, strict=True)], dtype=np.int32
+        ),
+    )
+    assert found.tolist() == expected
 
 
 def _sized(name: str, cpu: int, gibs: int) -> NodeState:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from cube.scheduler.state import Demand, NodeState, Request
 from cube.scheduler.terms import OWN, fit_of, scales
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 SHAPES = 4096
@@ -43,7 +45,7 @@ class Room:
         free, fits = [state.free for state in nodes], [fit_of(_NOTHING, state) for state in nodes]
         self.sizes = [_sizes(state.capacity) for state in nodes]
         self._capacity = [state.capacity for state in nodes]
-        self._load = [None if state.load is None else state.load.cpu for state in nodes]
+        self.load, self._all_loads = _both(nan if found.load is None else found.load.cpu for found in nodes)
         self.cpu, self.all_cpu = _both(found.cpu for found in free)
         self.memory, self.all_memory = _both(found.memory for found in free)
         self.disk, self.all_disk = _both(found.disk for found in free)
@@ -53,6 +55,8 @@ class Room:
         _, self._all_had_memory = _both(memory for _, memory in self.had)
         _, self._all_sizes_cpu = _both(cpu for cpu, _ in self.sizes)
         _, self._all_sizes_memory = _both(memory for _, memory in self.sizes)
+        _, self._all_capacity_cpu = _both(found.cpu for found in self._capacity)
+        _, self._all_capacity_memory = _both(found.memory for found in self._capacity)
         self.is_short_of_disk = bool((self.all_disk < 0).any())
 
     def take(self, at: int, asked: Resources) -> None:
@@ -63,11 +67,30 @@ class Room:
         had_cpu, had_memory = (capacity.cpu - cpu) / size_cpu, (capacity.memory - memory) / size_memory
         self.had[at] = had_cpu, had_memory
         self._all_had_cpu[at], self._all_had_memory[at] = had_cpu, had_memory
+        self.load[at] = self._all_loads[at] = load = self.load[at] + asked.cpu
         if asked.disk:
             self.disk[at] = self.all_disk[at] = self.disk[at] - asked.disk
-        if (load := self._load[at]) is not None:
-            self._load[at] = load = load + asked.cpu
+        if load == load:  # noqa: PLR0124 - only what nobody knows differs from itself
             self.busy[at] = self._all_busy[at] = load / size_cpu
+
+    def take_all(self, nodes: Integers, counts: Integers, asked: Resources) -> None:
+        """As `take`, so many times on each of those nodes."""
+        self.all_cpu[nodes] -= counts * float(asked.cpu)
+        self.all_memory[nodes] -= counts * float(asked.memory)
+        self.all_disk[nodes] -= counts * float(asked.disk)
+        self._all_loads[nodes] += counts * float(asked.cpu)
+        fit = self.fit_of_run(nodes, np.zeros_like(nodes), asked, 0)
+        self._all_had_cpu[nodes], self._all_had_memory[nodes] = fit.had
+        self._all_busy[nodes] = fit.busy
+        lists = self.cpu, self.memory, self.disk, self.load, self.busy
+        arrays = self.all_cpu, self.all_memory, self.all_disk, self._all_loads, self._all_busy
+        for values, found in zip(lists, arrays, strict=True):
+            for at, value in zip(nodes.tolist(), found[nodes].tolist(), strict=True):
+                values[at] = value
+        for at, had in zip(
+            nodes.tolist(), zip(*(part.tolist() for part in fit.had), strict=True), strict=True
+        ):
+            self.had[at] = had
 
     def left_on(self, at: int) -> Resources:
         """What is unpromised on one node."""
@@ -87,6 +110,26 @@ class Room:
     def lacks_on_one(self, at: int, asked: Resources) -> bool:
         """The node has too little left for it."""
         return asked.cpu > self.cpu[at] or asked.memory > self.memory[at] or asked.disk > self.disk[at]
+
+    def fit_of_run(self, nodes: Integers, numbers: Integers, asked: Resources, fleet: int) -> Fit:
+        """Tasks of a run of equal ones, each on a node that has so many of them already."""
+        sizes_cpu, sizes_memory = self._all_sizes_cpu[nodes], self._all_sizes_memory[nodes]
+        had_cpu = (self._all_capacity_cpu[nodes] - (self.all_cpu[nodes] - numbers * asked.cpu)) / sizes_cpu
+        left = self.all_memory[nodes] - numbers * float(asked.memory)
+        had_memory = (self._all_capacity_memory[nodes] - left) / sizes_memory
+        loads = self._all_loads[nodes]
+        busy = np.where(np.isnan(loads), 1.0, (loads + numbers * asked.cpu) / sizes_cpu)
+        asks = asked.cpu / sizes_cpu, asked.memory / sizes_memory
+        return Fit(asks, (had_cpu, had_memory), busy, fleet, ARRAYS)
+
+    def fits(self, asked: Resources, most: int) -> Integers:
+        """How many of it there is room for on each node, at most so many."""
+        pairs = (self.all_cpu, asked.cpu), (self.all_memory, asked.memory), (self.all_disk, asked.disk)
+        found = np.where(self.lacks_on_all(asked), 0, most)
+        for left, amount in pairs:
+            if amount:
+                found = np.minimum(found, (np.maximum(left, 0.0) / amount).astype(np.int64))
+        return found
 
     def lacks_on_all(self, asked: Resources) -> Mask:
         """The nodes that have too little left for it."""

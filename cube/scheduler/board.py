@@ -13,19 +13,24 @@ This module loads numpy, which takes 60 to 100 ms: it is imported where a fleet 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
 from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn
-from cube.scheduler.arrays import Classes, Floats, Mask, Room
+from cube.scheduler.arrays import Classes, Floats, Integers, Mask, Room
+from cube.scheduler.bulk import MOST, in_order
 from cube.scheduler.filters import choose_ports
-from cube.scheduler.peers import GroupName, Neighbours, Overlay
+from cube.scheduler.fit import Formula
+from cube.scheduler.peers import GroupName, Neighbours, Overlay, drop
 from cube.scheduler.state import Demand, Load, NodeState, Request
 from cube.scheduler.statics import FAR, LEAST, NOWHERE, Points, Statics
 from cube.scheduler.terms import APART, OWN, SPREAD, scales
 
 ROWS = 512
 """How many classes the table holds; one more takes the place of the oldest."""
+RUN = 16
+"""How many equal requests are worth being placed together."""
 PATIENCE = 16
 """How many placements it takes at most to see that an algorithm packs, or that it no longer does."""
 KINDS = 1 << 16
@@ -91,6 +96,8 @@ class Board:
         self._classes = Classes()
         self._odd_rows: list[int] = []
         self._next_row = 0
+        self._is_old: list[bool] = []
+        self._drop_tables: dict[tuple[float, int | None], Points] = {}
         self._packs, self._last, self._stale = 0, -1, -1
         self._table: Points = np.empty((0, len(nodes)), dtype=np.int32)
         self._fixed: Points = np.empty((len(nodes), 0), dtype=np.int32)
@@ -103,12 +110,27 @@ class Board:
             self.take(at, request)
         return at
 
+    def place_all(self, requests: Sequence[Request]) -> list[int | None]:
+        """As `place` for each in turn; equal ones that stand together are placed together."""
+        runs = groupby(requests, key=lambda found: (found.group, found.demand, found.avoid, found.node))
+        return [at for _, run in runs for at in self._place_run(list(run))]
+
+    def place_many(self, request: Request, count: int) -> list[int | None]:
+        """As `place` for so many requests like this one, for the slots and orders that follow it."""
+        kind, rule = self._kind(request.demand), self._rule
+        if count < RUN or not isinstance(rule, ByFormula) or not _is_plain(kind, request):
+            return [self.place(_after(request, number)) for number in range(count)]
+        placed: list[int | None] = []
+        for start in range(0, count, MOST):
+            placed += self._fill(kind, request.group, min(count - start, MOST), rule.formula)
+        return placed
+
     def find(self, request: Request) -> int | None:
         """The position of the node that the three steps pick; None: none can take the request."""
         kind = self._kind(request.demand)
         row = self._row(kind)
         if request.demand.counted:
-            row = row + self._overlay(kind, request.group).points
+            row = np.add(row, self._overlay(kind, request.group).points)
         if request.node is not None or request.avoid:
             row = self._narrowed(row.copy(), request)
         if not kind.has_peers or request.group not in self._where:
@@ -154,6 +176,54 @@ class Board:
         """The host ports that a task would get there now; None where one is taken."""
         return choose_ports(demand.ports, self._ports.get(at, frozenset()))
 
+    def _place_run(self, run: Sequence[Request]) -> list[int | None]:
+        kind = self._kind(run[0].demand)
+        if len(run) >= RUN and isinstance(self._rule, ByFormula) and _is_plain(kind, run[0]):
+            return self.place_many(run[0], len(run))
+        return [self.place(request) for request in run]
+
+    def _fill(self, kind: Kind, group: GroupName, count: int, formula: Formula) -> list[int | None]:
+        """The nodes that the group's next `count` tasks take."""
+        asked, fixed = kind.demand.resources, self._statics.fixed(kind.demand)
+        counts = np.zeros(self._fleet, dtype=np.int64)
+        for at, found in self._where.get(group, {}).items():
+            counts[at] = found
+        drops = self._drops(kind, int(counts.max()) + count + 1)
+
+        def score(nodes: Integers, numbers: Integers) -> Points:
+            own = formula(self._room.fit_of_run(nodes, numbers, asked, self._fleet)) * kind.own
+            points: Points = fixed[nodes] + own.astype(np.int32) - drops[counts[nodes] + numbers]
+            return points
+
+        fits = self._room.fits(asked, count)
+        if kind.most is not None:
+            fits = np.minimum(fits, np.maximum(kind.most - counts, 0))
+        best = in_order(self._row(kind) - drops[counts], fits, count, score)
+        self._take_all(best, kind, group)
+        return [*best.tolist(), *[None] * (count - len(best))]
+
+    def _take_all(self, best: Integers, kind: Kind, group: GroupName) -> None:
+        """Promise the room of a run, whose tasks take those nodes; all rows are to be scored again."""
+        nodes, taken = np.unique(best, return_counts=True)
+        self._room.take_all(nodes, taken, kind.demand.resources)
+        counts = self._where.setdefault(group, {})
+        more = dict(zip(nodes.tolist(), taken.tolist(), strict=True))
+        counts.update({at: counts.get(at, 0) + number for at, number in more.items()} if counts else more)
+        for watch in self._watched.get(group, ()):
+            for at in more:
+                watch.put(at, counts[at])
+        self._is_old = [True] * len(self._classes.demands)
+        self._stale = -1
+
+    def _drops(self, kind: Kind, size: int) -> Points:
+        """What `drop` gives for 0, 1, ... tasks of the group on a node."""
+        key = (kind.apart, kind.most)
+        found = self._drop_tables.get(key)
+        if found is None or len(found) < size:
+            drops = [drop(*key, number) for number in range(2 * size)]
+            found = self._drop_tables[key] = np.array(drops, dtype=np.int32)
+        return found
+
     def _best(self, row: Points, request: Request) -> int | None:
         at = int(row.argmax())
         highest = row[at]
@@ -192,10 +262,13 @@ class Board:
             if not kind.is_met:
                 kind.is_met = True
                 return self._score_all(kind)
-            self._put(kind)
+            kind.row = self._put(kind)
         row: Points = self._table[kind.row]
+        if self._is_old[kind.row]:
+            row[:] = self._score_all(kind)
+            self._is_old[kind.row] = False
         if self._stale >= 0:
-            row[self._stale] = self._entry(kind, self._stale)
+            row[self._stale] = self._entry(kind, int(self._fixed[self._stale, kind.row]))
         return row
 
     def _changed(self, at: int) -> None:
@@ -213,7 +286,8 @@ class Board:
         if self._stale < 0:
             self._score_node(at)
 
-    def _put(self, kind: Kind) -> None:
+    def _put(self, kind: Kind) -> int:
+        """The row of the table that is the kind's from now on."""
         at = self._next_row % ROWS
         self._next_row += 1
         if at == len(self._table) and at & (at - 1) == 0:
@@ -225,8 +299,9 @@ class Board:
         self._table[at] = self._score_all(kind)
         self._fixed[:, at] = self._statics.fixed(kind.demand)
         size = len(self._classes.demands)
+        self._is_old[at : at + 1] = [False]
         self._live, self._live_fixed = self._table[:size], self._fixed[:, :size]
-        kind.row = at
+        return at
 
     def _grow(self, rows: int) -> None:
         table = np.full((rows, self._fleet), NOWHERE, dtype=np.int32)
@@ -261,12 +336,11 @@ class Board:
             if self._lacks_odd(at, classes.demands[row]):
                 self._table[row, at] = NOWHERE
 
-    def _entry(self, kind: Kind, at: int) -> int:
-        """One class on one node."""
-        asked = kind.demand.resources
+    def _entry(self, kind: Kind, fixed: int) -> int:
+        """The class on the node whose column is stale."""
+        at, asked = self._stale, kind.demand.resources
         if self._room.lacks_on_one(at, asked) or (kind.is_odd and self._lacks_odd(at, kind.demand)):
             return NOWHERE
-        fixed = int(self._fixed[at, kind.row])
         if isinstance(self._rule, ByFormula):
             fit = self._room.fit_on_one(at, asked, self._fleet)
             return fixed + int(self._rule.formula(fit) * kind.own)
@@ -301,6 +375,16 @@ def _points(own: Floats, lacks: Mask) -> Points:
     """Whole points; what is lacking is set first, for where it is, the formula may say anything."""
     np.putmask(own, lacks, NOWHERE)
     return own.astype(np.int32)
+
+
+def _is_plain(kind: Kind, request: Request) -> bool:
+    """What a node is worth to it depends on nothing that is elsewhere, nor on ports or devices."""
+    return not (kind.is_odd or kind.demand.counted or request.avoid or request.node)
+
+
+def _after(request: Request, number: int) -> Request:
+    slot = replace(request.slot, index=request.slot.index + number)
+    return replace(request, slot=slot, order=request.order + number)
 
 
 def _is_odd(demand: Demand) -> bool:

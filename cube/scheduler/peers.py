@@ -15,11 +15,21 @@ GroupName = tuple[str, str]
 Positions = npt.NDArray[np.intp]
 
 
+def drop(scale: float, most: int | None, count: int) -> int:
+    """How much less a node is worth with so many tasks of a group than with none.
+
+    `scale`: the points of being alone on a node. `most`: how many may be on one; None: any number.
+    """
+    if most is not None and count >= most:
+        return -NOWHERE
+    return int(apart_with(0) * scale) - int(apart_with(count) * scale)
+
+
 class Neighbours:
     """The nodes that have tasks of a group, and how much less they are worth to one more."""
 
     def __init__(self, scale: float, most: int | None, counts: Mapping[int, int]) -> None:
-        """`scale`: the points of being alone on a node. `most`: how many may be on one; None: any number."""
+        """`scale` and `most` as `drop` takes them."""
         self._scale, self._most = scale, most
         self._index: dict[int, int] = {}
         self._positions: Positions = np.empty(8, dtype=np.intp)
@@ -28,17 +38,11 @@ class Neighbours:
         for at, count in counts.items():
             self.put(at, count)
 
-    def drop(self, count: int) -> int:
-        """How much less a node is worth with so many tasks of the group than with none."""
-        if self._most is not None and count >= self._most:
-            return -NOWHERE
-        return int(apart_with(0) * self._scale) - int(apart_with(count) * self._scale)
-
     def put(self, at: int, count: int) -> None:
         """That node has so many now."""
         if at not in self._index:
             self._append(at)
-        self._drops[self._index[at]] = self.drop(count)
+        self._drops[self._index[at]] = drop(self._scale, self._most, count)
 
     def _append(self, at: int) -> None:
         size = len(self._index)
@@ -60,15 +64,16 @@ class Overlay:
         values = statics.values(self._names)
         self._distinct, self._codes = values.distinct, values.codes
         self._members = [np.flatnonzero(values.codes == code) for code in range(len(values.distinct))]
+        self._counts: dict[int, int] = {}
         self._used: list[dict[str, int]] = [{} for _ in self._names]
         self.points: Points = np.zeros(len(values.codes), dtype=np.int32)
         for at, count in counts.items():
             self._count(at, count)
         self._score(range(len(self._distinct)))
 
-    def put(self, at: int, _count: int) -> None:
-        """That node has one more."""
-        self._count(at, 1)
+    def put(self, at: int, count: int) -> None:
+        """That node has so many now."""
+        self._count(at, count - self._counts.get(at, 0))
         mine = self._distinct[self._codes[at]]
         self._score(
             code
@@ -80,10 +85,11 @@ class Overlay:
         """How many tasks have which value, by attribute."""
         return dict(zip(self._names, self._used, strict=True))
 
-    def _count(self, at: int, count: int) -> None:
+    def _count(self, at: int, more: int) -> None:
+        self._counts[at] = self._counts.get(at, 0) + more
         for used, value in zip(self._used, self._distinct[self._codes[at]], strict=True):
             if value is not None:
-                used[value] = used.get(value, 0) + count
+                used[value] = used.get(value, 0) + more
 
     def _score(self, codes: Iterable[int]) -> None:
         for code in codes:
