@@ -19,8 +19,8 @@ CALM = 4000.0
 
 SWEEPS_TO_SETTLE = 3
 
-SWEEPS_TO_GIVE_UP = 5
-"""Of cron, every two minutes, until a silent node's tasks have been given up and begun elsewhere."""
+UNTIL_GIVEN_UP = (20.0, 20.0, 20.0, 120.0, 120.0, 120.0)
+"""Seconds between the looks after which a silent node's tasks are given up; the number alone must not do."""
 
 
 def calm_down(history: History) -> None:
@@ -53,8 +53,8 @@ def lose_a_few(history: History) -> None:
 
 def pass_time(history: History) -> None:
     """Cron, until a silent node's patience is over."""
-    for _ in range(SWEEPS_TO_GIVE_UP):
-        mutations_of_a_sweep(history, after=120.0)
+    for pause in UNTIL_GIVEN_UP:
+        mutations_of_a_sweep(history, after=pause)
 
 
 def settle(history: History) -> None:

@@ -9,6 +9,7 @@ from cube.manager.turn import Run
 from cube.model.action import Effect, Outcome
 from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import Container, Observation
+from cube.model.resources import Resources
 from cube.model.task import State, Task
 from cube.simulator.calm import check_settled, mutations_of_a_sweep, pass_time, settle
 from cube.simulator.commands import Ask, asking, deploying, finish
@@ -39,6 +40,15 @@ def an_update_serves(history: History) -> None:
     _want(history, job, _next_version(main))
     floor = main.count - main.update.max_parallel
     finish(history, "update", _while_serving(history, history.wanted[job.name], floor))
+
+
+def a_tight_update_serves(history: History) -> None:
+    """P19: neither when others wait for every room that it frees, and go before it."""
+    spec = TaskSpec(image="app:1", resources=Resources(cpu=1500))
+    many = Group(name="main", spec=spec, count=3 * len(history.nodes))
+    history.wanted["many"] = Job(name="many", groups=(many,), priority=100)
+    finish(history, "deploy", deploying(history.wanted["many"]))
+    an_update_serves(history)
 
 
 def a_canary_waits(history: History) -> None:
@@ -163,6 +173,7 @@ Ending = Callable[[History], None]
 
 ENDINGS: tuple[Ending, ...] = (
     an_update_serves,
+    a_tight_update_serves,
     a_canary_waits,
     a_sick_version_is_given_up,
     a_drain_empties,

@@ -180,7 +180,7 @@ def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
 
 def make_machine(name: str, owner: str, engine: Engine) -> Machine:
     """A machine with something on it that is not Cube's."""
-    begun = work_ends(engine, takes=(2.0, 50.0), exit_codes=(0, 0, 0, 1))
+    begun = work_ends(engine, takes=(2.0, 50.0, 700.0), exit_codes=(0, 0, 0, 1))
     machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES, begun=begun)
     machine.add_foreign(FOREIGN, host_ports=(5432,))
     return machine

@@ -155,15 +155,6 @@ def work_is_done(machines: Mapping[str, Machine], tasks: Iterable[Task]) -> None
             must(0 in machine.exits.get(task.id, []), f"P12 {task.slot} is said to have ended well")
 
 
-def no_two_runs_at_once(machines: Mapping[str, Machine], wanted: Mapping[str, Job]) -> None:
-    """A periodic job that prohibits it has no two runs under way."""
-    alone = {job.name for job in wanted.values() if job.schedule and job.schedule.prohibit_overlap}
-    names = {slot_of(found).job for _, found in ours(machines) if runs(found)}
-    counts = Counter(parent_of(name) for name in names)
-    twice = [name for name in alone if counts[name] > 1]
-    must(not twice, f"prohibit_overlap: {sorted(names)} run at once")
-
-
 def is_work(container: Container, wanted: Mapping[str, Job]) -> bool:
     """Of a job, or a run of one, that is wanted and ends by itself."""
     job = wanted.get(parent_of(slot_of(container).job))

@@ -14,7 +14,7 @@ from cube.model.observation import Container, Observation, Seen
 from cube.model.policy import Condition, OnDisconnect
 from cube.model.task import Health, State
 from cube.simulator.history import History
-from cube.simulator.laws import must, ours, place_of, places_of, runs, slot_of, spec_of
+from cube.simulator.laws import must, ours, parent_of, place_of, places_of, runs, slot_of, spec_of
 from cube.simulator.machine import Machine
 from cube.simulator.record import Recorded
 
@@ -112,6 +112,7 @@ class Watch:
                 f"1 only what is wanted is begun: {what}, {job.version} is wanted",
             )
             self._finds_what_it_depends_on(effect, job, group)
+            self._is_the_only_run(effect, job)
 
     def _has_room(self, effect: Start) -> None:
         """P13, 5: what is recorded on the node fits into it, and each host port has one owner."""
@@ -175,6 +176,22 @@ class Watch:
                 up = sum((slot.job, slot.group) == (job.name, name) for slot in alive)
                 what = f"{effect.task.slot} begins while {up} of {other.count} of {name} run"
                 must(up >= other.count, f"depends_on: {what}")
+
+    def _is_the_only_run(self, effect: Start, job: Job) -> None:
+        """A run begins while another one is there only where its schedule allows it."""
+        parent = self.history.reading.job(job.parent) if job.parent else None
+        if parent is None or parent.schedule is None or not parent.schedule.prohibit_overlap:
+            return
+        others = [
+            found.name
+            for look in self.seen.values()
+            for found in containers(look)
+            if found.identity is not None
+            and runs(found)
+            and parent_of(slot_of(found).job) == parent.name
+            and slot_of(found).job != job.name
+        ]
+        must(not others, f"prohibit_overlap: {effect.task.slot} begins beside {others}")
 
     def _may_stop(self, effect: Stop) -> None:
         """P7, 6: no task that serves is stopped where it is wanted, as it is wanted, alone in its slot."""
