@@ -1,14 +1,20 @@
-"""The wall clock."""
+"""The time of one run: it begins with the wall clock's, and no setting of that clock moves it."""
 
 import time
 
+STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, as a Mac's CLOCK_MONOTONIC does: a plan grows old in a closed laptop."""
 
-class WallClock:
-    """Time as the machine tells it."""
+
+class RunClock:
+    """Seconds since the epoch. Deadlines and waits of a run hold though somebody sets the machine's clock."""
+
+    def __init__(self) -> None:
+        self._began = time.time() - time.clock_gettime(STEADY)
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
+        """The wall clock's time at the beginning of the run, and what has passed since."""
+        return self._began + time.clock_gettime(STEADY)
 
     def sleep(self, seconds: float) -> None:
         """Come back after that long."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
-from cube.manager.clock import WallClock
+from cube.manager.clock import RunClock
 from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
 from cube.manager.manager import Manager
@@ -99,7 +99,7 @@ def recovering(office: Office, *, wait: float) -> Iterator[Recovery]:
         open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers,
     ):
         refuse_a_store_in_use(store)
-        clock = WallClock()
+        clock = RunClock()
         observed = Crew(workers, clock).observe(workers, clock.now())
         yield Recovery(store, workers, observed, office.cluster.name)
 
@@ -151,5 +151,5 @@ def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
 
 
 def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
-    clock, scheduler = WallClock(), ALGORITHMS[office.scheduler]
+    clock, scheduler = RunClock(), ALGORITHMS[office.scheduler]
     return Manager(office.cluster, store, Crew(workers, clock), scheduler=scheduler, clock=clock)

@@ -1,6 +1,6 @@
 """Time that passes only when somebody sleeps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cube.simulator.engine import START, Engine
 
@@ -22,7 +22,7 @@ class VirtualClock:
 
 @dataclass(slots=True)
 class WatchedClock:
-    """A process's clock on the engine's time, which may be set wrong by `offset` seconds."""
+    """A machine's clock on the engine's time, which may be set wrong by `offset` seconds."""
 
     engine: Engine
     offset: float = 0.0
@@ -30,6 +30,10 @@ class WatchedClock:
     def now(self) -> float:
         """What the machine's clock shows."""
         return self.engine.time + self.offset
+
+    def of_a_run(self) -> "WatchedClock":
+        """A clock that begins as this one is set, and is not moved with it any more."""
+        return replace(self)
 
     def sleep(self, seconds: float) -> None:
         """Let the others go on meanwhile."""

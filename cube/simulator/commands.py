@@ -92,13 +92,14 @@ def _do(history: History, store: Store, ask: Ask, name: str) -> None:
 
 def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> None:
     observer = Observer(history=history, watch=Watch(history=history, epoch=epoch))
+    clock = history.clock.of_a_run()
     fleet = SimulatedFleet(
-        site=history.site, clock=history.clock, random=history.random, epoch=epoch, witness=observer
+        site=history.site, clock=clock, random=history.random, epoch=epoch, witness=observer
     )
-    manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=history.clock)
+    manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
     started, disturbed = history.engine.time, history.disturbed
     history.tell(f"{name} begins")
-    report = ask(manager, Run(until=history.clock.now() + COMMAND, actor="simulator"))
+    report = ask(manager, Run(until=clock.now() + COMMAND, actor="simulator"))
     observer.watch.nothing_is_guessed()
     history.tell(f"{name} ends")
     if isinstance(report, Report):

@@ -20,7 +20,7 @@ from cube.simulator.history import History, Profile, begun, end_doubts, happen
 from cube.simulator.laws import BrokenLawError
 from cube.simulator.requests import REQUESTS
 
-STEPS = 6
+STEPS = 5
 
 
 def play(seed: int) -> str:

@@ -220,8 +220,9 @@ class Watch:
             not (is_expected and is_current) or is_sick or bool(held),
             f"P7 no move without cause: {found.name} on {effect.node} is stopped: {effect.reason}",
         )
-        if is_expected and held and not is_sick and not is_to_leave:
-            self._has_a_proven_successor(effect, held)
+        same = [(where, other) for where, other in held if slot_of(other) == slot]
+        if is_expected and same and not is_sick and not is_to_leave:
+            self._has_a_proven_successor(effect, same)
 
     def _has_a_proven_successor(self, effect: Stop, held: Sequence[tuple[Machine, Container]]) -> None:
         """P19: who serves is stopped for another only when that one has served for long enough."""
@@ -229,8 +230,9 @@ class Watch:
         own = self._recorded(effect)
         job = self.history.reading.job(effect.task.slot.job)
         group = job.group(effect.task.slot.group) if job else None
-        served = own is not None and own.health in (Health.UNCHECKED, Health.HEALTHY)
-        if group is None or not served or self.history.has_jumped:
+        if group is None or own is None or self.history.has_jumped:
+            return
+        if own.state is not State.RUNNING or own.health not in (Health.UNCHECKED, Health.HEALTHY):
             return
         now = self.history.engine.time
         proven = [
