@@ -11,6 +11,7 @@ from cube.cli.progress import print_plan, print_report, tell, what_begins_it
 from cube.manager.report import Done, Report
 from cube.model.action import Decision, Note, Outcome, Plan, Refusal, Start, Verdict, Wait
 from cube.model.job import Job, JobType, Parameters, Schedule
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
 from tests.build import NOW, container, job, seen, spec, task, unknown
 
@@ -100,6 +101,16 @@ def test_a_plan_tells_of_every_node_why_a_task_fits_nowhere(capsys: pytest.Captu
     told = capsys.readouterr().out
     assert "node1: it is drained" in told
     assert "node2: no memory" in told
+
+
+def test_after_a_version_was_taken_back_its_last_words_are_pointed_to(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    back = Rollout(job="web", version=3, since=NOW, state=RolloutState.SUCCEEDED)
+    print_report(report(task(0), rollouts={"web": back}, asked=2, observed={"node1": seen("node1")}))
+    told = capsys.readouterr().out
+    assert "version 2 failed; what it replaced was brought back as version 3" in told
+    assert "cube postmortem web" in told
 
 
 def test_who_reads_no_more_ends_no_run() -> None:

@@ -10,8 +10,9 @@ from cube.cli.options import Output
 from cube.model.job import Job, JobType, Schedule
 from cube.model.node import Cordon
 from cube.model.observation import CpuTimes
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State
-from cube.store.rows import Sweep
+from cube.store.rows import JobVersion, Sweep
 from tests.build import CLUSTER, container, foreign, job, node, seen, stats, task, unknown
 
 
@@ -134,3 +135,18 @@ def test_on_a_narrow_terminal_only_words_are_folded(
     assert first.split()[:2] == ["web/main[0]", "node1"]
     assert others, "the reason goes on below"
     assert " ".join([*first.split()[2:], *" ".join(others).split()]) == reason
+
+
+def test_a_rollout_that_a_newer_version_came_before_is_told_as_replaced_p12() -> None:
+    versions = [
+        JobVersion(job=job(version=number), at=1.0, actor="ann", reason="deployed") for number in (1, 2, 3)
+    ]
+    states = (RolloutState.SUCCEEDED, RolloutState.RUNNING, RolloutState.RUNNING)
+    rollouts = [
+        Rollout(job="web", version=number, since=1.0, state=state) for number, state in enumerate(states, 1)
+    ]
+    assert [row["rollout"] for row in rows.of_versions(versions, rollouts)] == [
+        "succeeded",
+        "replaced",
+        "running",
+    ]

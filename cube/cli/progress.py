@@ -166,7 +166,8 @@ def what_begins_it(job: Job, now: float) -> str:
 def _jobs_with_trouble(report: Report) -> set[str]:
     rollout = report.rollout
     has_failed = rollout is not None and rollout.state is RolloutState.FAILED
-    return {task.slot.job for task in report.failed} | ({rollout.job} if rollout and has_failed else set())
+    is_troubled = has_failed or report.has_gone_back
+    return {task.slot.job for task in report.failed} | ({rollout.job} if rollout and is_troubled else set())
 
 
 def _what_serves(report: Report, rollout: Rollout) -> str:

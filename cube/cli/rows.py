@@ -14,7 +14,7 @@ from cube.model.difference import differences
 from cube.model.job import Job, JobType, Schedule
 from cube.model.node import Cordon, Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
-from cube.model.rollout import Rollout
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task, TaskEvent
 from cube.store.replay import PastTask
 from cube.store.rows import Death, JobVersion
@@ -192,7 +192,7 @@ def of_versions(versions: Sequence[JobVersion], rollouts: Iterable[Rollout]) -> 
             "version": found.job.version,
             "at": render.moment(found.at),
             "time": found.at,
-            "rollout": (end := ends.get(found.job.version)) and end.state,
+            "rollout": (end := ends.get(found.job.version)) and _end_of(end, versions),
             "why": end.reason if end else "",
             "by": found.actor,
             "reason": found.reason,
@@ -201,6 +201,12 @@ def of_versions(versions: Sequence[JobVersion], rollouts: Iterable[Rollout]) -> 
         }
         for earlier, found in zip(before, versions, strict=False)
     ]
+
+
+def _end_of(rollout: Rollout, versions: Sequence[JobVersion]) -> str:
+    """How a rollout ended; one that had not when a newer version came never will."""
+    is_open = rollout.state in (RolloutState.RUNNING, RolloutState.PAUSED)
+    return "replaced" if is_open and rollout.version < versions[-1].job.version else rollout.state
 
 
 def of_run(at: float, schedule: Schedule, now: float) -> Row:

@@ -158,6 +158,7 @@ def report_data(report: Report) -> dict[str, Any]:
         "job": report.job,
         "exit_code": report.exit_code,
         "summary": report.summary,
+        "rollout": to_data(report.rollout),
         "done": to_data(report.done),
         "failed": to_data(report.failed),
         "waiting": to_data(report.waiting),

@@ -122,9 +122,14 @@ class Report:
         return sum(done.outcome.verdict is Verdict.OK for done in self.done)
 
     @property
+    def has_gone_back(self) -> bool:
+        """The version that was asked for failed, and the one before it was brought back."""
+        return self.rollout is not None and self.rollout.version > self.asked > 0
+
+    @property
     def exit_code(self) -> int:
         """0 settled; 1 something failed, fits nowhere or took too long; 3 a node or a task is unknown."""
-        if self.failed or self.waiting or self.undone or self.stuck or self._has_gone_back:
+        if self.failed or self.waiting or self.undone or self.stuck or self.has_gone_back:
             return 3 if self._is_only_unknown else 1
         if self.is_late:
             return 1
@@ -135,7 +140,7 @@ class Report:
         """The run in a few words: how much was changed, and what is not as it should be."""
         troubles = (
             (len(self.failed), "failed"),
-            (len(self.waiting), "waiting for a place"),
+            (len(self.waiting), "waiting"),
             (len(self.undone), "not done"),
             (len(self.held), "group(s) with tasks still to be replaced"),
             (len(self.unproven), "not known to be healthy"),
@@ -145,11 +150,6 @@ class Report:
         found = ((self.changed, "change(s)"), *(trouble for trouble in troubles if trouble[0]))
         words = [f"{count} {what.replace('(s)', '' if count == 1 else 's')}" for count, what in found]
         return ", ".join([*words, "out of time"] if self.is_late else words)
-
-    @property
-    def _has_gone_back(self) -> bool:
-        """The version that was asked for failed, and the one before it was brought back."""
-        return self.rollout is not None and self.rollout.version > self.asked > 0
 
     def _is_replaced(self, task: Task) -> bool:
         """It is in quarantine, and another one has taken its slot."""
