@@ -107,10 +107,21 @@ def test_after_a_version_was_taken_back_its_last_words_are_pointed_to(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     back = Rollout(job="web", version=3, since=NOW, state=RolloutState.SUCCEEDED)
-    print_report(report(task(0), rollouts={"web": back}, asked=2, observed={"node1": seen("node1")}))
+    print_report(
+        report(task(0, container="c"), rollouts={"web": back}, asked=2, observed={"node1": seen("node1")})
+    )
     told = capsys.readouterr().out
     assert "version 2 failed; what it replaced was brought back as version 3" in told
     assert "cube postmortem web" in told
+
+
+@pytest.mark.parametrize(("left", "told"), [("c0ffee", True), (None, False)])
+def test_only_what_had_a_container_left_last_words_p12(
+    left: str | None, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = task(0, state=State.FAILED, container=left, reason="cannot start")
+    print_report(report(failed, observed={"node1": seen("node1")}))
+    assert ("cube postmortem web" in capsys.readouterr().out) is told
 
 
 def test_who_reads_no_more_ends_no_run() -> None:

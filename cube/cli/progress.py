@@ -167,7 +167,13 @@ def _jobs_with_trouble(report: Report) -> set[str]:
     rollout = report.rollout
     has_failed = rollout is not None and rollout.state is RolloutState.FAILED
     is_troubled = has_failed or report.has_gone_back
-    return {task.slot.job for task in report.failed} | ({rollout.job} if rollout and is_troubled else set())
+    jobs = {task.slot.job for task in report.failed} | ({rollout.job} if rollout and is_troubled else set())
+    # What never had a container left nothing.
+    began = {task.slot.job for task in report.tasks if task.container}
+    ended = {
+        done.effect.task.slot.job for done in report.done if done.outcome.post_mortem and done.effect.task
+    }
+    return jobs & (began | ended)
 
 
 def _what_serves(report: Report, rollout: Rollout) -> str:
