@@ -10,15 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cube.model.action import Place
 from cube.model.job import Affinity, Constraint, Operator, Port, Spread
 from cube.model.resources import Resources
-from cube.model.task import Slot
+from cube.model.task import Slot, Task
+from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
 from cube.scheduler.board import Board
 from cube.scheduler.bulk import in_order
-from cube.scheduler.filters import choose_ports
+from cube.scheduler.filters import choose_ports, refusals_of
+from cube.scheduler.fleet import NodeByNode, fleet_of
+from cube.scheduler.in_arrays import InArrays
 from cube.scheduler.state import Demand, Load, NodeState, Request
-from tests.build import GIB, node
+from cube.scheduler.statics import LEAST
+from tests.build import GIB, job, node, seen, task, world
 
 T = TypeVar("T")
 MIB = 2**20
@@ -173,6 +178,80 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
         run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
         assert board.place_many(first, count) == [naive(algorithm, found, nodes) for found in run]
     assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_a_node_is_refused_by_the_very_filters_that_refuse_it_one_by_one(data: st.DataObject) -> None:
+    """So a node is a candidate if and only if its list of reasons is empty."""
+    nodes, classes = data.draw(fleets()), data.draw(st.lists(demands(), min_size=1, max_size=3))
+    board = Board(algorithm_of("tight"), nodes)
+    for order in range(data.draw(st.integers(1, 4))):
+        request = data.draw(requests(classes, order))
+        refused, entries, asked = board.refused(request), board.entries(request), request.among(nodes)
+        assert board.asked(request) == asked
+        for at, state in enumerate(nodes):
+            names = {refusal.filter for refusal in refusals_of(asked, state)}
+            assert {name for name, mask in refused.items() if mask[at]} == names
+            assert (entries[at] >= LEAST) == (not names)
+        board.place(request)
+        naive(algorithm_of("tight"), request, nodes)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
+    name: str, data: st.DataObject
+) -> None:
+    nodes = {state.node.name: state for state in data.draw(fleets())}
+    small, large = NodeByNode(algorithm_of(name), nodes), InArrays(algorithm_of(name), tuple(nodes.values()))
+    classes = data.draw(st.lists(demands(), min_size=1, max_size=3))
+    for order in range(data.draw(st.integers(1, 6))):
+        request = data.draw(requests(classes, order))
+        leaving = _leaving(request, nodes) if data.draw(st.booleans()) else None
+        one, other = small.place(request, leaving), large.place(request, leaving)
+        assert (one.node, one.ports) == (other.node, other.ports)
+        assert one.decision.terms == other.decision.terms
+        assert other.decision.scores.items() <= one.decision.scores.items()
+        assert len(one.decision.scores) == len(other.decision.scores) + other.decision.others
+        by_filter = {(refusal.filter, refusal.node) for refusal in one.decision.refusals}
+        assert sum(other.decision.refused.values()) == len(by_filter)
+        assert set(other.decision.refusals) <= set(one.decision.refusals)
+    assert [_same(state) for state in small.room().values()] == [
+        _same(state) for state in large.room().values()
+    ]
+
+
+def test_a_plan_for_a_large_fleet_is_the_one_that_would_be_made_node_by_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = [seen(f"node{number:02}", cpus=2 + number % 3) for number in range(40)]
+    given_world = world(jobs=[job(count=30), job("db", count=25)], observed=looks)
+    plans = []
+    for border in (0, 10**9):
+        monkeypatch.setattr("cube.scheduler.fleet.WORTHWHILE", border)
+        found = reconcile(given_world, ALGORITHMS["tight"])
+        plans.append(
+            [
+                (action.slot, action.node, action.reason)
+                for action in found.actions
+                if isinstance(action, Place)
+            ]
+        )
+    assert plans[0] == plans[1]
+    assert len(plans[0]) == 55
+
+
+def _leaving(request: Request, nodes: dict[str, NodeState]) -> Task | None:
+    where = [name for name, state in nodes.items() if state.tasks.get(request.group, 0)]
+    return task(job=request.slot.job, node=where[0]) if where else None
+
+
+@pytest.mark.parametrize(("nodes", "requests", "kind"), [(3, 30, NodeByNode), (1000, 30, InArrays)])
+def test_arrays_are_for_large_fleets(nodes: int, requests: int, kind: type) -> None:
+    states = {f"n{number}": _sized(f"n{number}", 4000, 4) for number in range(nodes)}
+    assert isinstance(fleet_of(ALGORITHMS["tight"], states, requests), kind)
 
 
 @given(

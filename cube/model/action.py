@@ -37,12 +37,16 @@ class Term:
 class Decision:
     """A placement's explanation: the score of every candidate, and the refusals of the others.
 
-    `terms` are what each score is made of, where the scheduler can tell.
+    `terms` are what the scores of the winner and of the runner-up are made of, where the scheduler can tell.
+    Of a large fleet only the best few scores are told and some refusals; `others` counts the candidates
+    beside those, `refused` all nodes that each filter refuses.
     """
 
     scores: Mapping[str, float]
     refusals: tuple[Refusal, ...] = ()
     terms: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
+    others: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,9 @@ from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import Scheduler, place
+from cube.scheduler.algorithms import Scheduler
 from cube.scheduler.filters import choose_ports, refusals_of
+from cube.scheduler.fleet import fleet_of
 from cube.scheduler.state import Load, NodeState
 
 FRESH = 300.0
@@ -85,7 +86,7 @@ def place_all(
     """
     if not openings:
         return Placed(actions=(), room=room)
-    states = dict(room)
+    fleet = fleet_of(scheduler, room, len(openings))
     absent = _absent(world)
     earlier = {task.slot: task.order for task in world.tasks}
     newest = max((task.order for task in world.tasks), default=0)
@@ -96,17 +97,14 @@ def place_all(
         earlier_one = opening.waiting or opening.beside
         order = earlier_one.order if earlier_one else newest + 1 + position
         request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
-        state, decision = place(scheduler, request, _as_neighbours(states, opening.beside))
-        decision = Decision(scores=decision.scores, refusals=decision.refusals + absent)
-        if state is not None:
-            ports = choose_ports(request.ports, state.ports)
-            assert ports is not None, "a candidate has passed the filter of ports"
-            states[state.node.name] = states[state.node.name].with_task(request, ports)
+        found = fleet.place(request, leaving=opening.beside)
+        decision = replace(found.decision, refusals=found.decision.refusals + absent)
+        if found.node is not None:
             moves -= opening.is_move
-            actions.append(_place(opening, state, ports, decision))
+            actions.append(_place(opening, found.node, found.ports, decision))
         elif opening.beside is None:
-            actions.append(_wait(opening, decision))
-    return Placed(actions=tuple(actions), room=states)
+            actions.append(_wait(opening, decision, len(room) + len(absent)))
+    return Placed(actions=tuple(actions), room=fleet.room())
 
 
 def room_of(world: World) -> Room:
@@ -178,14 +176,6 @@ def why_nowhere(task: Task, want: Want, room: Room) -> str:
     return "; ".join([*told[:NODES_TOLD], *more]) or "no node answers"
 
 
-def _as_neighbours(states: Room, leaving: Task | None) -> tuple[NodeState, ...]:
-    """The nodes; the task that is to leave keeps its room and is nobody's neighbour any more."""
-    return tuple(
-        state.without_neighbour(leaving) if leaving is not None and leaving.node == name else state
-        for name, state in states.items()
-    )
-
-
 def _why_closed(name: str, world: World) -> str:
     if world.is_draining(name):
         return "it is drained"
@@ -224,31 +214,30 @@ def _absent(world: World) -> tuple[Refusal, ...]:
     )
 
 
-def _wait(opening: Opening, decision: Decision) -> Wait:
-    nodes = {refusal.node for refusal in decision.refusals}
+def _wait(opening: Opening, decision: Decision, nodes: int) -> Wait:
     return Wait(
         slot=opening.want.slot,
         version=opening.want.job.version,
         spec=opening.want.group.spec,
         decision=decision,
-        reason=f"fits on none of {len(nodes)} nodes",
+        reason=f"fits on none of {nodes} nodes",
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,
     )
 
 
-def _place(opening: Opening, state: NodeState, ports: Mapping[str, int], decision: Decision) -> Place:
-    name = state.node.name
+def _place(opening: Opening, node: str, ports: Mapping[str, int], decision: Decision) -> Place:
     why = f"{opening.why}: " if opening.why else ""
+    candidates = len(decision.scores) + decision.others
     return Place(
         slot=opening.want.slot,
         version=opening.want.job.version,
         spec=opening.want.group.spec,
-        node=name,
+        node=node,
         ports=ports,
         decision=decision,
-        reason=f"{why}best of {len(decision.scores)} nodes, score {decision.scores[name]:.3f}",
+        reason=f"{why}best of {candidates} nodes, score {decision.scores[node]:.3f}",
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,

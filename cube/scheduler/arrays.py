@@ -1,6 +1,6 @@
 """What is left on each node, and what each class of requests asks, as arrays."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from math import nan
 
@@ -130,6 +130,14 @@ class Room:
             if amount:
                 found = np.minimum(found, (np.maximum(left, 0.0) / amount).astype(np.int64))
         return found
+
+    def lacks_by_name(self, asked: Resources) -> Mapping[str, Mask]:
+        """The nodes that have too little left of each."""
+        return {
+            "cpu": self.all_cpu < asked.cpu,
+            "memory": self.all_memory < asked.memory,
+            "disk": self.all_disk < asked.disk,
+        }
 
     def lacks_on_all(self, asked: Resources) -> Mask:
         """The nodes that have too little left for it."""

@@ -142,14 +142,44 @@ class Board:
         row[near.positions] = before
         return at
 
+    def entries(self, request: Request) -> Points:
+        """Every node's entry for the request: as in the table, and with what lies over it."""
+        kind = self._kind(request.demand)
+        row = self._narrowed(self._row(kind).copy(), request)
+        if request.demand.counted:
+            row += self._overlay(kind, request.group).points
+        if kind.has_peers and request.group in self._where:
+            near = self._neighbours_of(kind, request.group)
+            row[near.positions] -= near.drops
+        return row
+
+    def refused(self, request: Request) -> Mapping[str, Mask]:
+        """The nodes that each filter refuses now, by its name: every filter that refuses, not only the first.
+
+        Of one node it is told in full by `refusals_of(board.asked(request), board.state(at))`.
+        """
+        kind, found = self._kind(request.demand), dict(self._statics.masks(request.demand))
+        if request.node is not None:
+            found["node"] = np.arange(self._fleet) != self._position.get(request.node, -1)
+        if request.demand.counted:
+            found["peers"] = self._overlay(kind, request.group).points <= NOWHERE
+        if kind.most is not None:
+            found["max per node"] = np.zeros(self._fleet, dtype=np.bool_)
+            near = self._neighbours_of(kind, request.group)
+            found["max per node"][near.positions[near.drops >= -NOWHERE]] = True
+        return {**found, **self._room.lacks_by_name(request.resources), **self._odd_masks(request.demand)}
+
+    def asked(self, request: Request) -> Request:
+        """The request, knowing the fleet as it is now."""
+        counted = request.demand.counted
+        peers = self._overlay(self._kind(request.demand), request.group).used() if counted else {}
+        return replace(request, fleet=self._fleet, peers=peers)
+
     def take(self, at: int, request: Request) -> None:
         """Promise the request's room, ports and devices on that node."""
         demand, group = request.demand, request.group
         self._room.take(at, demand.resources)
-        counts = self._where.setdefault(group, {})
-        counts[at] = count = counts.get(at, 0) + 1
-        for watch in self._watched.get(group, ()):
-            watch.put(at, count)
+        self.recount(at, group, 1)
         if demand.ports:
             chosen = self.ports(at, demand) or {}
             self._ports[at] = self._ports.get(at, frozenset()) | frozenset(chosen.values())
@@ -157,6 +187,17 @@ class Board:
             self._devices[at] = _without(self._devices[at], demand)
         if self._classes.demands:
             self._changed(at)
+
+    def position(self, name: str | None) -> int | None:
+        """Where the node of that name stands; None: it is not here."""
+        return self._position.get(name or "")
+
+    def recount(self, at: int, group: GroupName, more: int) -> None:
+        """Count so many more of the group's tasks on that node, which takes no room."""
+        counts = self._where.setdefault(group, {})
+        counts[at] = count = counts.get(at, 0) + more
+        for watch in self._watched.get(group, ()):
+            watch.put(at, count)
 
     def state(self, at: int) -> NodeState:
         """The node at that position as it is now."""
@@ -319,8 +360,8 @@ class Board:
             row = row + _points(own, lacks)
         else:
             row = np.where(lacks, NOWHERE, row)
-        if kind.is_odd:
-            row[[at for at in range(self._fleet) if self._lacks_odd(at, demand)]] = NOWHERE
+        for lacking in self._odd_masks(demand).values():
+            row[lacking] = NOWHERE
         return row
 
     def _score_node(self, at: int) -> None:
@@ -346,6 +387,19 @@ class Board:
             return fixed + int(self._rule.formula(fit) * kind.own)
         return fixed
 
+    def _odd_masks(self, demand: Demand) -> Mapping[str, Mask]:
+        """The nodes that lack a port or a device for it, by the filter's name."""
+        found: dict[str, Mask] = {}
+        if demand.ports:
+            found["host ports"] = np.full(self._fleet, choose_ports(demand.ports, frozenset()) is None)
+            for at, taken in self._ports.items():
+                found["host ports"][at] = choose_ports(demand.ports, taken) is None
+        if demand.devices:
+            found["devices"] = np.ones(self._fleet, dtype=np.bool_)
+            for at, left in self._devices.items():
+                found["devices"][at] = any(asked > left.get(kind, 0) for kind, asked in demand.devices)
+        return found
+
     def _lacks_odd(self, at: int, demand: Demand) -> bool:
         """The node has no port or no device for it."""
         if demand.ports and self.ports(at, demand) is None:
@@ -357,7 +411,7 @@ class Board:
         key = (group, kind.apart, kind.most)
         found = self._neighbours.get(key)
         if found is None:
-            found = self._neighbours[key] = Neighbours(kind.apart, kind.most, self._where[group])
+            found = self._neighbours[key] = Neighbours(kind.apart, kind.most, self._where.get(group, {}))
             self._watched.setdefault(group, []).append(found)
         return found
 

@@ -90,6 +90,8 @@ class Overlay:
         for used, value in zip(self._used, self._distinct[self._codes[at]], strict=True):
             if value is not None:
                 used[value] = used.get(value, 0) + more
+                if not used[value]:
+                    del used[value]
 
     def _score(self, codes: Iterable[int]) -> None:
         for code in codes:

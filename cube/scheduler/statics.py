@@ -1,6 +1,6 @@
 """What no placement changes, as arrays: what nodes are called, and what that is worth to a class."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +43,9 @@ class Statics:
         self._values: dict[tuple[str, ...], Values] = {}
         self._fixed: dict[tuple[object, ...], Points] = {}
         self._quiet = np.array([known_quiet(state) for state in nodes])
-        closed = np.array([bool(state.closed) or not state.node.schedulable for state in nodes])
-        unknown = np.array([state.load is None for state in nodes])
-        self._base: Points = np.where(closed, NOWHERE, np.where(unknown, -FAR, 0)).astype(np.int32)
+        self._masks: dict[tuple[object, ...], Mapping[str, Mask]] = {}
+        self._closed = np.array([bool(state.closed) or not state.node.schedulable for state in nodes])
+        self._base: Points = np.array([-FAR if state.load is None else 0 for state in nodes], dtype=np.int32)
 
     def fixed(self, demand: Demand) -> Points:
         """What each node's entry is for the demand, without the algorithm's own term and what may change."""
@@ -53,7 +53,8 @@ class Statics:
         most = scales(demand)
         if (found := self._fixed.get((*key, most.get(APART), most[QUIET]))) is None:
             found = self._base + self._wished(demand, most) if self._with_wishes else self._base.copy()
-            found[self._blocked(demand)] = NOWHERE
+            for refused in self.masks(demand).values():
+                found[refused] = NOWHERE
             self._fixed[(*key, most.get(APART), most[QUIET])] = found
         return found
 
@@ -68,15 +69,23 @@ class Statics:
             found = self._values[names] = Values(tuple(codes), np.array(each, dtype=np.intp))
         return found
 
-    def _blocked(self, demand: Demand) -> Mask:
-        blocked = np.zeros(len(self._nodes), dtype=np.bool_)
+    def masks(self, demand: Demand) -> Mapping[str, Mask]:
+        """The nodes that each filter refuses for good, by the filter's name."""
+        key = (demand.datacenters, demand.constraints, demand.volumes)
+        if (found := self._masks.get(key)) is None:
+            found = self._masks[key] = dict(self._refused(demand))
+        return found
+
+    def _refused(self, demand: Demand) -> Iterator[tuple[str, Mask]]:
+        yield "schedulable", self._closed
         if demand.datacenters:
-            blocked |= ~self.values(("node.datacenter",)).where(lambda found: found in demand.datacenters)
-        for constraint in demand.constraints:
-            blocked |= ~self._meets(constraint)
-        for volume in demand.volumes:
-            blocked |= np.array([volume not in state.volumes for state in self._nodes])
-        return blocked
+            here = self.values(("node.datacenter",)).where(lambda found: found in demand.datacenters)
+            yield "datacenter", ~here
+        if demand.constraints:
+            yield "constraints", ~np.all([self._meets(found) for found in demand.constraints], axis=0)
+        if demand.volumes:
+            wanted = set(demand.volumes)
+            yield "volumes", np.array([not wanted <= state.volumes for state in self._nodes])
 
     def _wished(self, demand: Demand, most: Mapping[str, float]) -> Points:
         points = (self._quiet * most[QUIET]).astype(np.int32)

@@ -1,0 +1,78 @@
+"""A fleet on which one request after another is placed: node by node where it is small, else in arrays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cube.model.action import Decision
+from cube.model.task import Task
+from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler, place
+from cube.scheduler.filters import choose_ports
+from cube.scheduler.state import NodeState, Request
+
+WORTHWHILE = 10_000
+"""From so many pairs of a request and a node on, arrays are quicker than to ask each node for each request.
+
+They cost 0.1 s once, for the import of numpy; a pair costs some 10 microseconds without them.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """The node for a request and the host ports that it gets there; None: no node can take it. And why."""
+
+    node: str | None
+    ports: Mapping[str, int]
+    decision: Decision
+
+
+class Fleet(Protocol):
+    """Nodes that promise room, request by request."""
+
+    def place(self, request: Request, leaving: Task | None = None) -> Placement:
+        """Promise the request's room where it is placed.
+
+        `leaving`: a task of its group that keeps its room and is nobody's neighbour any more.
+        """
+        ...
+
+    def room(self) -> Mapping[str, NodeState]:
+        """The nodes as they are now, by name and in their order."""
+        ...
+
+
+def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:
+    """The nodes, for so many requests. Whatever it is, the same nodes are taken."""
+    is_known = isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula | InTurn)
+    if not is_known or len(nodes) * requests < WORTHWHILE:
+        return NodeByNode(scheduler, nodes)
+    from cube.scheduler.in_arrays import InArrays  # noqa: PLC0415 - it loads numpy
+
+    assert isinstance(scheduler, Algorithm)
+    return InArrays(scheduler, tuple(nodes.values()))
+
+
+class NodeByNode:
+    """A small fleet: every node is asked for each request, and the decision tells of all of them."""
+
+    def __init__(self, scheduler: Scheduler, nodes: Mapping[str, NodeState]) -> None:
+        self._scheduler = scheduler
+        self._nodes = dict(nodes)
+
+    def place(self, request: Request, leaving: Task | None = None) -> Placement:
+        """As Fleet says."""
+        nodes = dict(self._nodes)
+        if leaving is not None and leaving.node in nodes:
+            nodes[leaving.node] = nodes[leaving.node].without_neighbour(leaving)
+        found, decision = place(self._scheduler, request, tuple(nodes.values()))
+        if found is None:
+            return Placement(node=None, ports={}, decision=decision)
+        ports = choose_ports(request.ports, found.ports)
+        assert ports is not None, "a candidate has passed the filter of ports"
+        name = found.node.name
+        self._nodes[name] = self._nodes[name].with_task(request, ports)
+        return Placement(node=name, ports=ports, decision=decision)
+
+    def room(self) -> Mapping[str, NodeState]:
+        """As Fleet says."""
+        return self._nodes

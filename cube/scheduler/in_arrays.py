@@ -1,0 +1,93 @@
+"""A large fleet: requests are placed on a Board; decisions tell of the best few nodes and count the rest."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cube.model.action import Decision, Refusal
+from cube.model.task import Task
+from cube.scheduler.algorithms import Algorithm, InTurn, terms_of
+from cube.scheduler.arrays import Integers
+from cube.scheduler.board import Board
+from cube.scheduler.filters import refusals_of
+from cube.scheduler.fleet import Placement
+from cube.scheduler.state import NodeState, Request
+from cube.scheduler.statics import FAR, LEAST, Points
+from cube.scheduler.terms import WHOLE
+
+TOLD = 5
+"""Of how many nodes a decision tells the scores, and of how many the refusals."""
+
+
+class InArrays:
+    """Nodes that promise room, request by request, as Fleet says."""
+
+    def __init__(self, scheduler: Algorithm, nodes: Sequence[NodeState]) -> None:
+        self._scheduler = scheduler
+        self._board = Board(scheduler, nodes)
+        self._nodes = list(nodes)
+        self._names = [state.node.name for state in nodes]
+        self._changed: set[int] = set()
+
+    def place(self, request: Request, leaving: Task | None = None) -> Placement:
+        """As Fleet says."""
+        at_leaving = None if leaving is None else self._board.position(leaving.node)
+        if at_leaving is not None:
+            self._board.recount(at_leaving, request.group, -1)
+        at, decision = self._board.find(request), self.explain(request)
+        if at_leaving is not None:
+            self._board.recount(at_leaving, request.group, 1)
+        if at is None:
+            return Placement(node=None, ports={}, decision=decision)
+        ports = self._board.ports(at, request.demand)
+        assert ports is not None, "a candidate has passed the filter of ports"
+        self._board.take(at, request)
+        self._changed.add(at)
+        return Placement(node=self._names[at], ports=ports, decision=decision)
+
+    def room(self) -> Mapping[str, NodeState]:
+        """As Fleet says."""
+        for at in self._changed:
+            self._nodes[at] = self._board.state(at)
+        self._changed.clear()
+        return dict(zip(self._names, self._nodes, strict=True))
+
+    def explain(self, request: Request) -> Decision:
+        """Why the nodes can or cannot take the request now."""
+        entries, refused = self._board.entries(request), self._board.refused(request)
+        preferred = np.flatnonzero(entries >= (0 if (entries >= 0).any() else LEAST))
+        scores = self._scores(request, entries, preferred)
+        asked = self._board.asked(request)
+        best = [self._board.state(at) for at in list(scores)[:2]]
+        counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
+        return Decision(
+            scores={self._names[at]: score for at, score in scores.items()},
+            refusals=self._refusals(asked, np.flatnonzero(entries < LEAST)[:TOLD].tolist()),
+            terms=terms_of(self._scheduler, asked, best),
+            others=len(preferred) - len(scores),
+            refused={name: count for name, count in counts.items() if count},
+        )
+
+    def _scores(self, request: Request, entries: Points, preferred: Integers) -> Mapping[int, float]:
+        """Of the best few, by position, the best first."""
+        if isinstance(self._scheduler.rule, InTurn):
+            size = len(preferred)
+            turns = range(min(size, TOLD))
+            first = self._scheduler.rule.first(request) % size if size else 0
+            return {int(preferred[(first + turn) % size]): 1 - turn / size for turn in turns}
+        best = preferred[_highest(entries[preferred])]
+        points = np.where(entries < 0, entries + FAR, entries)
+        return {at: int(points[at]) / WHOLE for at in best.tolist()}
+
+    def _refusals(self, asked: Request, positions: Sequence[int]) -> tuple[Refusal, ...]:
+        states = [self._board.state(at) for at in positions]
+        return tuple(refusal for state in states for refusal in refusals_of(asked, state))
+
+
+def _highest(entries: Points) -> Integers:
+    """Where the highest few are, the highest first, among equals in order."""
+    if not len(entries):
+        return np.empty(0, dtype=np.int64)
+    least = np.partition(entries, max(len(entries) - TOLD, 0))[max(len(entries) - TOLD, 0)]
+    found = np.flatnonzero(entries >= least)
+    return found[np.argsort(-entries[found], kind="stable")[:TOLD]]
