@@ -216,6 +216,13 @@ class TestADispatch:
         with pytest.raises(InputError, match=why):
             dispatched(self.resize, values, now=NOW)
 
+    def test_of_a_stopped_job_is_refused_and_so_is_its_scaling_p12(self) -> None:
+        stopped = replace(self.resize, stopped=True)
+        with pytest.raises(InputError, match="cannot be dispatched: it is stopped"):
+            dispatched(stopped, {"input": "a"}, now=NOW)
+        with pytest.raises(InputError, match="cannot be scaled: it is stopped"):
+            scaled(stopped, {"main": 2})
+
     def test_refuses_a_job_of_another_type_p17(self) -> None:
         with pytest.raises(InputError, match="it is of type service"):
             dispatched(job(), {}, now=NOW)

@@ -290,7 +290,8 @@ class Manager:
 
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:
-    """The job with those counts. Raises InputError for a group that it does not have."""
+    """The job with those counts. Raises InputError for a stopped one, and for a group that is not there."""
+    _refuse_stopped(job, "scaled")
     if job.type is JobType.SYSTEM:
         cure = "Say with its constraints which nodes are meant."
         raise InputError(f"job {job.name} cannot be scaled", why="it has one task on each node", cure=cure)
@@ -313,6 +314,7 @@ def dispatched(job: Job, values: Mapping[str, str], *, now: float) -> Job:
             why=f"it is of type {job.type}",
             cure="Only a parameterized job can: see docs/jobs.md.",
         )
+    _refuse_stopped(job, "dispatched")
     known = (*job.parameters.required, *job.parameters.optional)
     missing = [name for name in job.parameters.required if name not in values]
     strange = [name for name in values if name not in known]
@@ -325,6 +327,15 @@ def dispatched(job: Job, values: Mapping[str, str], *, now: float) -> Job:
         replace(group, spec=replace(group.spec, env={**group.spec.env, **variables})) for group in job.groups
     )
     return replace(run_of(job, job.name, now), name=job.name, groups=groups)
+
+
+def _refuse_stopped(job: Job, what: str) -> None:
+    if job.stopped:
+        raise InputError(
+            f"job {job.name} cannot be {what}",
+            why="it is stopped",
+            cure="Begin it again: deploy its file, or cube rollback " + job.name,
+        )
 
 
 def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:
