@@ -143,7 +143,7 @@ class _Reader:
         part = self._one()
         self.rest = self.rest[len(part) :]
         try:
-            known = re.compile(part, re.ASCII | re.DOTALL)
+            known = re.compile(part if part[0] in ".[\\" else re.escape(part), re.ASCII | re.DOTALL)
         except re.error as error:
             raise ValueError(f"'{part}' in '{self.pattern}' is no expression: {error.msg}") from None
         return lambda sign: known.fullmatch(sign) is not None
@@ -156,7 +156,7 @@ class _Reader:
             return whole[0]
         if self.rest[0] == "\\":
             return self._escape()
-        return "." if self.rest[0] == "." else re.escape(self.rest[0])
+        return self.rest[0]
 
     def _escape(self) -> str:
         if len(self.rest) < 2 or (self.rest[1].isalnum() and self.rest[1] not in "dDwWsS"):

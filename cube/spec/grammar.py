@@ -10,7 +10,6 @@ from typing import Literal
 
 from cube.document.check import shown
 from cube.model import units
-from cube.model.job import Constraint, Operator
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
@@ -272,34 +271,6 @@ def attempts(text: str) -> Attempts:
 def signal(text: str) -> str:
     """A signal that ends or tells a process."""
     return word(*SIGNALS)(text)
-
-
-_ATTRIBUTE = re.compile(r"node\.(name|datacenter|role)|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
-_CONSTRAINT = re.compile(r"(\S+)\s+(=|!=|in|not-in|not in)\s+(\S.*)")
-
-
-def constraint(text: str) -> Constraint:
-    """`label.disk = ssd`, `node.name != node3`, `node.datacenter in dc1, dc2`, `label.gpu not-in old`."""
-    found = _CONSTRAINT.fullmatch(text)
-    if len(text) > 1024 or not found:
-        raise ValueError(
-            f"{shown(text)} is no constraint; write one such as 'label.disk = ssd' or 'node.name not-in a, b'"
-        )
-    attribute, operator = found[1], Operator(found[2].replace(" ", "-"))
-    if not _ATTRIBUTE.fullmatch(attribute):
-        known = "node.name, node.datacenter, node.role or label.NAME"
-        raise ValueError(f"{shown(attribute)} is no attribute of a node; write {known}")
-    return Constraint(attribute=attribute, operator=operator, values=_values(found[3], operator))
-
-
-def _values(text: str, operator: Operator) -> tuple[str, ...]:
-    if operator in (Operator.EQUAL, Operator.NOT_EQUAL):
-        values: tuple[str, ...] = (text.strip(),)
-    else:
-        values = tuple(value.strip() for value in text.split(","))
-    if not all(re.fullmatch(r"[^\s,=!][^,]{0,255}", value) for value in values):
-        raise ValueError(f"{shown(text)} is not one value, or several with ',' between them after 'in'")
-    return values
 
 
 def _within(amount: int, low: int, high: int, refusal: str) -> int:

@@ -7,6 +7,7 @@ from cube.document.check import check, refusal
 from cube.document.reader import read
 from cube.document.template import render
 from cube.model.job import (
+    Affinity,
     Group,
     HealthCheck,
     Hooks,
@@ -15,6 +16,7 @@ from cube.model.job import (
     Parameters,
     Port,
     Schedule,
+    Spread,
     TaskSpec,
     Volume,
 )
@@ -105,6 +107,13 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         type=None if written.type is None else JobType(written.type),
         spec=_spec(written),
         constraints=tuple(written.constraints),
+        affinities=tuple(
+            Affinity(constraint=wanted, weight=weight) for wanted, weight in written.affinities.items()
+        ),
+        spread=tuple(
+            Spread(attribute=over, targets=tuple(targets.items())) for over, targets in written.spread.items()
+        ),
+        max_per_node=written.max_per_node,
         depends_on={group: Condition(state) for group, state in written.depends_on.items()},
         restart=_restart(written.restart),
         reschedule=_reschedule(written.reschedule, kind),

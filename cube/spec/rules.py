@@ -126,6 +126,13 @@ def constraints_can_hold(group: GroupSchema) -> Iterator[Problem]:
             )
 
 
+def targets_are_at_most_all(group: GroupSchema) -> Iterator[Problem]:
+    """The percentages of a spread are not more than a hundred."""
+    for attribute, targets in group.spread.items():
+        if (total := sum(targets.values())) > 100:
+            yield Problem(("spread", attribute), f"the targets add up to {total} percent", key=True)
+
+
 RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     health_has_one_kind,
     health_asks_a_port_of_the_group,
@@ -139,6 +146,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     no_target_twice,
     environment_fits,
     constraints_can_hold,
+    targets_are_at_most_all,
 )
 
 
@@ -183,7 +191,7 @@ def _contradict(demands: Iterable[Constraint]) -> bool:
     for demand in demands:
         if demand.operator in (Operator.NOT_EQUAL, Operator.NOT_IN):
             refused.update(demand.values)
-        else:
+        elif demand.operator in (Operator.EQUAL, Operator.IN):
             wanted = set(demand.values) if wanted is None else wanted & set(demand.values)
     return wanted is not None and not wanted - refused
 

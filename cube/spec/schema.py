@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from cube.model.job import Constraint
-from cube.spec import grammar, mounts, schedule
+from cube.spec import demands, grammar, mounts, schedule
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ def _nested(factory: Callable[[], Any], meaning: str, *, example: str, limit: in
 Name = Annotated[str, _scalar(grammar.name)]
 Switch = Annotated[bool, _scalar(grammar.boolean)]
 Argument = Annotated[str, _scalar(grammar.bounded(32768))]
+Targets = dict[Annotated[str, _scalar(grammar.bounded(256))], Annotated[int, _scalar(grammar.whole(1, 100))]]
 Arguments = Annotated[list[Argument], Field(min_length=1, max_length=1000)]
 
 
@@ -296,12 +297,31 @@ class GroupSchema(Written):
         "512", "How many processes and threads at most."
     )
     allow_new_privileges: Switch = _key("false", "Let processes gain rights, as sudo and setuid programs do.")
-    constraints: list[Annotated[Constraint, _scalar(grammar.constraint)]] = _nested(
+    constraints: list[Annotated[Constraint, _scalar(demands.constraint)]] = _nested(
         list,
-        "Demands on the node: `node.name`, `node.datacenter`, `node.role` or `label.NAME`, "
-        "then `=`, `!=`, `in` or `not-in`.",
+        "Demands on the node: `node.name`, `node.datacenter`, `node.role` or `label.NAME`, then an operator "
+        "and a value.",
         example='["label.disk = ssd"]',
         limit=64,
+    )
+    affinities: dict[
+        Annotated[Constraint, _scalar(demands.wish)], Annotated[int, _scalar(demands.weight)]
+    ] = _nested(
+        dict,
+        "Wishes, written as constraints, with weights: 1 to 100, or below 0 for what had rather not be.",
+        example='{"label.disk = ssd": 80}',
+        limit=64,
+    )
+    spread: dict[
+        Annotated[str, _scalar(demands.attribute)], Annotated[Targets, BeforeValidator(demands.targets)]
+    ] = _nested(
+        dict,
+        "Attributes over whose values the tasks spread: `evenly`, or the percentage that each is to get.",
+        example="{label.zone: evenly}",
+        limit=8,
+    )
+    max_per_node: Annotated[int, _scalar(grammar.whole(1, 10000))] | None = _optional(
+        "How many tasks of the group one node may have.", example="1"
     )
 
 
@@ -395,7 +415,10 @@ STRANGE = {
     "cpus": "write 'cpu'",
     "mem_limit": "write 'memory'",
     "deploy": "its keys stand in the group itself: count, update, restart, constraints",
-    **dict.fromkeys(("placement", "affinity", "nodeSelector"), "write 'constraints'"),
+    **dict.fromkeys(("placement", "nodeSelector"), "write 'constraints'"),
+    "affinity": "write 'constraints' or 'affinities'",
+    **dict.fromkeys(("topologySpreadConstraints", "spreads"), "write 'spread'"),
+    "max_replicas_per_node": "write 'max_per_node'",
     **dict.fromkeys(("healthcheck", "livenessProbe", "readinessProbe", "startupProbe"), "write 'health'"),
     "httpGet": "write 'http: /path' and 'port'",
     "tcpSocket": "write 'tcp: true' and 'port'",
