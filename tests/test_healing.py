@@ -205,6 +205,14 @@ class TestATaskInQuarantine:
         assert isinstance(note, Note)
         assert note.target is State.FAILED
 
+    def test_whose_container_is_gone_is_ended_once(self) -> None:
+        """Seed 4401027: the second plan asked for what the first had recorded."""
+        closed = moved(self.kept, state=State.COMPLETED)
+        stopped = replace(self.wanted, stopped=True)
+        assert self.plan(stopped, closed, observed=[seen("node1")]).actions == ()
+        (stop,) = self.plan(stopped, closed).actions
+        assert isinstance(stop, Stop)
+
     def test_hands_its_count_on_though_older_ones_are_kept_too(self) -> None:
         older = moved(self.kept, id="older", changed_at=NOW - 90)
         newer = moved(self.kept, id="newer", order=2, reschedules=1, quarantined_until=None)

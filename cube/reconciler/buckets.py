@@ -77,7 +77,8 @@ def _bucket(task: Task, world: World, wants: Mapping[Slot, Want], holders: Mappi
     is_held = want is not None and holders.get(task.slot) is task
     if task.state is State.PENDING:
         return Bucket.PENDING if is_held else Bucket.EXTRA
-    if task.state is State.COMPLETED and task.quarantined_until is None:
+    is_kept = task.quarantined_until is not None and world.container(task) is not None
+    if task.state is State.COMPLETED and not is_kept:
         return Bucket.FINISHED
     if world.seen(task.node) is None:
         return Bucket.LOST if want is not None and is_lost(task, want, world) else Bucket.UNKNOWN
