@@ -111,9 +111,10 @@ def _launch(job: Job, world: World) -> Launch | None:
     runs = [run for run in world.jobs if run.parent == job.name]
     since = max((run.launched or 0.0 for run in runs), default=0.0)
     since = max(since, world.rollout(job.name).since)
-    at = last_run(job.schedule, world.now)
-    if at is None or at <= since:
+    if not any(first <= world.now for first in next_runs(job.schedule, since, 1)):
         return None
+    at = last_run(job.schedule, world.now)
+    assert at is not None, "one was due since then"
     if job.schedule.prohibit_overlap and any(is_under_way(run, world) for run in runs):
         return None
     missed = sum(time < at for time in next_runs(job.schedule, since, MISSED_COUNTED))
