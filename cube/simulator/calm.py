@@ -106,7 +106,7 @@ def ask_again(history: History) -> None:
         if job.stopped or job.type is JobType.PERIODIC:
             finish(history, "remove", asking(Manager.remove, name))
             del history.wanted[name]
-        elif not _is_there(history, job) or history.random.random() < 0.5:
+        elif not _is_there(history, job) or history.random.random() < 0.3:
             main, *others = job.groups
             main = replace(main, update=replace(main.update, canary=0))
             history.wanted[name] = replace(job, groups=(main, *others))

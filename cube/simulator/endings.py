@@ -45,7 +45,7 @@ def an_update_serves(history: History) -> None:
 def a_tight_update_serves(history: History) -> None:
     """P19: neither when others wait for every room that it frees, and go before it."""
     spec = TaskSpec(image="app:1", resources=Resources(cpu=1500))
-    many = Group(name="main", spec=spec, count=3 * len(history.nodes))
+    many = Group(name="main", spec=spec, count=2 * len(history.nodes) + 1)
     history.wanted["many"] = Job(name="many", groups=(many,), priority=100)
     finish(history, "deploy", deploying(history.wanted["many"]))
     an_update_serves(history)
@@ -56,9 +56,10 @@ def a_canary_waits(history: History) -> None:
     if (job := _a_service(history)) is None:
         return
     main = job.groups[0]
-    _want(history, job, replace(_next_version(main), update=replace(main.update, canary=1)))
+    canary = replace(_next_version(main), update=replace(main.update, canary=1))
+    _want(history, job, canary)
     finish(history, "update", deploying(history.wanted[job.name]))
-    old = {slot_of(found).index for found in _containers_of(history, job, main.spec)}
+    old = {slot_of(found).index for found in _containers_of(history, job, but_not=canary.spec)}
     must(old >= set(range(1, main.count)), f"P19 canaries first: of {job.name} only {sorted(old)} are old")
     finish(history, "promote", asking(Manager.promote, job.name))
 
@@ -268,11 +269,11 @@ def _living(history: History) -> list[Machine]:
     return [machine for name, machine in history.site.machines.items() if name not in history.site.down]
 
 
-def _containers_of(history: History, job: Job, spec: TaskSpec) -> list[Container]:
+def _containers_of(history: History, job: Job, *, but_not: TaskSpec) -> list[Container]:
     return [
         found
         for machine, found in ours(history.site.machines)
-        if runs(found) and slot_of(found).job == job.name and machine.specs[found.id] == spec
+        if runs(found) and slot_of(found).job == job.name and machine.specs[found.id] != but_not
     ]
 
 

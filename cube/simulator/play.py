@@ -20,7 +20,7 @@ from cube.simulator.history import History, Profile, begun, end_doubts, happen
 from cube.simulator.laws import BrokenLawError
 from cube.simulator.requests import REQUESTS
 
-STEPS = 5
+STEPS = 4
 
 
 def play(seed: int) -> str:
