@@ -93,8 +93,7 @@ def forget_runs(world: World) -> Iterator[Forget]:
 
 def is_under_way(job: Job, world: World) -> bool:
     """Some task of the run has neither ended well nor been given up."""
-    newest = {task.slot: task for task in sorted(world.tasks, key=lambda task: task.order)}
-    mine = [task for slot, task in newest.items() if slot.job == job.name]
+    mine = world.newest_tasks(job.name)
     if job.stopped or is_overdue(job, world):
         return any(not task.state.is_terminal for task in mine)
     ended = [task for task in mine if _has_ended(task, job.group(task.slot.group))]

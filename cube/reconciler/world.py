@@ -1,6 +1,6 @@
 """World: all that a plan is made from. What is wanted, what is recorded, what was seen, and the time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -8,7 +8,7 @@ from cube.model.job import Job
 from cube.model.node import Cordon, Node, Silence
 from cube.model.observation import Container, Observation, Seen
 from cube.model.rollout import Rollout
-from cube.model.task import Task
+from cube.model.task import Slot, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,17 @@ class World:
         """When what is left on the node is stopped, in seconds since the epoch; None: never."""
         cordon = self.cordons.get(node or "")
         return cordon.deadline if cordon is not None and cordon.draining else None
+
+    def newest_tasks(self, job: str) -> Iterable[Task]:
+        """The newest task of each slot of the job."""
+        return self._newest.get(job, {}).values()
+
+    @cached_property
+    def _newest(self) -> Mapping[str, Mapping[Slot, Task]]:
+        newest: dict[str, dict[Slot, Task]] = {}
+        for task in sorted(self.tasks, key=lambda task: task.order):
+            newest.setdefault(task.slot.job, {})[task.slot] = task
+        return newest
 
     @cached_property
     def _containers(self) -> Mapping[str, list[tuple[str, Container]]]:

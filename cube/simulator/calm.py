@@ -117,7 +117,6 @@ def ask_again(history: History) -> None:
 def check_settled(history: History) -> None:
     """What holds once the faults have stopped."""
     store = history.open()
-    laws.the_record_adds_up(store)
     tasks = store.current_tasks()
     history.put_back(store)
     machines = living(history)

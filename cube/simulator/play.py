@@ -94,7 +94,8 @@ def stop_everything(history: History) -> None:
             asking(Manager.remove if removal else Manager.stop, name),
         )
     laws.nothing_is_left(history.site.machines)
+    store = history.open()
+    laws.the_record_adds_up(store)
     if removal:
-        store = history.open()
         laws.nothing_is_remembered(store)
-        history.put_back(store)
+    history.put_back(store)
