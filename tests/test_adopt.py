@@ -1,15 +1,19 @@
 """`cube adopt`: the job file for a container that others started says what it was started with."""
 
+import json
 from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from cube.manager.adopt import draft, job_name
+from cube.errors import InputError
+from cube.manager.adopt import Candidate, candidate, draft, job_name
 from cube.model.job import Job
 from cube.model.policy import RestartMode
 from cube.spec.parse import parse
+from cube.worker import engine
+from tests.wire import Engine
 
 names = st.text(alphabet="abcABC_.-019", min_size=1, max_size=40)
 values = st.text(
@@ -99,3 +103,40 @@ def test_what_a_job_file_cannot_say_is_said_beside_it() -> None:
     found = container(HostConfig={"Privileged": True, "NetworkMode": "host", "Memory": 0})
     notes = " ".join(draft(found, IMAGE, "node1").notes)
     assert all(word in notes for word in ("Privileged", "network host", "no memory limit"))
+
+
+class Node:
+    """A worker on an engine that answers from a table."""
+
+    def __init__(self, served: Engine) -> None:
+        self.served = served
+        self.open_channel = served.open_channel
+
+    def inspect(self, name: str) -> Any:
+        return engine.get_json(self.served.open_channel(), f"/containers/{name}/json")
+
+
+def found_as(name: str, asked_for: str) -> Candidate:
+    kept = container(Name=f"/{name}", Image="sha256:1")
+    routes = {
+        f"/containers/{name}/json": (200, json.dumps(kept).encode()),
+        "/images/sha256%3A1/json": (200, json.dumps(IMAGE).encode()),
+    }
+    served = Engine(routes)
+    try:
+        return candidate({"node1": Node(served)}, "node1", asked_for)  # type: ignore[dict-item] # all it asks
+    finally:
+        served.close()
+
+
+def test_what_a_killed_adoption_put_aside_is_found_by_its_own_name_p9() -> None:
+    for name in ("db", "db-before-cube"):
+        found = found_as(name, "db")
+        assert (found.name, found.draft.text.splitlines()[0]) == ("db", "job: db")
+
+
+def test_a_container_that_is_not_there_is_refused_with_the_way_on_p17() -> None:
+    with pytest.raises(InputError, match=r"no container 'none'\n  See what runs there: cube ps node1"):
+        found_as("db", "none")
+    with pytest.raises(InputError, match="there is no node 'node9'"):
+        candidate({}, "node9", "db")

@@ -33,7 +33,8 @@ def take_in(place: Office, node: str, container: str, limits: tuple[float, float
         render.warn(chosen.draft.notes)
         job = parse(chosen.draft.text, f"the job file for {container}", {})
         if any(known.name == job.name for known in manager.store.jobs()):
-            raise InputError(f"there is a job {job.name} already", where=place.cluster.name)
+            cure = "Where an adoption was cut short, go on with: cube reconcile"
+            raise InputError(f"there is a job {job.name} already", where=place.cluster.name, cure=cure)
         run = settle.run_of(started + limits[0], tell)
         report = replace_with(job, chosen, manager, run)
     progress.print_report(report, time.time() - started)

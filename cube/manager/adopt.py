@@ -6,8 +6,9 @@ where Cube's own does not come up.
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from cube.errors import InputError
@@ -52,8 +53,8 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What it is called now."""
-        return str(self.found["Name"]).lstrip("/")
+        """What it was called before anybody adopted it."""
+        return _own_name(self.found)
 
 
 def candidate(workers: Mapping[str, Worker], node: str, container: str) -> Candidate:
@@ -61,22 +62,21 @@ def candidate(workers: Mapping[str, Worker], node: str, container: str) -> Candi
     worker = workers.get(node)
     if worker is None:
         raise InputError(f"there is no node {node!r}", cure=f"Known nodes: {', '.join(workers)}.")
-    try:
-        found, image = _inspect(worker, container)
-    except EngineError as error:
-        if error.status != 404:
-            raise
+    found = _inspect(worker, container) or _inspect(worker, container + ASIDE)
+    if found is None:
         cure = f"See what runs there: cube ps {node} --all"
-        raise InputError(f"there is no container {container!r}", where=node, cure=cure) from None
+        raise InputError(f"there is no container {container!r}", where=node, cure=cure)
     if CLUSTER in (found["Config"].get("Labels") or {}):
         raise InputError(f"container {container} is Cube's already", where=node)
+    path = f"/images/{quote(str(found['Image']), safe='')}/json"
+    image: Json = engine.get_json(worker.open_channel(PATIENCE), path)
     return Candidate(worker=worker, found=found, draft=draft(found, image, node))
 
 
 def draft(found: Json, image: Json, node: str) -> Draft:
     """The job file for an inspected container on that node, without what its image says already. Pure."""
     config, host = found["Config"], found["HostConfig"]
-    name = job_name(str(found["Name"]).lstrip("/"))
+    name = job_name(_own_name(found))
     keys = {
         "image": config["Image"],
         **_differing(config, image.get("Config") or {}),
@@ -101,43 +101,71 @@ def job_name(container: str) -> str:
     return words if is_usable else f"adopted-{words}".strip("-")
 
 
-def _inspect(worker: Worker, container: str) -> tuple[Json, Json]:
-    """The container and its image as the engine tells them. Raises EngineError, UnreachableError."""
-    found = worker.inspect(container)
-    path = f"/images/{quote(str(found['Image']), safe='')}/json"
-    image: Json = engine.get_json(worker.open_channel(PATIENCE), path)
-    return found, image
+def _inspect(worker: Worker, container: str) -> Json | None:
+    """All that the engine tells of the container; None: there is none. Raises UnreachableError."""
+    try:
+        return worker.inspect(container)
+    except EngineError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
+def _own_name(found: Json) -> str:
+    return str(found["Name"]).lstrip("/").removesuffix(ASIDE)
 
 
 def replace_with(job: Job, old: Candidate, manager: Manager, run: Run) -> Report:
-    """Stop the container, keep it under another name, and deploy the job; where that fails, put it back."""
-    worker, found, name = old.worker, old.found, old.name
-    container = str(found["Id"])
-    policy = found["HostConfig"].get("RestartPolicy") or {"Name": "no"}
-    grace = int(found["Config"].get("StopTimeout") or 10)
-    # Else the engine would start it again when the machine does, beside Cube's own.
-    _post(worker, container, "update", {"RestartPolicy": {"Name": "no"}})
+    """Stop the container, keep it under another name, and deploy the job; where that fails, put it back.
+
+    One that is kept already, for a run that was killed had come so far, is gone on with.
+    """
+    container = str(old.found["Id"])
+    grace = int(old.found["Config"].get("StopTimeout") or 10)
     try:
-        _post(worker, container, f"stop?t={grace}", {}, extra=grace)
-        _post(worker, container, f"rename?name={quote(name + ASIDE, safe='')}", {})
+        if _runs(old.worker, container):
+            _stop(old.worker, container, grace)
+        _name(old.worker, container, old.name + ASIDE)
         report = manager.deploy(job, run)
         if report.exit_code == 0:
+            # Else the engine would start it again when the machine does, beside Cube's own.
+            _post(old.worker, container, "update", {"RestartPolicy": {"Name": "no"}})
             return report
-        manager.remove(job.name, run)
     except BaseException:
-        put_back(worker, container, name, policy)
+        give_back(job, old, manager, run)
         raise
-    put_back(worker, container, name, policy)
+    give_back(job, old, manager, run)
     return report
 
 
-def put_back(worker: Worker, container: str, name: str, policy: Json) -> None:
-    """The container as it was: its name, its restart policy, and running."""
+def give_back(job: Job, old: Candidate, manager: Manager, run: Run) -> None:
+    """The container as it was: its name, and running; Cube's own goes first, for both want the same."""
+    container = str(old.found["Id"])
+    try:
+        if manager.store.job(job.name) is not None:
+            manager.remove(job.name, replace(run, until=time.time() + PATIENCE))
+    finally:
+        _name(old.worker, container, old.name)
+        if not _runs(old.worker, container):
+            _post(old.worker, container, "start", {})
+
+
+def _stop(worker: Worker, container: str, grace: int) -> None:
+    try:
+        _post(worker, container, f"stop?t={grace}", {}, extra=grace)
+    except BaseException:
+        # The engine goes on with a stop that nobody waits for; this one waits for it, and starts it again.
+        _post(worker, container, f"restart?t={grace}", {}, extra=grace)
+        raise
+
+
+def _runs(worker: Worker, container: str) -> bool:
+    return bool(worker.inspect(container)["State"]["Running"])
+
+
+def _name(worker: Worker, container: str, name: str) -> None:
     if worker.inspect(container)["Name"] != f"/{name}":
         _post(worker, container, f"rename?name={quote(name, safe='')}", {})
-    _post(worker, container, "update", {"RestartPolicy": dict(policy)})
-    if not worker.inspect(container)["State"]["Running"]:
-        _post(worker, container, "start", {})
 
 
 def _post(worker: Worker, container: str, what: str, body: Json, *, extra: float = 0.0) -> None:
