@@ -223,6 +223,16 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
     ]
 
 
+@pytest.mark.parametrize("name", ["roundrobin", "random"])
+def test_finds_whose_turn_it_is_among_thousands(name: str) -> None:
+    nodes = [_sized(f"n{number}", 4000 if number % 3 else 100, 4) for number in range(3000)]
+    board = Board(algorithm_of(name), nodes)
+    for order in (0, 1, 999, 1999, 2000, 123_456):
+        slot = Slot(job="web", group="main", index=0)
+        request = Request(slot=slot, demand=Demand(resources=Resources(cpu=500)), order=order)
+        assert board.find(request) == naive(algorithm_of(name), request, list(nodes))
+
+
 def test_a_plan_for_a_large_fleet_is_the_one_that_would_be_made_node_by_node(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -33,6 +33,8 @@ RUN = 16
 """How many equal requests are worth being placed together."""
 PATIENCE = 16
 """How many placements it takes at most to see that an algorithm packs, or that it no longer does."""
+BLOCK = 1024
+"""Of how many nodes it is looked up one by one which is the next in line."""
 KINDS = 1 << 16
 """How many demands are remembered at all."""
 
@@ -272,8 +274,8 @@ class Board:
             return None
         if isinstance(self._rule, ByFormula):
             return at
-        in_line = np.flatnonzero(row == highest)
-        return int(in_line[self._rule.first(request) % len(in_line)])
+        in_line: Mask = row == highest
+        return _nth(in_line, self._rule.first(request) % int(np.count_nonzero(in_line)))
 
     def _narrowed(self, row: Points, request: Request) -> Points:
         """The row for a request that belongs to one node, or had rather not be on some."""
@@ -429,6 +431,19 @@ def _points(own: Floats, lacks: Mask) -> Points:
     """Whole points; what is lacking is set first, for where it is, the formula may say anything."""
     np.putmask(own, lacks, NOWHERE)
     return own.astype(np.int32)
+
+
+def _nth(mask: Mask, number: int) -> int:
+    """Where the mask is set for that time, counted from 0; found by halves, for counting is quick."""
+    start, end = 0, len(mask)
+    while end - start > BLOCK:
+        middle = (start + end) // 2
+        before = int(np.count_nonzero(mask[start:middle]))
+        if number < before:
+            end = middle
+        else:
+            start, number = middle, number - before
+    return start + int(np.flatnonzero(mask[start:end])[number])
 
 
 def _is_plain(kind: Kind, request: Request) -> bool:

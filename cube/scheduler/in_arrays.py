@@ -12,7 +12,7 @@ from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fleet import Placement
 from cube.scheduler.state import NodeState, Request
-from cube.scheduler.statics import FAR, LEAST, Points
+from cube.scheduler.statics import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.terms import WHOLE
 
 TOLD = 5
@@ -84,10 +84,10 @@ class InArrays:
         return tuple(refusal for state in states for refusal in refusals_of(asked, state))
 
 
-def _highest(entries: Points) -> Integers:
+def _highest(entries: Points) -> list[int]:
     """Where the highest few are, the highest first, among equals in order."""
-    if not len(entries):
-        return np.empty(0, dtype=np.int64)
-    least = np.partition(entries, max(len(entries) - TOLD, 0))[max(len(entries) - TOLD, 0)]
-    found = np.flatnonzero(entries >= least)
-    return found[np.argsort(-entries[found], kind="stable")[:TOLD]]
+    left, found = entries.copy(), []
+    for _ in range(min(TOLD, len(entries))):
+        found.append(int(left.argmax()))
+        left[found[-1]] = NOWHERE
+    return found

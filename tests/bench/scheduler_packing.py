@@ -1,0 +1,102 @@
+"""How many nodes an algorithm needs for a workload, beside what no algorithm can do better than."""
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from random import Random
+
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, ByFormula
+from cube.scheduler.batch import in_batch
+from cube.scheduler.board import Board
+from cube.scheduler.fit import Fit, Number
+from tests.bench.scheduler_traces import Shape, Trace, fleet, requests
+
+PENDING = 0.002
+"""The share of the tasks that may find no place, as in the Borg paper's cell compaction."""
+
+Packer = Callable[[Sequence[Shape], Sequence[Shape]], list[int | None]]
+"""The positions of the nodes that the tasks get, in their order."""
+
+
+def online(algorithm: Algorithm) -> Packer:
+    """One task after the other, as they come."""
+
+    def pack(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> list[int | None]:
+        return Board(algorithm, fleet(nodes)).place_all(requests(tasks))
+
+    return pack
+
+
+def planned(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> list[int | None]:
+    """All tasks as one batch."""
+    return in_batch(fleet(nodes), requests(tasks))
+
+
+def needed(pack: Packer, trace: Trace, seed: int) -> int:
+    """Cell compaction: of the nodes in random order, how many first ones take all but a few of the tasks.
+
+    The tasks come in random order; where the nodes are too few, they are taken again from the first.
+    """
+    random = Random(seed)
+    nodes, tasks = random.sample(trace.nodes, len(trace.nodes)), random.sample(trace.tasks, len(trace.tasks))
+    nodes *= 3
+    low, high = bound(nodes, tasks) - 1, len(nodes)
+    step = 16
+    while low + step < high and not _is_enough(pack(nodes[: low + step], tasks)):
+        low, step = low + step, step * 2
+    high = min(high, low + step)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _is_enough(pack(nodes[:middle], tasks)) else (middle, high)
+    return high
+
+
+def bound(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> int:
+    """How many of the first nodes have as much CPU and memory as is asked: fewer cannot do."""
+    return max(_first_with(nodes, tasks, part) for part in (0, 1))
+
+
+def identical(pack: Packer, node: Shape, tasks: Sequence[Shape]) -> int:
+    """How many nodes of one shape are not empty once all tasks that fit on one have a place."""
+    fitting = [task for task in tasks if task[0] <= node[0] and task[1] <= node[1]]
+    many = bound([node] * len(fitting), fitting) * 12 // 10
+    places = pack([node] * many, fitting)
+    assert None not in places, "there were too few nodes"
+    return len(set(places))
+
+
+def first_fit(fit: Fit) -> Number:
+    """All nodes are equal, so the first that can is taken."""
+    return fit.busy * 0.0
+
+
+def most_allocated(fit: Fit) -> Number:
+    """kube-scheduler's MostAllocated: the mean of the promised shares."""
+    cpu, memory = fit.used()
+    return (cpu + memory) / 2.0
+
+
+def kube_default(fit: Fit) -> Number:
+    """kube-scheduler's LeastAllocated and BalancedAllocation: the mean of both."""
+    cpu, memory = fit.used()
+    return ((1.0 - (cpu + memory) / 2.0) + (1.0 - abs(cpu - memory) / 2.0)) / 2.0
+
+
+def baselines() -> dict[str, Algorithm]:
+    """Every algorithm of Cube's, and those that others ship, by name."""
+    own = {name: found for name, found in ALGORITHMS.items() if isinstance(found, Algorithm)}
+    others = {
+        "first fit": first_fit,
+        "kube-scheduler, MostAllocated": most_allocated,
+        "kube-scheduler, as shipped": kube_default,
+    }
+    return own | {name: Algorithm(ByFormula(formula)) for name, formula in others.items()}
+
+
+def _is_enough(places: Sequence[int | None]) -> bool:
+    return sum(place is None for place in places) <= PENDING * len(places)
+
+
+def _first_with(nodes: Sequence[Shape], tasks: Sequence[Shape], part: int) -> int:
+    asked = sum(task[part] for task in tasks)
+    sums = accumulate(node[part] for node in nodes)
+    return next((number for number, found in enumerate(sums, 1) if found >= asked), len(nodes))

@@ -1,0 +1,172 @@
+"""How quickly decisions are made: on fleets of the trace's nodes, half full, beside the naive three steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from random import Random
+from statistics import quantiles
+
+from cube.model.resources import Resources
+from cube.model.task import Slot
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.board import Board
+from cube.scheduler.filters import choose_ports
+from cube.scheduler.in_arrays import InArrays
+from cube.scheduler.state import Demand, NodeState, Request
+from tests.bench.scheduler_traces import (
+    MIB,
+    SPREAD_OVER_ZONES,
+    Shape,
+    Trace,
+    drawn,
+    fleet,
+    requests,
+)
+
+MOST = 20_000
+"""Placements that one run times at most."""
+NAIVE = {1_000: 20, 10_000: 3}
+"""How many placements of the naive loop are timed on so many nodes."""
+
+
+def algorithm(name: str) -> Algorithm:
+    """One of Cube's own."""
+    found = ALGORITHMS[name]
+    assert isinstance(found, Algorithm)
+    return found
+
+
+def one_by_one(name: str, trace: Trace, nodes: int, seed: int) -> float:
+    """Placements a second on a fleet that is filled from a half on."""
+    board, rest, _ = _half_full(name, trace, nodes, seed)
+    return _rate(board, rest[:MOST])
+
+
+def naively(name: str, trace: Trace, nodes: int, seed: int) -> float:
+    """Placements a second of the three steps, every node asked and scored for each request."""
+    board, rest, size = _half_full(name, trace, nodes, seed)
+    states = [board.state(at) for at in range(size)]
+    asked = rest[: NAIVE[nodes]]
+    begun = time.perf_counter()
+    for request in asked:
+        _place_naively(algorithm(name), request, states)
+    return len(asked) / (time.perf_counter() - begun)
+
+
+def all_distinct(trace: Trace, nodes: int, seed: int) -> float:
+    """Placements a second where no two requests are alike."""
+    board, rest, _ = _half_full("tight", trace, nodes, seed)
+    random = Random(seed)
+    shapes = [
+        (cpu + random.randrange(997), memory + random.randrange(997))
+        for cpu, memory in (_shape(found) for found in rest[: MOST // 4])
+    ]
+    return _rate(board, requests(shapes))
+
+
+def anti_affinity(trace: Trace, nodes: int, seed: int) -> float:
+    """Placements a second of jobs of fifty, no two tasks of which may share a node."""
+    return _with_peers(trace, nodes, seed, max_per_node=1)
+
+
+def over_zones(trace: Trace, nodes: int, seed: int) -> float:
+    """Placements a second of jobs of fifty that spread over three zones."""
+    return _with_peers(trace, nodes, seed, spreads=SPREAD_OVER_ZONES)
+
+
+def a_million(name: str, seed: int) -> float:
+    """Seconds for the decisions of 1,000 jobs of 1,000 tasks on 5,000 nodes."""
+    random = Random(seed)
+    nodes = fleet([(64_000, 262_144)] * 5_000)
+    shapes = drawn(
+        [(cpu, memory) for cpu in (100, 200, 250, 300) for memory in (256, 512, 1024)], 1_000, random
+    )
+    begun = time.perf_counter()
+    board = Board(algorithm(name), nodes)
+    placed = 0
+    for number, (cpu, memory) in enumerate(shapes):
+        demand = Demand(resources=Resources(cpu=cpu, memory=memory * MIB), apart=False, count=1_000)
+        request = Request(slot=Slot(job=f"job{number}", group="main", index=0), demand=demand)
+        placed += len(board.place_many(request, 1_000))
+    seconds = time.perf_counter() - begun
+    assert placed == 1_000_000
+    return seconds
+
+
+def explained(trace: Trace, nodes: int, seed: int) -> float:
+    """Milliseconds that 99 of 100 placements stay below, each with its reasons for every node."""
+    random = Random(seed)
+    planner = InArrays(algorithm("tight"), fleet(drawn(trace.nodes, nodes, random)))
+    asked = requests(drawn(trace.tasks, 3_000, random))
+    taken = [_seconds(lambda request=request: planner.place(request)) for request in asked]  # type: ignore[misc]
+    return quantiles(taken[1_000:], n=100)[98] * 1_000
+
+
+def whole_trace(trace: Trace) -> float:
+    """Seconds to place every pod of the trace on its nodes, the fleet's making included."""
+    nodes, asked = fleet(trace.nodes), requests(trace.tasks)
+    return _seconds(lambda: Board(algorithm("tight"), nodes).place_all(asked))
+
+
+def _with_peers(trace: Trace, nodes: int, seed: int, **demand: object) -> float:
+    random = Random(seed)
+    board = Board(algorithm("tight"), fleet(drawn(trace.nodes, nodes, random), zones=3))
+    shapes = [shape for shape in drawn(trace.tasks, 220, random) for _ in range(50)]
+    asked = requests(shapes, jobs_of=50, count=50, **demand)
+    _rate(board, asked[:1_000])
+    return _rate(board, asked[1_000:])
+
+
+def _half_full(name: str, trace: Trace, nodes: int, seed: int) -> tuple[Board, list[Request], int]:
+    """A fleet on which half of the CPU is promised, class by class; and what comes next, in random order."""
+    random = Random(seed)
+    shapes = drawn(trace.nodes, nodes, random)
+    board = Board(algorithm(name), fleet(shapes))
+    cpu = sum(shape[0] for shape in shapes)
+    first, rest = _up_to(trace, cpu * 5 // 10, random), _up_to(trace, cpu * 4 // 10, random)
+    is_turn = name in ("roundrobin", "random")
+    _fill(board, sorted(first)[: MOST if is_turn and nodes > 10_000 else None])
+    coming = requests(rest)
+    for request in {found.demand: found for found in coming}.values():
+        board.find(request)
+        board.find(request)
+    return board, coming, nodes
+
+
+def _fill(board: Board, shapes: Sequence[Shape]) -> None:
+    for _, run in groupby(requests(shapes), key=lambda found: found.demand.resources):
+        board.place_all(list(run))
+
+
+def _up_to(trace: Trace, cpu: int, random: Random) -> list[Shape]:
+    found, asked = [], 0
+    while asked < cpu:
+        shape = random.choice(trace.tasks)
+        asked += shape[0]
+        found.append(shape)
+    return found
+
+
+def _place_naively(how: Algorithm, request: Request, states: list[NodeState]) -> None:
+    found, _ = place(how, request, states)
+    if found is not None:
+        ports = choose_ports(request.ports, found.ports) or {}
+        states[states.index(found)] = found.with_task(request, ports)
+
+
+def _rate(board: Board, asked: Sequence[Request]) -> float:
+    def run() -> None:
+        for request in asked:
+            board.place(request)
+
+    return len(asked) / _seconds(run)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def _shape(request: Request) -> Shape:
+    return request.resources.cpu, request.resources.memory // MIB
