@@ -184,6 +184,13 @@ class TestARun:
             "its run has taken longer than the schedule allows"
         ]
 
+    def test_that_was_stopped_so_is_not_begun_again_when_the_clock_is_set_back(self) -> None:
+        """Seed 7704914."""
+        stopped = task(job=self.run.name, state=State.COMPLETED, changed_at=NOW + 100)
+        begun = Rollout(job=self.run.name, version=1, since=NOW - 550, state=RolloutState.SUCCEEDED)
+        found = plan(world(jobs=[self.run], tasks=[stopped], rollouts=[begun], observed=[seen("node1")]))
+        assert places(found) == []
+
     def test_is_forgotten_with_its_containers_when_newer_ones_are_enough(self) -> None:
         runs = [
             replace(run_of(self.parent, f"run{index}", NOW - 100 + index), version=1) for index in range(7)

@@ -400,6 +400,17 @@ class TestADrain:
     def test_honours_the_limits_of_updates(self) -> None:
         assert len(begun(plan(self.drained(task(0), task(1), max_parallel=2)))) == 2
 
+    def test_goes_on_after_a_failed_rollout_and_stops_no_successor_that_is_starting_p7(self) -> None:
+        """Seed 7703760: each one was stopped at once for the old task, and a further one started."""
+        checked = spec(health=HealthCheck(kind=CheckKind.TCP, port="http"))
+        old = task(0, spec=checked, health=Health.HEALTHY, healthy_since=NOW - 90)
+        new = task(0, id="new", node="node2", order=9, spec=checked, health=Health.STARTING)
+        looks = [seen("node1", container(old)), seen("node2", container(new))]
+        given = replace(self.drained(old, new), observed={found.node: found for found in looks})
+        failed = Rollout(job="web", version=1, since=NOW - 100, state=RolloutState.FAILED)
+        found = plan(replace(given, jobs=(job(task=checked),), rollouts={"web": failed}))
+        assert found.changes == ()
+
     def test_says_what_cannot_move(self) -> None:
         given = replace(self.drained(task(0)), observed={"node1": seen("node1", container(task(0)))})
         found = plan(given)

@@ -147,14 +147,16 @@ def _holders(world: World, wants: Mapping[Slot, Want]) -> Mapping[Slot, Task]:
 
 
 def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
-    """The one that is as wanted, then one that serves, then the oldest; if a rollout failed, the old one."""
+    """The one that is as wanted, then one that serves, then the oldest.
+
+    If a rollout failed, first of all an old one that serves.
+    """
+    has_failed = world.rollout(want.job.name).state is RolloutState.FAILED
 
     def claim(task: Task) -> tuple[bool, ...]:
-        is_right = not why_outdated(task, want, world)
-        is_alive = task.state is not State.FAILED
-        if world.rollout(want.job.name).state is RolloutState.FAILED:
-            return serves(task, world), task.spec != want.group.spec, is_right, is_alive
-        return is_right, serves(task, world), is_alive
+        does_serve = serves(task, world)
+        stays = has_failed and does_serve and task.spec != want.group.spec
+        return stays, not why_outdated(task, want, world), does_serve, task.state is not State.FAILED
 
     if len(rivals) == 1:
         return rivals[0]

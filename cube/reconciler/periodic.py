@@ -62,10 +62,11 @@ def next_launches(world: World) -> tuple[float, ...]:
 
 
 def is_overdue(job: Job, world: World) -> bool:
-    """A run that has taken longer than its schedule allows."""
+    """A run that has taken longer than its schedule allows; also once a clock was set back."""
     if job.launched is None or job.schedule is None or job.schedule.deadline is None:
         return False
-    return world.now > world.rollout(job.name).since + job.schedule.deadline
+    newest = max((task.changed_at for task in world.tasks if task.slot.job == job.name), default=0.0)
+    return max(world.now, newest) > world.rollout(job.name).since + job.schedule.deadline
 
 
 def runs_to_forget(world: World) -> frozenset[str]:
