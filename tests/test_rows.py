@@ -61,6 +61,13 @@ def test_a_run_whose_job_is_not_known_is_shown_all_the_same_p12() -> None:
     assert [row["job"] for row in rows.of_jobs([run], [task(job=run.name)], silent=())] == ["resize.1"]
 
 
+def test_a_sick_task_that_is_kept_and_was_replaced_makes_no_job_a_failed_one_p12() -> None:
+    sick = task(0, state=State.FAILED, quarantined_until=1.0)
+    well = task(0, id="well", order=9)
+    assert rows.of_job(job(), [sick, well], silent=())["state"] is State.RUNNING
+    assert rows.of_job(job(), [sick], silent=())["state"] is State.FAILED
+
+
 def test_a_system_job_wants_as_many_tasks_as_there_are_nodes_for_it() -> None:
     agent = job("agent", type=JobType.SYSTEM)
     tasks = [task(0, job="agent"), task(1, job="agent", node="node2", state=State.FAILED)]

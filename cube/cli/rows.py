@@ -81,7 +81,7 @@ def of_job(job: Job, tasks: Iterable[AnyTask], silent: Collection[str]) -> Row:
         "parent": job.parent,
         "type": job.type,
         "version": job.version,
-        "state": _job_state(job, {task.state for task in mine}),
+        "state": _job_state(job, {task.state for task in mine if not _is_replaced(task, mine)}),
         "running": None
         if job.type.is_template
         else ", ".join([f"{len(running)}/{wanted}", *(f"{count} {what}" for count, what in rest if count)]),
@@ -234,6 +234,12 @@ def of_death(death: Death, slot: str | None) -> Row:
 def names(jobs: Iterable[Job]) -> str:
     """The jobs' names, or that there is none."""
     return ", ".join(job.name for job in jobs) or "none"
+
+
+def _is_replaced(task: AnyTask, tasks: Iterable[AnyTask]) -> bool:
+    """It is only kept for somebody to look at: another one has its slot."""
+    is_kept = task.quarantined_until is not None
+    return is_kept and any(found.slot == task.slot and found.order > task.order for found in tasks)
 
 
 def _wanted(job: Job, tasks: Sequence[AnyTask]) -> int:
