@@ -419,6 +419,14 @@ class TestADrain:
             "web/main: 1 still to be replaced: version 1 fits nowhere: node1: it is drained"
         )
 
+    def test_says_that_a_system_task_leaves_last(self) -> None:
+        agent, guest = task(0, job="agent"), task(0)
+        given = self.drained(guest)
+        looks = {"node1": seen("node1", container(agent), container(guest))}
+        jobs = (*given.jobs, job("agent", type=JobType.SYSTEM))
+        found = plan(replace(given, jobs=jobs, tasks=(agent, guest), observed=looks))
+        assert "agent/main: 1 still to be replaced: it leaves node1 after all others" in map(str, found.held)
+
     def test_stops_what_is_left_when_its_deadline_is_over(self) -> None:
         over = replace(self.cordon, deadline=NOW - 1)
         given = self.drained(task(0), cordon=over)

@@ -66,7 +66,8 @@ def _wave_of_group(
     beginning, stopping, room_left = _exchanges(eligible, wants, room, left)
     leaving = {task.id for task in (*idle, *beginning, *stopping)}
     staying = [task for task in outdated if task.id not in leaving]
-    nowhere = _why_stuck(eligible, want, room) if left > 0 and not (beginning or stopping) else ""
+    is_stuck = left > 0 and bool(eligible) and not (beginning or stopping)
+    nowhere = _why_stuck(eligible[0], wants, world, room) if is_stuck else ""
     reason = (hold if len(free) < len(outdated) else nowhere) or _why_they_wait(want, world, eligible)
     return Wave(
         stops=tuple(stop(task, world, _why(task, wants, world)) for task in (*idle, *stopping)),
@@ -87,10 +88,11 @@ def _why_none_may_go(want: Want, world: World, wants: Mapping[Slot, Want], tasks
     return unmet(want, world, wants, tasks.holders)
 
 
-def _why_stuck(eligible: Sequence[Task], want: Want, room: Room) -> str:
-    if not eligible:
-        return ""
-    return f"version {want.job.version} fits nowhere: {why_nowhere(eligible[0], want, room)}"
+def _why_stuck(task: Task, wants: Mapping[Slot, Want], world: World, room: Room) -> str:
+    want = wants[task.slot]
+    if want.node is not None and world.is_draining(want.node):
+        return f"it leaves {want.node} after all others"
+    return f"version {want.job.version} fits nowhere: {why_nowhere(task, want, room)}"
 
 
 def _why_they_wait(want: Want, world: World, eligible: Sequence[Task] = ()) -> str:
