@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 
 from cube.cli import options, render, rows
@@ -32,14 +32,15 @@ class Chosen:
 
 def tell(place: Office, chosen: Chosen, limit: int, output: options.Output, *, follow: bool) -> None:
     """Print the newest of the chosen events, and with `follow` each further one until Ctrl-C."""
-    with closing(open_store(place.state)) as store:
+    # From the first line on Ctrl-C is the end that is meant.
+    ends_by_hand = suppress(KeyboardInterrupt) if follow else nullcontext()
+    with closing(open_store(place.state)) as store, ends_by_hand:
         last = max((event.number for event in store.events(limit=1)), default=0)
         before = store.events(job=chosen.job, since=chosen.since)
         found = [event for event in before if event.number <= last and chosen.has(event)][-limit:]
         render.table([rows.of_event(event) for event in found], rows.EVENT, output)
         if follow:
-            with suppress(KeyboardInterrupt):
-                _follow(store, chosen, last, output)
+            _follow(store, chosen, last, output)
 
 
 def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> None:
