@@ -30,7 +30,6 @@ from cube.reconciler.restarts import restart_due
 from cube.reconciler.silence import GAP, is_cut_off, listen, news
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
-from cube.store import changes
 from tests.build import GIB, NOW, container, job, moved, node, seen, spec, task, unknown, world
 
 CHECKED = spec(health=HealthCheck(kind=CheckKind.TCP, port="http"))
@@ -235,13 +234,6 @@ class TestATaskInQuarantine:
         assert [action.container_name for action in found.actions if isinstance(action, Stop)] == [
             self.kept.container_name
         ]
-
-    def test_that_has_ended_and_is_gone_is_kept_no_longer(self) -> None:
-        """Seed 305657: its job was stopped, deployed again meanwhile, and the note was made for ever."""
-        ended = task(state=State.COMPLETED, quarantined_until=NOW + 60)
-        change = changes.note(Note(task=ended, target=State.COMPLETED, reason="stopped"), ended, now=NOW)
-        assert change is not None
-        assert change.after.quarantined_until is None
 
 
 class TestASilentNode:

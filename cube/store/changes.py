@@ -110,7 +110,7 @@ def note(action: Note, task: Task, *, now: float) -> Change | None:
         exit_code=task.exit_code if action.exit_code is None else action.exit_code,
         restarts=task.restarts if action.restarts is None else action.restarts,
         reschedules=task.reschedules if action.reschedules is None else action.reschedules,
-        quarantined_until=_still_kept(task, action, now),
+        quarantined_until=_still_kept(task, now),
         **(_checked(action.checked) if action.checked else _unchecked(task, now) if begins else {}),
     )
     if after == task:
@@ -262,11 +262,9 @@ def _checked(answer: Checked) -> Mapping[str, Any]:
     }
 
 
-def _still_kept(task: Task, action: Note, now: float) -> float | None:
-    """One that has ended already, and is ended once more, has nothing left to be kept."""
+def _still_kept(task: Task, now: float) -> float | None:
     is_over = task.quarantined_until is not None and task.quarantined_until <= now
-    has_gone = task.state is State.COMPLETED and action.target is State.COMPLETED
-    return None if is_over or has_gone else task.quarantined_until
+    return None if is_over else task.quarantined_until
 
 
 def _told_of(task: Task) -> tuple[object, ...]:
