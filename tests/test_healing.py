@@ -321,6 +321,17 @@ class TestASilentNode:
         found = plan(world(jobs=[job(task=spec("app:2"), version=2)], tasks=[task()]))
         assert places(found) == [("web/main[0]", "node1")]
 
+    def test_that_is_back_with_a_task_to_be_replaced_is_not_held_up_by_the_one_that_waits_p19(self) -> None:
+        """Seed 2000737: the new one waited for the room that the old one kept for it to be proven."""
+        waiting = task(node=None, id="new-0-0000", state=State.PENDING, order=50, spec=spec("app:2"))
+        look = seen("node1", container(task()), memory=GIB // 8)
+        found = plan(
+            world(jobs=[job(task=spec("app:2"), version=2)], tasks=[task(), waiting], observed=[look])
+        )
+        assert [found.container_name for found in found.actions if isinstance(found, Stop)] == [
+            task().container_name
+        ]
+
     def test_keeps_its_system_task(self) -> None:
         found = plan(self.fleet(self.long, type=JobType.SYSTEM))
         assert places(found) == []

@@ -147,7 +147,7 @@ def _holders(world: World, wants: Mapping[Slot, Want]) -> Mapping[Slot, Task]:
 
 
 def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
-    """The one that is as wanted, then one that serves, then the oldest.
+    """One that is there as wanted, then one that serves, then the oldest.
 
     If a rollout failed, first of all an old one that serves.
     """
@@ -156,7 +156,8 @@ def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
     def claim(task: Task) -> tuple[bool, ...]:
         does_serve = serves(task, world)
         stays = has_failed and does_serve and task.spec != want.group.spec
-        return stays, not why_outdated(task, want, world), does_serve, task.state is not State.FAILED
+        is_right = task.state is not State.PENDING and not why_outdated(task, want, world)
+        return stays, is_right, does_serve, task.state is not State.FAILED
 
     if len(rivals) == 1:
         return rivals[0]
