@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,10 @@ from cube.model.node import Node
 from cube.model.resources import Resources
 from cube.model.task import Slot
 from cube.scheduler.algorithms import ALGORITHMS, Algorithms, place, terms_of
+from cube.scheduler.board import Board
 from cube.scheduler.state import Demand, Load, NodeState, Request
 from cube.scheduler.terms import WHOLE, liked, quiet, spread_value
+from tests import own_algorithm
 from tests.build import GIB, node
 
 SLOT = Slot(job="web", group="main", index=0)
@@ -200,6 +203,18 @@ def test_quiet_is_what_was_promised_to_nobody() -> None:
 
 
 class TestOtherPackages:
+    def test_write_an_algorithm_as_the_documentation_shows_it(self) -> None:
+        """The page shows the very file that is tested here."""
+        root = Path(__file__).parent
+        page = (root.parent / "docs" / "scheduling.md").read_text()
+        assert (root / "own_algorithm.py").read_text() in page
+
+    def test_have_theirs_placed_in_arrays_too(self) -> None:
+        nodes = [state("a", memory=GIB), state("b", cpu=500), state("c", cpu=1000)]
+        found, _ = place(own_algorithm.scheduler, request(), nodes)
+        assert found is not None
+        assert Board(own_algorithm.scheduler, nodes).find(request()) == nodes.index(found) == 1
+
     def found(self, monkeypatch: pytest.MonkeyPatch, value: str) -> Algorithms:
         entry = metadata.EntryPoint(name="mine", value=value, group="cube.schedulers")
 

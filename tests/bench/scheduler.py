@@ -1,0 +1,180 @@
+"""`make bench-scheduler`: how quickly and how tightly tasks are placed.
+
+The folder of the full traces is the argument, or CUBE_TRACES. Writes docs/benchmarks/scheduler.json and the
+tables in docs/scheduling.md. RUNS (default 5) is how often each speed is measured, ONLY names tables to make
+(speed, ratio, shapes, packing, identical): then nothing is written.
+"""
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.bench import scheduler_speed as speed
+from tests.bench.scheduler_packing import baselines, bound, identical, needed, online, planned
+from tests.bench.scheduler_report import TABLES, Result, as_json, section, with_section
+from tests.bench.scheduler_traces import Shape, Trace, azure, openb
+
+DOCS = Path(__file__).parents[2] / "docs"
+SEEDS = range(11)
+SIZES = {1_000: (100e3, 200e3), 10_000: (50e3, 140e3), 100_000: (15e3, 40e3)}
+"""Nodes, and how many placements a second must be and should be."""
+RATIOS = {1_000: (20, 40), 10_000: (150, 330)}
+
+
+def main() -> None:
+    """Measure what is asked for, print it, and write it down where all of it was."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("CUBE_TRACES", ""))
+    if not (folder / "openb").is_dir():
+        raise SystemExit(
+            "name the folder of the traces: python -m tests.bench.scheduler FOLDER, or CUBE_TRACES"
+        )
+    runs, only = int(os.environ.get("RUNS", "5")), os.environ.get("ONLY", "").split()
+    results: list[Result] = []
+    for table, make in _PARTS.items():
+        if not only or table in only:
+            for found in make(folder, runs):
+                print(f"{found.table:<10} {found.name:<60} {found.median:14,.4f} {found.unit}", flush=True)
+                results.append(found)
+    if not only:
+        _write(results)
+
+
+def _write(results: Sequence[Result]) -> None:
+    facts = {"machine": _machine(), "python": platform.python_version()}
+    (DOCS / "benchmarks" / "scheduler.json").write_text(as_json(results, facts))
+    page = DOCS / "scheduling.md"
+    page.write_text(with_section(page.read_text(), section(results, facts)))
+    print("written: docs/scheduling.md, docs/benchmarks/scheduler.json")
+
+
+def _speeds(folder: Path, runs: int) -> Iterator[Result]:
+    trace = openb(folder)
+    for nodes, (must, stretch) in SIZES.items():
+        often = min(runs, 3) if nodes > 10_000 else runs
+        for name in ALGORITHMS:
+            yield Result(
+                table="speed",
+                name=f"`{name}`, {nodes:,} nodes",
+                unit="/s",
+                runs=_each(partial(speed.one_by_one, name, trace, nodes), often),
+                must=must,
+                stretch=stretch,
+            )
+
+
+def _ratios(folder: Path, runs: int) -> Iterator[Result]:
+    trace = openb(folder)
+    for nodes, (must, stretch) in RATIOS.items():
+        for name in ("tight", "spread", "epvm"):
+            yield Result(
+                table="ratio",
+                name=f"`{name}`, {nodes:,} nodes",
+                unit="x",
+                runs=_each(partial(_ratio, name, trace, nodes), min(runs, 3)),
+                must=must,
+                stretch=stretch,
+            )
+
+
+def _ratio(name: str, trace: Trace, nodes: int, seed: int) -> float:
+    return speed.one_by_one(name, trace, nodes, seed) / speed.naively(name, trace, nodes, seed)
+
+
+def _shapes(folder: Path, runs: int) -> Iterator[Result]:
+    for name, unit, work, must, stretch in _shape_cases(openb(folder)):
+        yield Result(
+            table="shapes",
+            name=name,
+            unit=unit,
+            runs=_each(work, runs),
+            must=must,
+            stretch=stretch,
+            is_most=unit in ("s", "ms"),
+        )
+
+
+def _shape_cases(trace: Trace) -> Iterator[tuple[str, str, Callable[[int], float], float, float]]:
+    distinct = partial(speed.all_distinct, trace, 10_000)
+    yield "all requests distinct, 10,000 nodes", "/s", distinct, 8e3, 50e3
+    alone = partial(speed.anti_affinity, trace, 5_000)
+    yield "no two tasks of a job on one node, 5,000 nodes", "/s", alone, 20e3, 100e3
+    zones = partial(speed.over_zones, trace, 5_000)
+    yield "jobs spread over three zones, 5,000 nodes", "/s", zones, 20e3, 100e3
+    for name in ("tight", "spread"):
+        what = f"1,000 jobs of 1,000 tasks on 5,000 nodes, `{name}`"
+        yield what, "s", partial(speed.a_million, name), 2.0, 0.5
+    reasons = "one placement with the reasons for every node, 10,000 nodes, 99 of 100"
+    yield reasons, "ms", partial(speed.explained, trace, 10_000), 1.0, 0.2
+    whole = "the whole of Alibaba's trace, 8,152 pods on 1,523 nodes"
+    yield whole, "s", lambda _seed: speed.whole_trace(trace), 1.0, 0.1
+
+
+def _packings(folder: Path, _runs: int) -> Iterator[Result]:
+    trace = openb(folder)
+    bounds = {seed: _bound(trace, seed) for seed in SEEDS}
+    packers = {name: online(found) for name, found in baselines().items()}
+    for name, pack in (packers | {"planned as one batch": planned}).items():
+        must, stretch = {"tight": (1.018, 1.010), "planned as one batch": (1.014, 1.005)}.get(
+            name, (None, None)
+        )
+        yield Result(
+            table="packing",
+            name=f"`{name}`" if name in ALGORITHMS else name,
+            unit="of the bound",
+            runs=[needed(pack, trace, seed) / bounds[seed] for seed in SEEDS],
+            must=must,
+            stretch=stretch,
+            is_most=True,
+        )
+
+
+def _identicals(folder: Path, _runs: int) -> Iterator[Result]:
+    packers = {"`tight`, one by one": online(speed.algorithm("tight")), "planned as one batch": planned}
+    for title, node, tasks, must, stretch in _identical_cases(folder):
+        orders = [Random(seed).sample(list(tasks), len(tasks)) for seed in SEEDS]
+        for name, pack in packers.items():
+            yield Result(
+                table="identical",
+                name=f"{title}: {name}",
+                unit="nodes",
+                runs=[identical(pack, node, order) for order in orders],
+                must=must,
+                stretch=stretch if pack is planned else None,
+                is_most=True,
+            )
+
+
+def _identical_cases(folder: Path) -> Iterator[tuple[str, Shape, Sequence[Shape], int, int]]:
+    machines = "Azure's 20,000 machines, nodes of 64 cores and 128 GiB"
+    yield machines, (64_000, 128 << 10), azure(folder), 1_039, 1_021
+    pods = "Alibaba's pods, nodes of 96 cores and 384 GiB"
+    yield pods, (96_000, 384 << 10), openb(folder).tasks, 900, 885
+
+
+def _bound(trace: Trace, seed: int) -> int:
+    nodes = Random(seed).sample(trace.nodes, len(trace.nodes))
+    return bound(nodes * 3, trace.tasks)
+
+
+def _each(work: Callable[[int], float], runs: int) -> list[float]:
+    return [work(seed) for seed in range(runs)]
+
+
+def _machine() -> str:
+    with Path("/proc/cpuinfo").open() as file:
+        models = {line.split(":")[1].strip() for line in file if line.startswith("model name")}
+    return f"{os.cpu_count()} cores ({', '.join(sorted(models))})"
+
+
+_PARTS: dict[str, Callable[[Path, int], Iterator[Result]]] = dict(
+    zip(TABLES, (_speeds, _ratios, _shapes, _packings, _identicals), strict=True)
+)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The scheduler's figures as people read them: tables between markers in docs/scheduling.md. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+BEGIN = "<!-- figures: made by make bench-scheduler -->"
+END = "<!-- end of figures -->"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """Every run of one measurement. `must` and `stretch`: what its median should reach; None: nothing.
+
+    `is_most`: the figure should be at most that, else at least.
+    """
+
+    table: str
+    name: str
+    unit: str
+    runs: Sequence[float]
+    must: float | None = None
+    stretch: float | None = None
+    is_most: bool = False
+
+    @property
+    def median(self) -> float:
+        """The run that half of the others stay below."""
+        return median(self.runs)
+
+    def reaches(self, aim: float | None) -> bool:
+        """The median is as good as that."""
+        return aim is None or (self.median <= aim if self.is_most else self.median >= aim)
+
+
+TABLES: Mapping[str, str] = {
+    "speed": "Placements a second, one by one, about 100 classes of requests",
+    "ratio": "Times as quick as the naive three steps, measured in the same run",
+    "shapes": "Other shapes of work",
+    "packing": "Nodes needed for Alibaba's trace of 2023, over the fewest that have the CPU and the memory",
+    "identical": "Identical nodes needed",
+}
+
+
+def as_json(results: Sequence[Result], facts: Mapping[str, str]) -> str:
+    """Every single run."""
+    return json.dumps({"machine": facts, "results": [asdict(found) for found in results]}, indent=1) + "\n"
+
+
+def section(results: Sequence[Result], facts: Mapping[str, str]) -> str:
+    """The tables, and on what they were measured."""
+    lines = [f"Measured on {facts['machine']}, one process on one core, Python {facts['python']}."]
+    for table, title in TABLES.items():
+        rows = [found for found in results if found.table == table]
+        if rows:
+            lines += ["", f"**{title}**", "", *_table(rows)]
+    return "\n".join(lines)
+
+
+def with_section(page: str, text: str) -> str:
+    """The page with that text between its markers. Raises ValueError where it has none."""
+    before, after = page.index(BEGIN) + len(BEGIN), page.index(END)
+    return f"{page[:before]}\n\n{text}\n\n{page[after:]}"
+
+
+def _table(rows: Sequence[Result]) -> Iterator[str]:
+    yield "| | median | must | stretch | runs, least to most |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row in rows:
+        value = (
+            f"**{_shown(row.median, row.unit)}**" if row.reaches(row.must) else _shown(row.median, row.unit)
+        )
+        aims = " | ".join("" if aim is None else _shown(aim, row.unit) for aim in (row.must, row.stretch))
+        spread = f"{_shown(min(row.runs), row.unit)} to {_shown(max(row.runs), row.unit)}"
+        yield f"| {row.name} | {value} | {aims} | {spread} ({len(row.runs)}) |"
+
+
+def _shown(value: float, unit: str) -> str:
+    match unit:
+        case "x":
+            return f"{value:,.0f}x"
+        case "of the bound":
+            return f"{value:.4f}"
+        case "/s" | "nodes":
+            return f"{value:,.0f}"
+        case _:
+            return f"{value:.3f} {unit}"

@@ -1,0 +1,45 @@
+"""How tightly tasks are packed, on a sample of a real trace: it must not get worse unnoticed."""
+
+from statistics import mean
+
+import pytest
+
+from tests.bench.scheduler_packing import Packer, bound, identical, needed, online, planned
+from tests.bench.scheduler_report import BEGIN, END, Result, section, with_section
+from tests.bench.scheduler_speed import algorithm
+from tests.bench.scheduler_traces import SAMPLES, openb
+
+TRACE = openb(SAMPLES)
+ALLOWED = 1.002
+"""How much worse than what is recorded here may pass for an accident."""
+
+
+@pytest.mark.parametrize(
+    ("pack", "recorded"),
+    [
+        pytest.param(online(algorithm("tight")), 95.2, id="tight"),
+        pytest.param(online(algorithm("binpack")), 95.4, id="binpack"),
+        pytest.param(planned, 95.0, id="batch"),
+    ],
+)
+def test_a_sample_of_a_real_trace_needs_no_more_nodes_than_it_did(pack: Packer, recorded: float) -> None:
+    """If it is meant to: record the new mean over the seeds here."""
+    assert mean(needed(pack, TRACE, seed) for seed in range(5)) <= recorded * ALLOWED
+
+
+def test_the_default_needs_fewer_nodes_than_one_that_spreads() -> None:
+    assert needed(online(algorithm("tight")), TRACE, 0) * 1.1 < needed(online(algorithm("spread")), TRACE, 0)
+
+
+def test_no_fewer_nodes_than_the_bound_are_enough() -> None:
+    tasks = [(1000, 1024)] * 10
+    assert bound([(4000, 16384)] * 9, tasks) == 3
+    assert identical(online(algorithm("tight")), (4000, 16384), tasks) == 3
+
+
+def test_figures_take_the_place_of_older_ones() -> None:
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    found = Result(table="speed", name="x", unit="/s", runs=[1.0, 3.0, 2.0], must=2.0, stretch=9.0)
+    text = section([found], {"machine": "m", "python": "3"})
+    assert "| x | **2** | 2 | 9 | 1 to 3 (3) |" in text
+    assert with_section(with_section(page, "older"), text) == with_section(page, text)
