@@ -206,4 +206,5 @@ ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
 )
 """By the name that `--scheduler` takes."""
 
-DEFAULT_ALGORITHM = "spread"
+DEFAULT_ALGORITHM = "tight"
+"""Of those that were measured it needs the fewest nodes; a group's own tasks stand apart all the same."""
