@@ -137,7 +137,7 @@ def algorithm_of(name: str) -> Algorithm:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.DataObject) -> None:
     algorithm, nodes = algorithm_of(name), data.draw(fleets())
@@ -154,7 +154,7 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
     name: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty tasks of four classes fill six nodes: the same node is taken again and again, then another."""
-    monkeypatch.setattr("cube.scheduler.board.ROWS", rows)
+    monkeypatch.setattr("cube.scheduler.table.ROWS", rows)
     shapes = ((100, 700), (900, 50), (400, 400), (50, 1200))
     classes = [Demand(resources=Resources(cpu=cpu, memory=memory * MIB)) for cpu, memory in shapes]
     nodes = [_sized(f"node{number}", 2000 + 700 * number, 5 - number % 3) for number in range(6)]
@@ -166,7 +166,7 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObject) -> None:
     algorithm, nodes = algorithm_of(name), data.draw(fleets())

@@ -1,13 +1,13 @@
 """Where a group's tasks are, and what that is worth to one more of them, as arrays."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from cube.model.job import Operator
 from cube.scheduler.filters import most_for_each_value
-from cube.scheduler.state import Demand
+from cube.scheduler.state import Demand, NodeState
 from cube.scheduler.statics import NOWHERE, Points, Statics
 from cube.scheduler.terms import apart_with, spread_value
 
@@ -114,3 +114,73 @@ class Overlay:
             for wish in spreads
         )
         return int(sum(found) / len(spreads) * self._scale)
+
+
+class Peers:
+    """Where each group's tasks are, and what follows from that for one more of them."""
+
+    def __init__(self, nodes: Sequence[NodeState], statics: Statics) -> None:
+        self._fleet, self._statics = len(nodes), statics
+        self._where: dict[GroupName, dict[int, int]] = {}
+        for at, state in enumerate(nodes):
+            for group, count in state.tasks.items():
+                self._where.setdefault(group, {})[at] = count
+        self._neighbours: dict[tuple[GroupName, float, int | None], Neighbours] = {}
+        self._overlays: dict[tuple[GroupName, Demand], Overlay] = {}
+        self._watched: dict[GroupName, list[Neighbours | Overlay]] = {}
+        self._drops: dict[tuple[float, int | None], Points] = {}
+
+    def has(self, group: GroupName) -> bool:
+        """Some node has, or had, a task of the group."""
+        return group in self._where
+
+    def tasks(self, at: int) -> Mapping[GroupName, int]:
+        """How many of each group's tasks that node has."""
+        return {group: counts[at] for group, counts in self._where.items() if at in counts}
+
+    def counts(self, group: GroupName) -> npt.NDArray[np.int64]:
+        """How many of the group's tasks each node has."""
+        found = np.zeros(self._fleet, dtype=np.int64)
+        where = self._where.get(group, {})
+        found[list(where)] = list(where.values())
+        return found
+
+    def add(self, group: GroupName, at: int, more: int) -> None:
+        """Count so many more of the group's tasks on that node."""
+        counts = self._where.setdefault(group, {})
+        counts[at] = count = counts.get(at, 0) + more
+        for watch in self._watched.get(group, ()):
+            watch.put(at, count)
+
+    def add_all(self, group: GroupName, more: Mapping[int, int]) -> None:
+        """As `add`, on many nodes."""
+        counts = self._where.setdefault(group, {})
+        counts.update({at: counts.get(at, 0) + number for at, number in more.items()} if counts else more)
+        for watch in self._watched.get(group, ()):
+            for at in more:
+                watch.put(at, counts[at])
+
+    def neighbours(self, group: GroupName, scale: float, most: int | None) -> Neighbours:
+        """The nodes that have tasks of the group; `scale` and `most` as `drop` takes them."""
+        key = (group, scale, most)
+        if (found := self._neighbours.get(key)) is None:
+            found = self._neighbours[key] = Neighbours(scale, most, self._where.get(group, {}))
+            self._watched.setdefault(group, []).append(found)
+        return found
+
+    def overlay(self, group: GroupName, demand: Demand, scale: float) -> Overlay:
+        """What the values of its counted attributes are worth; `scale` as Overlay takes it."""
+        key = (group, demand)
+        if (found := self._overlays.get(key)) is None:
+            found = Overlay(demand, self._statics, self._where.get(group, {}), scale)
+            self._overlays[key] = found
+            self._watched.setdefault(group, []).append(found)
+        return found
+
+    def drops(self, scale: float, most: int | None, size: int) -> Points:
+        """What `drop` gives for 0, 1, ... tasks of a group on a node, for so many at least."""
+        found = self._drops.get((scale, most))
+        if found is None or len(found) < size:
+            each = [drop(scale, most, number) for number in range(2 * size)]
+            found = self._drops[scale, most] = np.array(each, dtype=np.int32)
+        return found
