@@ -5,7 +5,7 @@ from statistics import mean
 import pytest
 
 from tests.bench.scheduler_packing import Packer, bound, identical, needed, online, planned
-from tests.bench.scheduler_report import BEGIN, END, Result, section, with_section
+from tests.bench.scheduler_report import BEGIN, END, Result, as_json, from_json, section, with_section
 from tests.bench.scheduler_speed import algorithm
 from tests.bench.scheduler_traces import SAMPLES, openb
 
@@ -43,3 +43,4 @@ def test_figures_take_the_place_of_older_ones() -> None:
     text = section([found], {"machine": "m", "python": "3"})
     assert "| x | **2** | 2 | 9 | 1 to 3 (3) |" in text
     assert with_section(with_section(page, "older"), text) == with_section(page, text)
+    assert from_json(as_json([found], {})) == [found]

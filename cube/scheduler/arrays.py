@@ -23,6 +23,9 @@ SHAPES = 4096
 _NOTHING = Request(slot=Slot(job="", group="", index=0), demand=Demand(resources=Resources()))
 
 
+_STEPS = np.array(float(STEPS))
+
+
 @lru_cache(maxsize=8)
 def _array(table: Table) -> Floats:
     return np.array(table.values)
@@ -31,7 +34,7 @@ def _array(table: Table) -> Floats:
 def _look_up(table: Table, share: Number) -> Number:
     if isinstance(share, float):
         return look_up_one(table, share)
-    return _array(table).take((share * STEPS).astype(np.intp), mode="clip")
+    return _array(table).take((share * _STEPS).astype(np.intp), mode="clip")
 
 
 ARRAYS = Maths(smaller=np.minimum, look_up=_look_up)

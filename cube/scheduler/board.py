@@ -78,7 +78,7 @@ class Board:
         """The position of the node that the three steps pick; None: none can take the request."""
         kind = self._table.kind(request.demand)
         row = self._table.row(kind)
-        if request.demand.counted:
+        if kind.is_counted:
             row = np.add(row, self._overlay(request).points)
         if request.node is not None or request.avoid:
             row = self._narrowed(row.copy(), request)
@@ -95,7 +95,7 @@ class Board:
         """Every node's entry for the request: as in the table, and with what lies over it."""
         kind = self._table.kind(request.demand)
         row = self._narrowed(self._table.row(kind).copy(), request)
-        if request.demand.counted:
+        if kind.is_counted:
             row += self._overlay(request).points
         if kind.has_peers and self._peers.has(request.group):
             near = self._peers.neighbours(request.group, kind.apart, kind.most)
@@ -110,7 +110,7 @@ class Board:
         kind, found = self._table.kind(request.demand), dict(self._statics.masks(request.demand))
         if request.node is not None:
             found["node"] = np.arange(len(self._nodes)) != self._position.get(request.node, -1)
-        if request.demand.counted:
+        if kind.is_counted:
             found["peers"] = self._overlay(request).points <= NOWHERE
         if kind.most is not None:
             found["max per node"] = np.zeros(len(self._nodes), dtype=np.bool_)
@@ -126,10 +126,12 @@ class Board:
 
     def take(self, at: int, request: Request) -> None:
         """Promise the request's room, ports and devices on that node."""
-        self._room.take(at, request.demand.resources)
-        self._extras.take(at, request.demand)
+        demand = request.demand
+        self._room.take(at, demand.resources)
+        if demand.ports or demand.devices:
+            self._extras.take(at, demand)
         self._peers.add(request.group, at, 1)
-        self._table.changed(at)
+        self._table.changed(at, self._table.kind(demand))
 
     def position(self, name: str | None) -> int | None:
         """Where the node of that name stands; None: it is not here."""
@@ -232,7 +234,7 @@ def _nth(mask: Mask, number: int) -> int:
 
 def _is_plain(kind: Kind, request: Request) -> bool:
     """What a node is worth to it depends on nothing that is elsewhere, nor on ports or devices."""
-    return not (kind.has_extras or kind.demand.counted or request.avoid or request.node)
+    return not (kind.has_extras or kind.is_counted or request.avoid or request.node)
 
 
 def _after(request: Request, number: int) -> Request:

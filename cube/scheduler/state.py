@@ -1,8 +1,7 @@
 """What the scheduler looks at: a request for a place, and the nodes that could give one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
 
 from cube.model.job import Affinity, Constraint, Group, Job, JobType, Operator, Port, Spread
 from cube.model.node import Node
@@ -54,7 +53,7 @@ class Demand:
         alone = any(found.operator is Operator.DISTINCT_HOSTS for found in self.constraints)
         return 1 if alone else self.max_per_node
 
-    @cached_property
+    @property
     def counted(self) -> tuple[str, ...]:
         """The attributes for which it matters how the group's tasks are spread over their values."""
         names = [
@@ -62,12 +61,15 @@ class Demand:
         ]
         return tuple(dict.fromkeys((*names, *(found.attribute for found in self.spreads))))
 
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name in self.__dataclass_fields__))
-
     def __hash__(self) -> int:
-        return self._hash
+        """Counted once: a table looks its classes up by it for each placement."""
+        found: int | None = self.__dict__.get("_hash")
+        if found is None:
+            found = self.__dict__["_hash"] = hash(tuple(getattr(self, name) for name in _DEMANDED))
+        return found
+
+
+_DEMANDED = tuple(found.name for found in fields(Demand))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

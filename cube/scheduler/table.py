@@ -16,6 +16,8 @@ ROWS = 512
 """How many classes the table holds; one more takes the place of the oldest."""
 KINDS = 1 << 16
 """How many demands are remembered at all."""
+FEW = 32
+"""Of how many nodes the columns are scored again one by one; of more, the rows are, each when it is asked."""
 PATIENCE = 16
 """How many placements it takes at most to see that an algorithm packs, or that it no longer does."""
 
@@ -31,6 +33,7 @@ class Kind:
     most: int | None
     has_extras: bool
     has_peers: bool
+    is_counted: bool
     row: int | None = None
     is_met: bool = False
 
@@ -47,6 +50,7 @@ class Kind:
             most=most,
             has_extras=bool(demand.ports or demand.devices),
             has_peers=bool(apart) or most is not None,
+            is_counted=bool(demand.counted),
         )
 
 
@@ -68,6 +72,7 @@ class Table:
         self._with_extras: list[int] = []
         self._is_old: list[bool] = []
         self._next_row = 0
+        self._behind: set[int] = set()
         self._packs, self._last, self._stale = 0, -1, -1
         self._table: Points = np.empty((0, len(nodes)), dtype=np.int32)
         self._fixed: Points = np.empty((len(nodes), 0), dtype=np.int32)
@@ -89,6 +94,8 @@ class Table:
                 kind.is_met = True
                 return self._score_all(kind)
             kind.row = self._put(kind)
+        if self._behind:
+            self._catch_up()
         row: Points = self._table[kind.row]
         if self._is_old[kind.row]:
             row[:] = self._score_all(kind)
@@ -97,13 +104,14 @@ class Table:
             row[self._stale] = self._entry(kind, int(self._fixed[self._stale, kind.row]))
         return row
 
-    def changed(self, at: int) -> None:
-        """That node's column is to be scored again: now, or once another node changes.
+    def changed(self, at: int, kind: Kind) -> None:
+        """That node, which took one of the kind, is to be scored again: now, or once another node changes.
 
         An algorithm that packs takes the same node again and again. While one does, only those entries of
         that node are scored that are asked for.
         """
-        if not self._classes.demands:
+        if kind.row is None:
+            self._behind.add(at)
             return
         if self._stale not in (-1, at):
             self._score_node(self._stale)
@@ -114,10 +122,19 @@ class Table:
         if self._stale < 0:
             self._score_node(at)
 
+    def _catch_up(self) -> None:
+        """Score the nodes that took what is not in the table."""
+        if len(self._behind) > FEW:
+            self.all_changed()
+        for at in self._behind:
+            self._score_node(at)
+        self._behind.clear()
+
     def all_changed(self) -> None:
         """Every row is to be scored again, when it is asked for."""
         self._is_old = [True] * len(self._classes.demands)
         self._stale = -1
+        self._behind.clear()
 
     def _put(self, kind: Kind) -> int:
         """The row of the table that is the kind's from now on."""
@@ -161,12 +178,14 @@ class Table:
     def _score_node(self, at: int) -> None:
         """Every class on one node again."""
         classes, room, rule = self._classes, self._room, self._rule
-        lacks, fixed = classes.lacks_on_one(at, room), self._live_fixed[at]
+        lacks, column = classes.lacks_on_one(at, room), self._live_fixed[at]
         if isinstance(rule, ByFormula):
             own = rule.formula(classes.fit_on_one(at, room, self._fleet)) * classes.scale
-            self._live[:, at] = _points(own, lacks) + fixed
+            column = _points(own, lacks) + column
         else:
-            self._live[:, at] = np.where(lacks, NOWHERE, fixed)
+            column = column.copy()
+            np.putmask(column, lacks, NOWHERE)
+        self._live[:, at] = column
         for row in self._with_extras:
             if self._extras.lacks(at, classes.demands[row]):
                 self._table[row, at] = NOWHERE

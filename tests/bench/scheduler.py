@@ -2,13 +2,13 @@
 
 The folder of the full traces is the argument, or CUBE_TRACES. Writes docs/benchmarks/scheduler.json and the
 tables in docs/scheduling.md. RUNS (default 5) is how often each speed is measured, ONLY names tables to make
-(speed, ratio, shapes, packing, identical): then nothing is written.
+(speed, ratio, shapes, packing, identical): the others stay as they were.
 """
 
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,7 +16,7 @@ from random import Random
 from cube.scheduler.algorithms import ALGORITHMS
 from tests.bench import scheduler_speed as speed
 from tests.bench.scheduler_packing import baselines, bound, identical, needed, online, planned
-from tests.bench.scheduler_report import TABLES, Result, as_json, section, with_section
+from tests.bench.scheduler_report import TABLES, Result, as_json, from_json, section, with_section
 from tests.bench.scheduler_traces import Shape, Trace, azure, openb
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,13 +40,21 @@ def main() -> None:
             for found in make(folder, runs):
                 print(f"{found.table:<10} {found.name:<60} {found.median:14,.4f} {found.unit}", flush=True)
                 results.append(found)
-    if not only:
-        _write(results)
+    _write([*results, *_kept({found.table for found in results})])
+
+
+def _kept(made: Set[str]) -> list[Result]:
+    """What was measured before, but for the tables that were made again."""
+    file = DOCS / "benchmarks" / "scheduler.json"
+    return (
+        [found for found in from_json(file.read_text()) if found.table not in made] if file.exists() else []
+    )
 
 
 def _write(results: Sequence[Result]) -> None:
     facts = {"machine": _machine(), "python": platform.python_version()}
-    (DOCS / "benchmarks" / "scheduler.json").write_text(as_json(results, facts))
+    in_order = sorted(results, key=lambda found: list(TABLES).index(found.table))
+    (DOCS / "benchmarks" / "scheduler.json").write_text(as_json(in_order, facts))
     page = DOCS / "scheduling.md"
     page.write_text(with_section(page.read_text(), section(results, facts)))
     print("written: docs/scheduling.md, docs/benchmarks/scheduler.json")

@@ -48,6 +48,11 @@ def as_json(results: Sequence[Result], facts: Mapping[str, str]) -> str:
     return json.dumps({"machine": facts, "results": [asdict(found) for found in results]}, indent=1) + "\n"
 
 
+def from_json(text: str) -> list[Result]:
+    """What `as_json` wrote."""
+    return [Result(**found) for found in json.loads(text)["results"]]
+
+
 def section(results: Sequence[Result], facts: Mapping[str, str]) -> str:
     """The tables, and on what they were measured."""
     lines = [f"Measured on {facts['machine']}, one process on one core, Python {facts['python']}."]
