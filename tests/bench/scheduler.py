@@ -8,7 +8,8 @@ tables in docs/scheduling.md. RUNS (default 5) is how often each speed is measur
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -43,7 +44,7 @@ def main() -> None:
     _write([*results, *_kept({found.table for found in results})])
 
 
-def _kept(made: Set[str]) -> list[Result]:
+def _kept(made: AbstractSet[str]) -> list[Result]:
     """What was measured before, but for the tables that were made again."""
     file = DOCS / "benchmarks" / "scheduler.json"
     return (
