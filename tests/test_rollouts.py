@@ -315,6 +315,15 @@ class TestAFailedRollout:
 
 
 class TestAnOldTaskThatStays:
+    def test_is_restarted_when_it_crashes_and_is_no_canary_p19(self) -> None:
+        """Nobody has promoted the new version yet: no crash may spread it."""
+        canary, old = successor(task(0)), task(1)
+        given = update(canary, old, canary=1)
+        crashed = replace(given, observed={"node1": seen("node1", container(canary), exited(old))})
+        (note,) = [action for action in plan(crashed).actions if isinstance(action, Note)]
+        assert (note.task.slot.index, note.target) == (1, State.FAILED)
+        assert begun(plan(crashed)) == []
+
     def test_has_its_health_looked_after_p12(self) -> None:
         """Seed 42465: it waited for room that its successor did not find, and nobody asked it any more."""
         old = task(spec=spec(health=CHECK), health=Health.HEALTHY, check_failures=2)

@@ -116,11 +116,13 @@ def _bucket_of_holder(
 def _is_left_as_it_is(
     task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]
 ) -> bool:
-    """An old version stays, and is looked after, while the rollout is held or another group comes first."""
+    """An old version stays, and is looked after, while the rollout is held or others come first."""
     want = wants[task.slot]
     if task.spec == want.group.spec or world.is_draining(task.node):
         return False
-    return world.rollout(task.slot.job).state.is_held or bool(unmet(want, world, wants, holders))
+    is_no_canary = has_canaries(want, world) and task.slot.index >= want.group.update.canary
+    is_held = world.rollout(task.slot.job).state.is_held
+    return is_held or is_no_canary or bool(unmet(want, world, wants, holders))
 
 
 def is_on_hold(want: Want, world: World) -> bool:
