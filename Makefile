@@ -15,7 +15,7 @@ demo: setup ## start three real nodes on this machine and run a job on them
 test: ## everything: lint, then all tests, also on real nodes
 	@scripts/setup --vagrant
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n 3 --dist loadfile --cov --cov-report=term:skip-covered
 
 test-unit: ## the tests that need no nodes
 	$(BIN)/pytest -m 'not lab'

@@ -1,6 +1,8 @@
 """What happens to machines: power cuts, freezes, cut cables, dead engines; and how each is undone."""
 
 import docker
+from docker.errors import APIError
+from docker.models.containers import Container
 
 from cube.errors import CubeError
 from cube.lab.fleet import LabNode
@@ -27,6 +29,9 @@ until docker version >/dev/null 2>&1; do sleep 0.2; done
 """
 _SCRIPT_DEADLINE = "30"  # seconds
 
+_FREEZES = 5
+"""Tries, until the kernel can freeze a node."""
+
 
 def kill(client: docker.DockerClient, node: LabNode) -> None:
     """Cut the node's power: nothing on it gets a chance to end well. Its disk stays."""
@@ -47,7 +52,7 @@ def pause(client: docker.DockerClient, node: LabNode) -> None:
     """Freeze every process of the node: connections stay open, and nobody answers."""
     container = client.containers.get(node.container)
     if container.status == "running":
-        container.pause()
+        _freeze(container)
 
 
 def unpause(client: docker.DockerClient, node: LabNode) -> None:
@@ -87,3 +92,15 @@ def _run(client: docker.DockerClient, node: LabNode, script: str) -> None:
     if done.exit_code:
         why = done.output.decode(errors="replace").strip() if isinstance(done.output, bytes) else ""
         raise CubeError("the node could not be changed", where=node.name, why=why)
+
+
+def _freeze(container: Container) -> None:
+    """The kernel refuses where a process is just being made, and a busy node makes many."""
+    for left in reversed(range(_FREEZES)):
+        try:
+            container.pause()
+        except APIError as error:
+            if left == 0 or "unable to freeze" not in str(error):
+                raise
+        else:
+            return

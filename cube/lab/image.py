@@ -1,8 +1,10 @@
 """The image that nodes are made from: built once, and again only when what it is made of changes."""
 
+import fcntl
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -17,10 +19,11 @@ def node_image(client: docker.DockerClient, *, cache: Path, say: Callable[[str],
     """The tag of the node image, built where it is missing. Raises CubeError with the build's last words."""
     context = build_context()
     tag = f"cube-node:{hashlib.sha256(context).hexdigest()[:12]}"
-    if not has_image(client, tag):
-        debian = debian_image(client, cache=cache, say=say)
-        say("building the node image (sshd, Docker, demo images; about half a minute, once)")
-        _build(client, context=context, tag=tag, debian=debian)
+    with _alone(cache):
+        if not has_image(client, tag):
+            debian = debian_image(client, cache=cache, say=say)
+            say("building the node image (sshd, Docker, demo images; about half a minute, once)")
+            _build(client, context=context, tag=tag, debian=debian)
     return tag
 
 
@@ -29,6 +32,15 @@ def build_context() -> bytes:
     folder = resources.files("cube.lab") / "node"
     files = sorted(folder.iterdir(), key=lambda file: file.name)
     return archive(File(path=file.name, mode=0o755, content=file.read_bytes()) for file in files)
+
+
+@contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """Of two labs that come up at once, the second waits for the first one's image."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "node-image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _build(client: docker.DockerClient, *, context: bytes, tag: str, debian: str) -> None:

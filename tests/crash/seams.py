@@ -9,7 +9,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ _BY_CHANCE = re.compile(r"(?<=\.known_hosts-)\w+|[^.]+(?=\.db)")
 
 def wrap(reach: Pass) -> None:
     """Wrap transactions, requests to engines, files and locks of this process, for the rest of its life."""
-    sqlite3.connect = partial(sqlite3.connect, factory=_store_connection(reach))  # type: ignore[assignment]
+    connect = sqlite3.connect
+
+    def watched(place: str, *, factory: type[sqlite3.Connection], **options: Any) -> sqlite3.Connection:
+        return connect(place, factory=_telling(factory, reach), **options)
+
+    sqlite3.connect = watched  # type: ignore[assignment]
     _wrap_requests(reach)
     for module, name in ((os, "mkdir"), (os, "replace"), (os, "rename"), (os, "unlink"), (fcntl, "flock")):
         setattr(module, name, _around(reach, getattr(module, name), lambda *_, **__: True))
@@ -32,18 +37,19 @@ def wrap(reach: Pass) -> None:
     io.open = builtins.open = writing
 
 
-def _store_connection(reach: Pass) -> type[sqlite3.Connection]:
-    class Connection(sqlite3.Connection):
+def _telling(factory: type[sqlite3.Connection], reach: Pass) -> type[sqlite3.Connection]:
+    class Connection(factory):  # type: ignore[misc,valid-type]
         """Tells of every statement that makes changes last: a COMMIT, or a write outside a transaction."""
 
         def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
             word = sql.split(maxsplit=1)[0].upper()
-            if word != "COMMIT" and (self.in_transaction or word not in _WRITES):
-                return super().execute(sql, *arguments)
+            does_last = word == "COMMIT" or (not self.in_transaction and word in _WRITES)
             name = f"{word} {_caller()}"
-            reach(f"{name}, before")
-            cursor = super().execute(sql, *arguments)
-            reach(f"{name}, after")
+            if does_last:
+                reach(f"{name}, before")
+            cursor: sqlite3.Cursor = super().execute(sql, *arguments)
+            if does_last:
+                reach(f"{name}, after")
             return cursor
 
     return Connection
