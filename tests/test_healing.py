@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop
 from cube.model.job import CheckKind, HealthCheck, Job, JobType
 from cube.model.node import Silence
-from cube.model.observation import Container, ContainerState, Observation
+from cube.model.observation import QUARANTINED, Container, ContainerState, Observation
 from cube.model.policy import (
     Condition,
     DisconnectPolicy,
@@ -158,6 +158,14 @@ class TestASickTask:
         small = QuarantinePolicy(memory=GIB // 16)
         (stop,) = self.act(on_unhealthy=OnUnhealthy.QUARANTINE, quarantine=small).actions
         assert isinstance(stop, Stop)
+
+
+class TestATaskThatWasCutOffLate:
+    def test_is_replaced_for_it_serves_nobody_p3(self) -> None:
+        """Seed 6601210: the reply was lost, the task well again, and then the effect came about."""
+        late = replace(container(task()), name=f"{task().container_name}{QUARANTINED}")
+        found = plan(world(jobs=[job()], tasks=[task()], observed=[seen("node1", late)]))
+        assert [action.container for action in found.actions if isinstance(action, Stop)] == [late.id]
 
 
 class TestATaskInQuarantine:

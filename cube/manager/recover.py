@@ -9,12 +9,11 @@ from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
 from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.labels import identity_of, job_of, parent_of, spec_of
-from cube.model.observation import Container, Identity, Observation, Seen
+from cube.model.observation import QUARANTINED, Container, Identity, Observation, Seen
 from cube.model.policy import ReschedulePolicy, RestartPolicy
 from cube.model.task import State, Task
 from cube.store.rows import Restored
 from cube.store.store import Store
-from cube.worker.container import QUARANTINED
 from cube.worker.worker import Worker
 
 

@@ -82,6 +82,10 @@ class Identity:
     digest: str
 
 
+QUARANTINED = "-quarantined"
+"""What the name of a container ends in that was taken out of service and kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """A container on a node. `identity` None: not Cube's.
@@ -106,6 +110,11 @@ class Container:
     health: Health = Health.UNCHECKED
     check: str = ""
     drift: str = ""
+
+    @property
+    def is_cut_off(self) -> bool:
+        """It was taken out of service, and is kept: its name says so."""
+        return self.name.endswith(QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

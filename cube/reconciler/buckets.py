@@ -69,7 +69,11 @@ def why_outdated(task: Task, want: Want, world: World) -> str:
     ):
         return f"{node.name} no longer meets what its group demands"
     container = world.container(task)
-    return f"changed by hand: {container.drift}" if container is not None and container.drift else ""
+    if container is None:
+        return ""
+    if container.is_cut_off and task.quarantined_until is None:
+        return "it was cut off as sick after all: that came late"
+    return f"changed by hand: {container.drift}" if container.drift else ""
 
 
 def _bucket(task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]) -> Bucket:

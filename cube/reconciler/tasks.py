@@ -51,7 +51,7 @@ def serves(task: Task, world: World) -> bool:
     """Its container is alive, and it is healthy where that is asked."""
     container = world.container(task)
     is_well = task.state is State.RUNNING and task.health in (Health.UNCHECKED, Health.HEALTHY)
-    return is_well and container is not None and container.state.is_alive
+    return is_well and container is not None and container.state.is_alive and not container.is_cut_off
 
 
 def proven_at(task: Task, group: Group, now: float) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from cube.model.job import Job, JobType, TaskSpec
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Slot, State, Task
-from cube.simulator.machine import QUARANTINED, Machine
+from cube.simulator.machine import Machine
 from cube.store.store import Store
 
 FOREIGN = "postgres"
@@ -30,7 +30,7 @@ def must(law: bool, text: str) -> None:  # noqa: FBT001 - it is the law's truth,
 
 def runs(container: Container) -> bool:
     """Its process lives, and it is not in quarantine."""
-    return container.state is ContainerState.RUNNING and not container.name.endswith(QUARANTINED)
+    return container.state is ContainerState.RUNNING and not container.is_cut_off
 
 
 def ours(machines: Mapping[str, Machine]) -> Iterator[tuple[Machine, Container]]:
@@ -49,7 +49,7 @@ def slot_of(container: Container) -> Slot:
 
 def one_container_of_a_task_on_a_node(machines: Mapping[str, Machine]) -> None:
     """P4, 1: a container's name is its task's, so that it cannot be made twice."""
-    serving = [(machine, found) for machine, found in ours(machines) if not found.name.endswith(QUARANTINED)]
+    serving = [(machine, found) for machine, found in ours(machines) if not found.is_cut_off]
     held = Counter((machine.name, found.identity.task) for machine, found in serving if found.identity)
     twice = [key for key, count in held.items() if count > 1]
     must(not twice, f"P4 at most one: two containers of one task: {twice}")
@@ -137,7 +137,7 @@ def is_as_wanted(machines: Mapping[str, Machine], wanted: Mapping[str, Job], tas
     missing = sorted(map(str, expected - set(running)))
     must(len(missing) <= len(waiting), f"14 converges: {missing} do not run, {waiting} wait")
     for machine, found in ours(machines):
-        if found.name.endswith(QUARANTINED):
+        if found.is_cut_off:
             continue  # It is kept for its time, however long that is.
         if is_work(found, wanted):
             continue  # It begins and ends by itself.

@@ -10,6 +10,7 @@ from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.observation import (
+    QUARANTINED,
     Container,
     ContainerState,
     CpuTimes,
@@ -25,8 +26,6 @@ Program = Callable[[TaskSpec], int | None]
 
 Answers = Callable[[TaskSpec, float], bool]
 """Does a running task of the spec answer its check well, at that time?"""
-
-QUARANTINED = "-quarantined"
 
 
 Begun = Callable[["Machine", str, TaskSpec], None]
@@ -128,7 +127,7 @@ class Machine:
     def _asked(self, found: Container, now: float) -> Container:
         """The container with the answer of its check, as a look brings it back."""
         spec = self.specs.get(found.id)
-        is_asked = spec is not None and spec.health is not None and not found.name.endswith(QUARANTINED)
+        is_asked = spec is not None and spec.health is not None and not found.is_cut_off
         if spec is None or not is_asked or found.state is not ContainerState.RUNNING:
             return found
         return replace(found, health=Health.HEALTHY if self.answers(spec, now) else Health.UNHEALTHY)

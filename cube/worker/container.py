@@ -15,9 +15,6 @@ Json = Mapping[str, Any]
 DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP")
 """Of Docker's own set, those that a service has no use for and an intruder has."""
 
-QUARANTINED = "-quarantined"
-"""What the name of a container ends in that was taken out of service and kept."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cube.model.job import TaskSpec
 from cube.model.observation import Container
-from cube.worker.container import QUARANTINED, limits_of, name_of
+from cube.worker.container import limits_of, name_of
 from cube.worker.inspection import Inspected
 
 _NAMES = {"Memory": "memory limit", "CpuShares": "CPU shares", "PidsLimit": "pids limit"}
@@ -12,7 +12,7 @@ _NAMES = {"Memory": "memory limit", "CpuShares": "CPU shares", "PidsLimit": "pid
 
 def drift_of(container: Container, spec: TaskSpec, inspected: Inspected) -> str:
     """For a person, in one line; empty where nothing is changed, and for what is in quarantine."""
-    if container.name.endswith(QUARANTINED):
+    if container.is_cut_off:
         return ""
     return "; ".join(_changes(container, spec, inspected))
 

@@ -18,9 +18,9 @@ from cube.connection import ConnectionFailed
 from cube.errors import CubeError
 from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.labels import CLUSTER, identity_of
-from cube.model.observation import ContainerState, Identity, PostMortem
+from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
 from cube.model.task import State
-from cube.worker.container import QUARANTINED, Claim, Json, container_config
+from cube.worker.container import Claim, Json, container_config
 from cube.worker.post_mortem import ended_badly
 
 Witness = Callable[[Json], PostMortem]

@@ -14,7 +14,6 @@ from cube.model.job import CheckKind, HealthCheck, TaskSpec
 from cube.model.observation import Container, ContainerState
 from cube.model.task import Health
 from cube.worker import command
-from cube.worker.container import QUARANTINED
 from cube.worker.engine import EngineError, EngineSilentError
 from cube.worker.forward import Forward
 from cube.worker.inspection import Inspected
@@ -67,7 +66,7 @@ def checks_of(
     """The checks that the specs of the running containers ask for; one in quarantine is left in peace."""
     for container in containers:
         spec = specs.get(container.id)
-        serves = container.state is ContainerState.RUNNING and not container.name.endswith(QUARANTINED)
+        serves = container.state is ContainerState.RUNNING and not container.is_cut_off
         if serves and spec is not None and spec.health is not None:
             yield Check(
                 container=container,

@@ -16,10 +16,10 @@ from cube.manager.fleet import open_workers
 from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec
 from cube.model.node import Access, Cluster, Node
-from cube.model.observation import Container, ContainerState, Seen
+from cube.model.observation import QUARANTINED, Container, ContainerState, Seen
 from cube.model.resources import Resources
 from cube.model.task import Health, Slot, State, Task
-from cube.simulator.machine import QUARANTINED, Machine
+from cube.simulator.machine import Machine
 from cube.worker.worker import Worker
 
 pytestmark = pytest.mark.lab
