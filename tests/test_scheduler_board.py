@@ -21,8 +21,8 @@ from cube.scheduler.bulk import in_order
 from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.fleet import NodeByNode, fleet_of
 from cube.scheduler.in_arrays import InArrays
+from cube.scheduler.standing import LEAST
 from cube.scheduler.state import Demand, Load, NodeState, Request
-from cube.scheduler.statics import LEAST
 from tests.build import GIB, job, node, seen, task, world
 
 T = TypeVar("T")

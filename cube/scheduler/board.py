@@ -24,8 +24,8 @@ from cube.scheduler.extras import Extras
 from cube.scheduler.filters import choose_ports
 from cube.scheduler.fit import Formula
 from cube.scheduler.peers import GroupName, Overlay, Peers
+from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points, Standing
 from cube.scheduler.state import Demand, Load, NodeState, Request
-from cube.scheduler.statics import FAR, LEAST, NOWHERE, Points, Statics
 from cube.scheduler.table import Kind, Table
 
 RUN = 16
@@ -48,9 +48,9 @@ class Board:
         self._nodes = tuple(nodes)
         self._position = {state.node.name: position for position, state in enumerate(nodes)}
         self._room, self._extras = Room(nodes), Extras(nodes)
-        self._statics = Statics(nodes, with_wishes=isinstance(algorithm.rule, ByFormula))
-        self._peers = Peers(nodes, self._statics)
-        self._table = Table(algorithm.rule, nodes, self._statics, self._room, self._extras)
+        self._standing = Standing(nodes, with_wishes=isinstance(algorithm.rule, ByFormula))
+        self._peers = Peers(nodes, self._standing)
+        self._table = Table(algorithm.rule, nodes, self._standing, self._room, self._extras)
 
     def place(self, request: Request) -> int | None:
         """The position of the node that takes the request, which is promised its room; None: none can."""
@@ -107,7 +107,7 @@ class Board:
 
         Of one node it is told in full by `refusals_of(board.asked(request), board.state(at))`.
         """
-        kind, found = self._table.kind(request.demand), dict(self._statics.masks(request.demand))
+        kind, found = self._table.kind(request.demand), dict(self._standing.masks(request.demand))
         if request.node is not None:
             found["node"] = np.arange(len(self._nodes)) != self._position.get(request.node, -1)
         if kind.is_counted:
@@ -167,7 +167,7 @@ class Board:
 
     def _fill(self, kind: Kind, group: GroupName, count: int, formula: Formula) -> list[int | None]:
         """The nodes that the group's next `count` tasks take."""
-        asked, fixed = kind.demand.resources, self._statics.fixed(kind.demand)
+        asked, fixed = kind.demand.resources, self._standing.fixed(kind.demand)
         counts = self._peers.counts(group)
         drops = self._peers.drops(kind.apart, kind.most, int(counts.max(initial=0)) + count + 1)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from cube.scheduler.statics import LEAST, Points
+from cube.scheduler.standing import LEAST, Points
 
 Integers = npt.NDArray[np.int64]
 Score = Callable[[Integers, Integers], Points]

@@ -11,8 +11,8 @@ from cube.scheduler.arrays import Integers
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fleet import Placement
+from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
-from cube.scheduler.statics import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.terms import WHOLE
 
 TOLD = 5

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from cube.model.job import Operator
 from cube.scheduler.filters import most_for_each_value
+from cube.scheduler.standing import NOWHERE, Points, Standing
 from cube.scheduler.state import Demand, NodeState
-from cube.scheduler.statics import NOWHERE, Points, Statics
 from cube.scheduler.terms import apart_with, spread_value
 
 GroupName = tuple[str, str]
@@ -57,11 +57,11 @@ class Neighbours:
 class Overlay:
     """What the values of a group's counted attributes are worth on every node: `points`, to be added."""
 
-    def __init__(self, demand: Demand, statics: Statics, counts: Mapping[int, int], scale: float) -> None:
+    def __init__(self, demand: Demand, standing: Standing, counts: Mapping[int, int], scale: float) -> None:
         """`scale`: the points of the spread's whole term; 0 where there is none."""
         self._demand, self._scale = demand, scale
         self._names = demand.counted
-        values = statics.values(self._names)
+        values = standing.values(self._names)
         self._distinct, self._codes = values.distinct, values.codes
         self._members = [np.flatnonzero(values.codes == code) for code in range(len(values.distinct))]
         self._counts: dict[int, int] = {}
@@ -119,8 +119,8 @@ class Overlay:
 class Peers:
     """Where each group's tasks are, and what follows from that for one more of them."""
 
-    def __init__(self, nodes: Sequence[NodeState], statics: Statics) -> None:
-        self._fleet, self._statics = len(nodes), statics
+    def __init__(self, nodes: Sequence[NodeState], standing: Standing) -> None:
+        self._fleet, self._standing = len(nodes), standing
         self._where: dict[GroupName, dict[int, int]] = {}
         for at, state in enumerate(nodes):
             for group, count in state.tasks.items():
@@ -172,7 +172,7 @@ class Peers:
         """What the values of its counted attributes are worth; `scale` as Overlay takes it."""
         key = (group, demand)
         if (found := self._overlays.get(key)) is None:
-            found = Overlay(demand, self._statics, self._where.get(group, {}), scale)
+            found = Overlay(demand, self._standing, self._where.get(group, {}), scale)
             self._overlays[key] = found
             self._watched.setdefault(group, []).append(found)
         return found

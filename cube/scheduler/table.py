@@ -8,8 +8,8 @@ import numpy as np
 from cube.scheduler.algorithms import ByFormula, InTurn
 from cube.scheduler.arrays import Classes, Floats, Mask, Room
 from cube.scheduler.extras import Extras
+from cube.scheduler.standing import NOWHERE, Points, Standing
 from cube.scheduler.state import Demand, NodeState
-from cube.scheduler.statics import NOWHERE, Points, Statics
 from cube.scheduler.terms import APART, OWN, SPREAD, scales
 
 ROWS = 512
@@ -61,11 +61,11 @@ class Table:
         self,
         rule: ByFormula | InTurn,
         nodes: Sequence[NodeState],
-        statics: Statics,
+        standing: Standing,
         room: Room,
         extras: Extras,
     ) -> None:
-        self._rule, self._statics, self._room, self._extras = rule, statics, room, extras
+        self._rule, self._standing, self._room, self._extras = rule, standing, room, extras
         self._fleet = len(nodes)
         self._kinds: dict[Demand, Kind] = {}
         self._classes = Classes()
@@ -149,7 +149,7 @@ class Table:
             row for row, found in enumerate(self._classes.demands) if found.ports or found.devices
         ]
         self._table[at] = self._score_all(kind)
-        self._fixed[:, at] = self._statics.fixed(kind.demand)
+        self._fixed[:, at] = self._standing.fixed(kind.demand)
         size = len(self._classes.demands)
         self._is_old[at : at + 1] = [False]
         self._live, self._live_fixed = self._table[:size], self._fixed[:, :size]
@@ -164,7 +164,7 @@ class Table:
 
     def _score_all(self, kind: Kind) -> Points:
         demand, rule = kind.demand, self._rule
-        row = self._statics.fixed(demand)
+        row = self._standing.fixed(demand)
         lacks = self._room.lacks_on_all(demand.resources)
         if isinstance(rule, ByFormula):
             own = rule.formula(self._room.fit_on_all(demand.resources, self._fleet)) * kind.own

@@ -34,7 +34,7 @@ class Values:
         return np.array([test(value[0]) for value in self.distinct])[self.codes]
 
 
-class Statics:
+class Standing:
     """The nodes of a fleet, as far as no placement changes them."""
 
     def __init__(self, nodes: Sequence[NodeState], *, with_wishes: bool) -> None:
