@@ -54,9 +54,10 @@ class Board:
 
     def place(self, request: Request) -> int | None:
         """The position of the node that takes the request, which is promised its room; None: none can."""
-        at = self.find(request)
+        kind = self._table.kind(request.demand)
+        at = self._find(kind, request)
         if at is not None:
-            self.take(at, request)
+            self._take(at, kind, request)
         return at
 
     def place_all(self, requests: Sequence[Request]) -> list[int | None]:
@@ -76,20 +77,7 @@ class Board:
 
     def find(self, request: Request) -> int | None:
         """The position of the node that the three steps pick; None: none can take the request."""
-        kind = self._table.kind(request.demand)
-        row = self._table.row(kind)
-        if kind.is_counted:
-            row = np.add(row, self._overlay(request).points)
-        if request.node is not None or request.avoid:
-            row = self._narrowed(row.copy(), request)
-        if not kind.has_peers or not self._peers.has(request.group):
-            return self._best(row, request)
-        near = self._peers.neighbours(request.group, kind.apart, kind.most)
-        before = row[near.positions]
-        row[near.positions] = before - near.drops
-        at = self._best(row, request)
-        row[near.positions] = before
-        return at
+        return self._find(self._table.kind(request.demand), request)
 
     def entries(self, request: Request) -> Points:
         """Every node's entry for the request: as in the table, and with what lies over it."""
@@ -126,12 +114,7 @@ class Board:
 
     def take(self, at: int, request: Request) -> None:
         """Promise the request's room, ports and devices on that node."""
-        demand = request.demand
-        self._room.take(at, demand.resources)
-        if demand.ports or demand.devices:
-            self._extras.take(at, demand)
-        self._peers.add(request.group, at, 1)
-        self._table.changed(at, self._table.kind(demand))
+        self._take(at, self._table.kind(request.demand), request)
 
     def position(self, name: str | None) -> int | None:
         """Where the node of that name stands; None: it is not here."""
@@ -158,6 +141,29 @@ class Board:
     def ports(self, at: int, demand: Demand) -> Mapping[str, int] | None:
         """The host ports that a task would get there now; None where one is taken."""
         return choose_ports(demand.ports, self._extras.taken(at))
+
+    def _find(self, kind: Kind, request: Request) -> int | None:
+        row = self._table.row(kind)
+        if kind.is_counted:
+            row = np.add(row, self._overlay(request).points)
+        if request.node is not None or request.avoid:
+            row = self._narrowed(row.copy(), request)
+        if not kind.has_peers or not self._peers.has(request.group):
+            return self._best(row, request)
+        near = self._peers.neighbours(request.group, kind.apart, kind.most)
+        before = row[near.positions]
+        row[near.positions] = before - near.drops
+        at = self._best(row, request)
+        row[near.positions] = before
+        return at
+
+    def _take(self, at: int, kind: Kind, request: Request) -> None:
+        demand = request.demand
+        self._room.take(at, demand.resources)
+        if demand.ports or demand.devices:
+            self._extras.take(at, demand)
+        self._peers.add(request.group, at, 1)
+        self._table.changed(at, kind)
 
     def _place_run(self, run: Sequence[Request]) -> list[int | None]:
         kind = self._table.kind(run[0].demand)
