@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cube.model.action import Effect, Outcome, Start, Stop, Verdict
-from cube.model.job import Group, Job, TaskSpec
+from cube.model.job import Group, Job
 from cube.model.observation import Container, Observation, Seen
 from cube.model.policy import Condition, OnDisconnect
 from cube.model.task import Health, State
@@ -103,9 +103,9 @@ class Watch:
         self._has_room(effect)
         if job is None or group is None:
             return
-        self._leaves_silent_nodes_their_time(effect, group)
         self._is_not_too_soon(effect, group)
         if self.history.reading.starts(effect.task.id) == 1:
+            self._leaves_silent_nodes_their_time(effect, group)
             what = f"{effect.task.slot} of version {effect.task.version}"
             must(
                 effect.task.spec == group.spec,
@@ -210,7 +210,7 @@ class Watch:
         held = [
             (where, other)
             for where, other in ours(machines)
-            if other.id != found.id and place_of(other, where, wanted) == place
+            if other.id != found.id and not other.is_cut_off and place_of(other, where, wanted) == place
         ]
         spec = machine.specs[found.id]
         is_sick = spec.health is not None and effect.target is State.FAILED
@@ -239,11 +239,20 @@ class Watch:
             other
             for machine, other in held
             if runs(other)
-            and is_well(machine, machine.specs[other.id], now)
+            and self._was_well(machine, other)
             and now - machine.started.get(other.id, 0.0) >= group.update.min_healthy_time - ROUNDING
         ]
         what = f"{effect.container_name} is stopped: {effect.reason}"
         must(bool(proven), f"P19 nobody serves in its place: {what}")
+
+    def _was_well(self, machine: Machine, container: Container) -> bool:
+        """When it was seen last, its check was answered well, where it has one."""
+        if machine.specs[container.id].health is None:
+            return True
+        seen = self.seen.get(machine.name)
+        return seen is not None and any(
+            found.id == container.id and found.health is Health.HEALTHY for found in containers(seen)
+        )
 
     def _recorded(self, effect: Stop) -> Recorded | None:
         assert effect.task is not None, "asked for recorded tasks alone"
@@ -254,8 +263,3 @@ class Watch:
 def containers(observation: Observation) -> Sequence[Container]:
     """What was seen; nothing where nobody answered."""
     return observation.containers if isinstance(observation, Seen) else ()
-
-
-def is_well(machine: Machine, spec: TaskSpec, now: float) -> bool:
-    """Its check would be answered well, where it has one."""
-    return spec.health is None or machine.answers(spec, now)
