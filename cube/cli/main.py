@@ -19,6 +19,7 @@ from cube.cli import (
     node,
     recover,
     runs,
+    simulate,
     status,
     store,
     task,
@@ -62,7 +63,9 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, task.logs, task.execute),
-    FLEET: (deploy.reconcile, inventory.inventory, recover.recover, adopt.adopt),
+    FLEET: (
+        deploy.reconcile, simulate.simulate, inventory.inventory, recover.recover, adopt.adopt,
+    ),
 }  # fmt: skip
 for heading, commands in COMMANDS.items():
     for command in commands:

@@ -19,12 +19,17 @@ FOLDER = Path(".cube")
 
 def office(inventory: Path | None, state: str | None, scheduler: str = DEFAULT_ALGORITHM) -> Office:
     """Where the command works. Raises InputError for an inventory or an algorithm that cannot be used."""
-    if scheduler not in ALGORITHMS:
-        raise InputError(f"there is no scheduler {scheduler!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
+    refuse_unknown(scheduler)
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
     return Office(
         cluster=cluster, state=_state(state, cluster.name), keys=FOLDER.absolute(), scheduler=scheduler
     )
+
+
+def refuse_unknown(scheduler: str) -> None:
+    """Raises InputError for an algorithm that is not known."""
+    if scheduler not in ALGORITHMS:
+        raise InputError(f"there is no scheduler {scheduler!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
 
 
 def seconds(text: str, option: str) -> float:

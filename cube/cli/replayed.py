@@ -1,0 +1,116 @@
+"""Behind `cube simulate --trace`: traces from files, played through algorithms, told and drawn."""
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cube.cli import options, render
+from cube.cli.office import refuse_unknown
+from cube.cli.supposed import bar
+from cube.errors import InputError
+from cube.model.codec import to_data
+from cube.model.resources import Resources
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.whatif.trace import Replay, read_trace, replay
+
+COLUMNS = ("scheduler", "placed", "pending", "nodes used", "first failure", "cpu then", "memory then", "time")
+LONGEST = 65_536
+"""Characters of one line."""
+
+STEPS = 12
+"""Lines of the plot on a terminal, for each algorithm."""
+
+
+def show(trace: Path, nodes: Path | None, schedulers: str, plot: Path | None, output: options.Output) -> None:
+    """Print what comes of the trace under each algorithm. Raises InputError for what cannot be read."""
+    if nodes is None:
+        raise InputError("no nodes were named", cure="Name a CSV file of nodes: --nodes FILE.")
+    names = tuple(dict.fromkeys(schedulers.split(",")))
+    for name in names:
+        refuse_unknown(name)
+    fleet, tasks = _read(nodes), _read(trace)
+    found: dict[str, tuple[Replay, float]] = {}
+    for name in names:
+        started = time.perf_counter()
+        result = replay(ALGORITHMS[name], fleet, tasks)
+        found[name] = result, time.perf_counter() - started
+    if plot is not None:
+        draw({name: result for name, (result, _) in found.items()}, plot)
+    render.table([_row(name, *result) for name, result in found.items()], COLUMNS, output)
+    if output is options.Output.TABLE:
+        for name, (result, _) in found.items():
+            _plot(name, result)
+
+
+def draw(found: Mapping[str, Replay], file: Path) -> None:
+    """Write a PNG of how much CPU and memory is promised as tasks arrive. Raises InputError."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        cure = "Install it beside Cube: pip install 'cube[plot]'"
+        raise InputError("matplotlib draws --plot, and is not installed", cure=cure) from None
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, result) in enumerate(found.items()):
+        arrivals, cpu, memory = zip(*result.full, strict=True)
+        axes.plot(arrivals, cpu, color=f"C{number}", label=f"{name}: CPU")
+        axes.plot(arrivals, memory, color=f"C{number}", linestyle="--", label=f"{name}: memory")
+    axes.set(xlabel="tasks that have arrived", ylabel="share promised", ylim=(0, 1))
+    axes.legend()
+    try:
+        figure.savefig(file, format="png", dpi=120)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InputError("the plot cannot be written", where=str(file), why=why) from None
+
+
+def _read(path: Path) -> Sequence[Resources]:
+    found = list(read_trace(_lines(path), str(path)))
+    if not found:
+        raise InputError("there is no row", where=str(path))
+    return found
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The file line by line; a line that is too long ends it. Raises InputError."""
+    number = 0
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            while line := file.readline(LONGEST):
+                number += 1
+                if len(line) == LONGEST:
+                    what = f"the line is longer than {LONGEST} characters"
+                    raise InputError(what, where=f"{path}:{number}")
+                yield line
+    except UnicodeDecodeError:
+        where = f"{path}:{number + 1}"
+        raise InputError("the file is not UTF-8 text", where=where, cure="Save it as UTF-8.") from None
+    except OSError as error:
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise InputError("the file cannot be read", where=str(path), why=why) from None
+
+
+def _row(name: str, result: Replay, seconds: float) -> dict[str, Any]:
+    cpu, memory = result.at_failure
+    return {
+        **to_data(result),
+        "scheduler": name,
+        "nodes used": result.nodes_used,
+        "first failure": result.first_failure,
+        "cpu then": f"{cpu:.1%}",
+        "memory then": f"{memory:.1%}",
+        "time": f"{seconds:.2f}s",
+        "seconds": seconds,
+    }
+
+
+def _plot(name: str, result: Replay) -> None:
+    """How the nodes fill, as bars of plain characters."""
+    render.line("")
+    render.line(f"{name}: CPU and memory promised as tasks arrive")
+    last = len(result.full) - 1
+    for at in dict.fromkeys(last * step // STEPS for step in range(1, STEPS + 1)):
+        arrived, cpu, memory = result.full[at]
+        render.line(f"{arrived:>9}  {bar(cpu)} {cpu:>4.0%}  {bar(memory)} {memory:>4.0%}")

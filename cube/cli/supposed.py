@@ -1,0 +1,253 @@
+"""Behind `cube simulate`: the fleet as it is recorded, and what is supposed of it."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+
+from cube.cli import options, render
+from cube.cli.office import pairs
+from cube.cli.settle import counts_of
+from cube.errors import InputError
+from cube.manager.manager import scaled
+from cube.manager.office import Office
+from cube.model.action import Refusal
+from cube.model.codec import to_data
+from cube.model.job import Job
+from cube.model.node import Access, Node
+from cube.model.observation import Observation, Seen, Unknown
+from cube.model.resources import Resources
+from cube.model.task import Slot
+from cube.model.units import size
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.store.rows import Look
+from cube.store.store import open_store
+from cube.whatif.change import NO_ENGINE, Addition, Change, added_nodes
+from cube.whatif.play import Move, Packing, Play, Stuck, falls, play
+
+MOVE = ("task", "from", "to", "score", "reason")
+STUCK = ("task", "from", "reason")
+PACKING = ("node", "cpu", "cpu then", "memory", "memory then", "fuller")
+FALL = ("node", "survives", "reason")
+
+TOLD = 5
+"""Of how many nodes a cell tells why they refuse."""
+
+_ADDED = re.compile(r"(?:(\d{1,4})\*)?(\d{1,4})x([^,]+)(?:,(.*))?", re.ASCII)
+BAR = 20
+"""Characters of a node that is full."""
+
+
+def recorded_world(place: Office) -> World:
+    """The fleet as it was last seen and recorded, and all of it taken for fresh.
+
+    Raises InputError where no node was ever looked at.
+    """
+    now = time.time()
+    with closing(open_store(place.state)) as store, store.moment():
+        looks = {look.node: look for look in store.looks()}
+        world = World(
+            cluster=place.cluster.name,
+            owner=store.owner,
+            now=now,
+            nodes={node.name: node for node in place.cluster.nodes},
+            jobs=store.jobs(),
+            tasks=store.current_tasks(),
+            observed={
+                node.name: _observation(looks[node.name], now)
+                for node in place.cluster.nodes
+                if node.name in looks
+            },
+            rollouts=store.rollouts(),
+            cordons=store.cordons(),
+            silences=store.silences(),
+        )
+    if not any(isinstance(found, Seen) for found in world.observed.values()):
+        cure = "Look at them once: cube nodes"
+        raise InputError("no look at the nodes is recorded", where=place.cluster.name, cure=cure)
+    render.warn(_of_unseen(world))
+    return world
+
+
+def change_of(world: World, lose: Sequence[str], add: Sequence[str], scale: Sequence[str]) -> Change:
+    """What the options suppose. Raises InputError for unknown nodes and jobs, and for what is no size."""
+    if strange := [name for name in lose if name not in world.nodes]:
+        known = ", ".join(world.nodes)
+        raise InputError(f"there is no node {strange[0]!r}", where="--lose", cure=f"Known nodes: {known}.")
+    return Change(
+        lost=frozenset(lose),
+        added=added_nodes(world, [found for text in add for found in _additions(text, world)]),
+        jobs=_scaled(world, scale),
+    )
+
+
+def show(world: World, change: Change, scheduler: str, output: options.Output) -> None:
+    """Print what would come of the change."""
+    found = play(world, change, ALGORITHMS[scheduler])
+    if output is options.Output.JSON:
+        render.as_json({**to_data(found), "ended": [str(task.slot) for task in found.ended]})
+        return
+    if found.moves:
+        render.table([_of_move(move) for move in found.moves], MOVE, output)
+    if found.stuck:
+        render.line("")
+        render.line("These fit nowhere:", "red")
+        render.table([_of_stuck(stuck) for stuck in found.stuck], STUCK, output)
+    render.line("")
+    render.table([_of_packing(packing) for packing in found.packing], PACKING, output)
+    render.line(_summary(found), "bright_black")
+
+
+def show_falls(world: World, change: Change, scheduler: str, output: options.Output) -> int:
+    """Print which nodes can be lost, one at a time: 0 any of them, 1 not every one."""
+    found = tuple(falls(world, change, ALGORITHMS[scheduler]))
+    rows = [
+        {
+            "node": name,
+            "survives": "no" if stuck else "yes",
+            "reason": f"no room for {_slots([entry.slot for entry in stuck])}" if stuck else "",
+            "stuck": to_data(stuck),
+        }
+        for name, stuck in found
+    ]
+    bad = [name for name, stuck in found if stuck]
+    if output is options.Output.JSON:
+        render.as_json({"survives": not bad, "nodes": rows})
+    elif bad:
+        render.table([row for row in rows if row["survives"] == "no"], FALL, output)
+        render.line(f"does not survive the loss of {len(bad)} of {len(found)} nodes, each alone", "red")
+    else:
+        render.line(f"survives the loss of any one node of {len(found)}", "green")
+    return 1 if bad else 0
+
+
+def bar(share: float) -> str:
+    """A share 0..1 as a bar."""
+    full = round(min(max(share, 0.0), 1.0) * BAR)
+    return "#" * full + "." * (BAR - full)
+
+
+def _observation(look: Look, now: float) -> Observation:
+    if look.cause is None and look.stats is not None:
+        return Seen(node=look.node, at=now, stats=look.stats, engine=NO_ENGINE, containers=())
+    assert look.cause is not None
+    return Unknown(node=look.node, at=look.at, cause=look.cause, why=look.why, cure="", stats=look.stats)
+
+
+def _of_unseen(world: World) -> Iterable[str]:
+    for name in world.nodes:
+        found = world.observed.get(name)
+        if found is None:
+            yield f"{name}: never looked at, and left out; look with: cube nodes {name}"
+        elif isinstance(found, Unknown):
+            yield f"{name}: did not answer the last look, {found.cause}; it is given nothing"
+
+
+def _additions(text: str, world: World) -> list[Addition]:
+    found = _ADDED.fullmatch(text)
+    try:
+        memory = size(found[3]) if found else 0
+    except ValueError:
+        memory = 0
+    if found is None or memory == 0:
+        cure = "Write 4x8GiB, or 3*4x8GiB,zone=b."
+        raise InputError(f"{text!r} is no size of nodes", where="--add", cure=cure)
+    words = pairs(found[4].split(",") if found[4] else [], "--add", "LABEL=VALUE")
+    datacenter = words.pop("datacenter", next(iter(world.nodes.values())).datacenter)
+    node = Node(name="", access=Access(address=""), datacenter=datacenter, labels=words)
+    resources = Resources(cpu=int(found[2]) * 1000, memory=memory, disk=_largest_disk(world))
+    return [Addition(node=node, size=resources)] * int(found[1] or 1)
+
+
+def _largest_disk(world: World) -> int:
+    seen = (found for found in world.observed.values() if isinstance(found, Seen))
+    return max((found.stats.disk_total for found in seen), default=0)
+
+
+def _scaled(world: World, words: Sequence[str]) -> tuple[Job, ...]:
+    jobs = {job.name: job for job in world.jobs}
+    changed: dict[str, Job] = {}
+    for word, count in counts_of(words).items():
+        name, _, group = word.partition("/")
+        if name not in jobs:
+            known = ", ".join(jobs) or "none"
+            raise InputError(f"there is no job {name!r}", where="--scale", cure=f"Known jobs: {known}.")
+        job = changed.get(name, jobs[name])
+        if not group and len(job.groups) > 1:
+            known = ", ".join(f"{name}/{found.name}={count}" for found in job.groups)
+            raise InputError(f"job {name} has several groups", where="--scale", cure=f"Say which: {known}.")
+        changed[name] = scaled(job, {group or job.groups[0].name: count})
+    return tuple(changed.values())
+
+
+def _of_move(move: Move) -> dict[str, object]:
+    return {
+        "task": str(move.slot),
+        "from": move.source,
+        "to": move.target,
+        "score": f"{move.score:.3f}",
+        "reason": move.why,
+    }
+
+
+def _of_stuck(stuck: Stuck) -> dict[str, object]:
+    return {"task": str(stuck.slot), "from": stuck.source, "reason": _reasons(stuck)}
+
+
+def _reasons(stuck: Stuck) -> str:
+    """Of a small fleet each node's, of a large one how many nodes each filter refuses."""
+    nodes = Counter(refusal.node for refusal in stuck.refusals)
+    if stuck.refused:
+        return "; ".join(f"{name} refuses {count} nodes" for name, count in stuck.refused.items())
+    if len(nodes) > TOLD:
+        filters = Counter({(found.filter or found.reason, found.node): 1 for found in stuck.refusals})
+        counts = Counter(name for name, _ in filters)
+        return "; ".join(f"{name} refuses {count} nodes" for name, count in counts.most_common())
+    return "; ".join(f"{name}: {_of_node(name, stuck.refusals)}" for name in nodes) or "no node answers"
+
+
+def _of_node(name: str, refusals: Sequence[Refusal]) -> str:
+    return ", ".join(refusal.reason for refusal in refusals if refusal.node == name)
+
+
+def _of_packing(found: Packing) -> dict[str, object]:
+    room, then = found.capacity, found.after
+    return {
+        "node": found.node,
+        "cpu": found.before and _cores(found.before.cpu, room.cpu),
+        "cpu then": then and _cores(then.cpu, room.cpu),
+        "memory": found.before and _memory(found.before.memory, room.memory),
+        "memory then": then and _memory(then.memory, room.memory),
+        "fuller": bar(max(_share(then.cpu, room.cpu), _share(then.memory, room.memory)) if then else 0.0),
+    }
+
+
+def _cores(promised: int, capacity: int) -> str:
+    return f"{promised / 1000:g}/{capacity / 1000:g} {_share(promised, capacity):.0%}"
+
+
+def _memory(promised: int, capacity: int) -> str:
+    return f"{render.size(promised)}/{render.size(capacity)} {_share(promised, capacity):.0%}"
+
+
+def _share(promised: int, capacity: int) -> float:
+    return promised / capacity if capacity > 0 else 0.0
+
+
+def _summary(found: Play) -> str:
+    moved = sum(move.source is not None for move in found.moves)
+    parts = (
+        (moved, "would move"),
+        (len(found.moves) - moved, "would begin"),
+        (len(found.ended), "would end"),
+        (len(found.stuck), "would fit nowhere"),
+    )
+    told = ", ".join(f"{count} {what}" for count, what in parts if count)
+    return f"tasks: {told}" if told else "nothing would change"
+
+
+def _slots(slots: Sequence[Slot]) -> str:
+    more = f" and {len(slots) - TOLD} more" if len(slots) > TOLD else ""
+    return ", ".join(map(str, slots[:TOLD])) + more

@@ -1,0 +1,142 @@
+"""The recorded fleet played on: the tasks that need a place are given one by the code that really does it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cube.model.action import Place, Refusal, Wait
+from cube.model.resources import Resources
+from cube.model.task import Slot, State, Task
+from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
+from cube.reconciler.placement import Opening, Room, place_all, room_of
+from cube.reconciler.wants import wants_of
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import Scheduler
+from cube.whatif.change import Change, supposed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A slot that gets a node. `source` None: it had none before; then `why` says whether it is new."""
+
+    slot: Slot
+    source: str | None
+    target: str
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """A slot that fits nowhere, and why each node refuses; of a large fleet some nodes, and counts."""
+
+    slot: Slot
+    source: str | None
+    refusals: tuple[Refusal, ...]
+    refused: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """What one node has for tasks, and what of it is promised before and after; None: it is not there."""
+
+    node: str
+    capacity: Resources
+    before: Resources | None
+    after: Resources | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """What would come of a change. `ended`: tasks that nobody would want any more."""
+
+    moves: tuple[Move, ...]
+    stuck: tuple[Stuck, ...]
+    ended: tuple[Task, ...]
+    packing: tuple[Packing, ...]
+
+
+def play(world: World, change: Change, scheduler: Scheduler) -> Play:
+    """What would come of the change once everything that it moves, adds or leaves waiting has been placed.
+
+    Rollouts and drains that are under way stay as they are; groups do not wait for those they depend on.
+    """
+    after = supposed(world, change)
+    wants = wants_of(after)
+    tasks = sort_tasks(after, wants)
+    ended = tuple(task for task in tasks.of(Bucket.EXTRA) if task.state in (State.SCHEDULED, State.RUNNING))
+    gone = {task.id for task in ended}
+    left = replace(after, tasks=tuple(task for task in after.tasks if task.id not in gone))
+    # The queue is that of the world as it was: a task keeps its turn though its node is lost.
+    queue = replace(after, tasks=world.tasks)
+    placed = place_all(queue, _openings(tasks), scheduler, known_room(left))
+    sources = {task.slot: task for task in world.tasks if task.node and task.state is not State.COMPLETED}
+    return Play(
+        moves=tuple(_move(found, sources) for found in placed.actions if isinstance(found, Place)),
+        stuck=tuple(_stuck(found, sources) for found in placed.actions if isinstance(found, Wait)),
+        ended=ended,
+        packing=tuple(_packing(known_room(world), placed.room)),
+    )
+
+
+def falls(world: World, change: Change, scheduler: Scheduler) -> Iterator[tuple[str, tuple[Stuck, ...]]]:
+    """Each node that answers after the change, and what would find no room if that one were lost, too.
+
+    What would wait for room in any case does not count against a node.
+    """
+    stuck_anyway = {found.slot for found in play(world, change, scheduler).stuck}
+    settled = supposed(world, change)
+    added = {found.node.name for found in change.added}
+    for name in settled.nodes:
+        if settled.seen(name) is not None and name not in added:
+            loss = replace(change, lost=change.lost | {name})
+            stuck = play(world, loss, scheduler).stuck
+            yield name, tuple(found for found in stuck if found.slot not in stuck_anyway)
+
+
+def known_room(world: World) -> Room:
+    """The nodes with what is promised there; images are those of the tasks that are recorded there."""
+    images: dict[str, set[str]] = {}
+    for task in world.tasks:
+        if task.node is not None:
+            images.setdefault(task.node, set()).add(task.spec.image)
+    return {
+        name: replace(state, images=state.images | images.get(name, set()))
+        for name, state in room_of(world).items()
+    }
+
+
+def _openings(tasks: Sorted) -> Sequence[Opening]:
+    waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
+    return [Opening(want=want, waiting=waiting.get(want.slot)) for want in tasks.unfilled]
+
+
+def _move(place: Place, sources: Mapping[Slot, Task]) -> Move:
+    source = sources[place.slot].node if place.slot in sources else None
+    new = "it waits for a place" if place.pending is not None else "new"
+    return Move(
+        slot=place.slot,
+        source=source,
+        target=place.node,
+        score=place.decision.scores[place.node],
+        why=f"{source} is lost" if source is not None else new,
+    )
+
+
+def _stuck(wait: Wait, sources: Mapping[Slot, Task]) -> Stuck:
+    return Stuck(
+        slot=wait.slot,
+        source=sources[wait.slot].node if wait.slot in sources else None,
+        refusals=wait.decision.refusals,
+        refused=wait.decision.refused,
+    )
+
+
+def _packing(before: Room, after: Room) -> Iterator[Packing]:
+    for name in dict.fromkeys((*before, *after)):
+        known = before.get(name) or after[name]
+        yield Packing(
+            node=name,
+            capacity=known.capacity,
+            before=before[name].promised if name in before else None,
+            after=after[name].promised if name in after else None,
+        )
