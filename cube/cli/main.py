@@ -17,6 +17,7 @@ from cube.cli import (
     inventory,
     lab,
     node,
+    rebalance,
     recover,
     runs,
     simulate,
@@ -64,7 +65,8 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, task.logs, task.execute),
     FLEET: (
-        deploy.reconcile, simulate.simulate, inventory.inventory, recover.recover, adopt.adopt,
+        deploy.reconcile, simulate.simulate, rebalance.rebalance,
+        inventory.inventory, recover.recover, adopt.adopt,
     ),
 }  # fmt: skip
 for heading, commands in COMMANDS.items():

@@ -1,0 +1,101 @@
+"""`cube rebalance --plan`: few moves, each worth it, none that breaks a rule on its way."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cube.errors import InputError
+from cube.model.job import JobType, Volume
+from cube.model.node import Cordon
+from cube.reconciler.wants import wants_of
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.scheduler.filters import refusals_of
+from cube.whatif.play import known_room
+from cube.whatif.rebalance import Exchange, moved, rebalance
+from tests.build import GIB, NOW, job, seen, spec, task, world
+
+NODES = ("node1", "node2", "node3")
+
+
+def fleet(homes: Sequence[int], **of_job: Any) -> World:
+    """Jobs of one task each, on the nodes of those numbers."""
+    of_task = of_job.pop("task", spec())
+    return world(
+        jobs=[job(f"job{number}", task=of_task, **of_job) for number in range(len(homes))],
+        tasks=[
+            task(0, job=f"job{number}", node=NODES[home], order=number + 1, spec=of_task)
+            for number, home in enumerate(homes)
+        ],
+        observed=[seen(name, memory=GIB) for name in NODES],
+    )
+
+
+def moves(before: World, *, scheduler: str = "tight", most: int = 20, least: float = 0.01) -> list[Exchange]:
+    return list(rebalance(before, ALGORITHMS[scheduler], max_moves=most, min_gain=least))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 2), max_size=16).filter(lambda homes: max(map(homes.count, range(3))) <= 8),
+    st.sampled_from(["tight", "spread", "binpack", "epvm"]),
+    st.integers(1, 4),
+)
+def test_each_move_passes_every_filter_when_its_turn_comes_and_gains_enough_p3(
+    homes: list[int], scheduler: str, most: int
+) -> None:
+    before = fleet(homes)
+    found = moves(before, scheduler=scheduler, most=most, least=0.02)
+    room, wants = known_room(before), wants_of(before)
+    assert len(found) <= most
+    assert len({move.task.id for move in found}) == len(found)
+    for move in found:
+        want = wants[move.task.slot]
+        assert move.gain >= 0.02
+        assert not refusals_of(want.request().among(room.values()), room[move.target])
+        room = moved(room, move, want)
+        assert all(min(state.free.cpu, state.free.memory) >= 0 for state in room.values())
+
+
+def test_lone_tasks_are_packed_onto_the_fullest_node() -> None:
+    assert [(move.task.node, move.target) for move in moves(fleet([0, 1, 1, 1, 1]))] == [("node1", "node2")]
+
+
+def test_what_stands_well_stays() -> None:
+    assert moves(fleet([0, 0, 0])) == []
+
+
+def test_what_is_crowded_is_spread() -> None:
+    found = moves(fleet([0] * 8), scheduler="spread")
+    assert {move.target for move in found} == {"node2", "node3"}
+
+
+@pytest.mark.parametrize(
+    "of_job",
+    [
+        {"type": JobType.BATCH},
+        {"type": JobType.SYSTEM},
+        {"task": spec(volumes=(Volume(source="data", target="/data"),))},
+    ],
+)
+def test_batch_and_system_tasks_and_those_that_write_to_a_volume_never_move(of_job: dict[str, Any]) -> None:
+    assert moves(fleet([0, 1, 1, 1, 1], **of_job)) == []
+
+
+def test_what_only_reads_from_a_volume_may_move() -> None:
+    reads = spec(volumes=(Volume(source="data", target="/data", read_only=True),))
+    assert len(moves(fleet([0, 1, 1, 1, 1], task=reads))) == 1
+
+
+def test_nothing_moves_to_a_cordoned_node_and_nothing_from_it() -> None:
+    cordons = {"node2": Cordon(node="node2", at=NOW, actor="me")}
+    assert moves(replace(fleet([0, 1, 1, 1, 1]), cordons=cordons)) == []
+
+
+def test_a_scheduler_that_takes_turns_has_no_better_place_to_tell() -> None:
+    with pytest.raises(InputError, match="takes turns"):
+        moves(fleet([0]), scheduler="roundrobin")
