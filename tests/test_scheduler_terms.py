@@ -171,11 +171,11 @@ class TestWishes:
             assert 0 <= scores[name] <= 1
 
 
-def test_a_decision_tells_the_terms_of_the_winner_and_of_the_one_that_came_next() -> None:
+def test_a_decision_tells_the_terms_of_the_best_nodes_the_winner_first() -> None:
     nodes = [state("a"), state("b", cpu=500, memory=GIB), state("c", cpu=1000, memory=2 * GIB)]
     found, decision = place(ALGORITHMS["tight"], request(), nodes)
     assert found is not None
-    assert (found.node.name, list(decision.terms)) == ("c", ["c", "b"])
+    assert (found.node.name, list(decision.terms)) == ("c", ["c", "b", "a"])
 
 
 def test_targets_say_how_many_percent_are_to_be_where() -> None:

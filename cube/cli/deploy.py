@@ -54,15 +54,19 @@ def plan(
         bool,
         typer.Option("--detailed-exitcode", help="Exit 2 where there are changes, 0 where there are none."),
     ] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Tell of each decision all, as `cube why` does of a task.")
+    ] = False,
     output: options.Format = options.Output.TABLE,
 ) -> None:
     """Print what deploy would do first, and change nothing. Example: cube plan jobs/web.yml --out web.plan"""
-    from cube.cli import settle
+    from cube.cli import progress, settle
     from cube.cli.office import office
 
     place = office(inventory, state, scheduler)
     job = settle.read_job(file, var or [], place) if file else None
-    code = settle.preview(place, job, output, out)
+    tell = progress.print_plan_and_why if why else progress.print_plan
+    code = settle.preview(place, job, output, out, tell=tell)
     raise typer.Exit(code if detailed_exitcode or code != 2 else 0)
 
 

@@ -25,6 +25,7 @@ from cube.cli import (
     store,
     task,
     version,
+    why,
 )
 from cube.cli.sections import Sections
 from cube.errors import CubeError, InternalError
@@ -63,7 +64,8 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
         deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
-    LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, task.logs, task.execute),
+    LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,
+           task.logs, task.execute),
     FLEET: (
         deploy.reconcile, simulate.simulate, rebalance.rebalance,
         inventory.inventory, recover.recover, adopt.adopt,

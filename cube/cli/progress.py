@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cube.cli import render, rows
+from cube.cli import render, rows, why_told
 from cube.manager.report import Done, Report, Step
 from cube.model.action import (
     Conclude,
@@ -86,6 +86,8 @@ def print_plan(plan: Plan) -> None:
             render.line(f"  ! failed {action.task.slot} on {action.task.node}: {action.reason}")
         if isinstance(action, Shown):
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
+        if isinstance(action, Place):
+            render.line(f"           {why_told.why_this(action)}")
         if isinstance(action, Wait):
             _print_refusals(action)
     for held in plan.held:
@@ -95,6 +97,12 @@ def print_plan(plan: Plan) -> None:
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
     render.line(f"{starts} to start, {stops} to stop, {waits} to wait" if is_seen else "no change")
+
+
+def print_plan_and_why(plan: Plan) -> None:
+    """The same, and then of each decision all that is told of it."""
+    print_plan(plan)
+    why_told.print_decisions(plan)
 
 
 def print_report(report: Report, seconds: float | None = None) -> None:
@@ -125,8 +133,8 @@ def print_report(report: Report, seconds: float | None = None) -> None:
 
 
 def _print_refusals(wait: Wait) -> None:
-    for refusal in wait.decision.refusals:
-        render.line(f"           {refusal.node}: {refusal.reason}")
+    for line in why_told.why_nowhere(wait.decision):
+        render.line(f"           {line}")
 
 
 def rollout_end(report: Report, rollout: Rollout) -> tuple[str, str | None] | None:

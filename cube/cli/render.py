@@ -15,7 +15,7 @@ from cube.cli.options import Output
 WIDE = 1000
 """Columns where nobody watches: a line is for grep, and is never folded."""
 
-LONG = frozenset({"reason", "nodes"})
+LONG = frozenset({"reason", "nodes", "wanted", "found"})
 """Columns of words, which may be folded."""
 
 LEAST = 24

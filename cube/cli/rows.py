@@ -16,6 +16,7 @@ from cube.model.node import Cordon, Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task, TaskEvent
+from cube.store.changes import DECISION, decision_of
 from cube.store.replay import PastTask
 from cube.store.rows import Death, JobVersion
 
@@ -172,8 +173,11 @@ def of_node(
 
 def of_event(event: TaskEvent) -> Row:
     """An event, its time as the operator's clock shows it; a removed orphan's has no task."""
+    decision = decision_of(event)
     return {
         **to_data(event),
+        "decision": to_data(decision),
+        "detail": {name: text for name, text in event.detail.items() if name != DECISION},
         "at": render.moment(event.at),
         "time": event.at,
         "task": str(event.slot) if event.slot.group else event.slot.job or None,

@@ -109,9 +109,17 @@ def needed(file: Path | None) -> Path:
     return file
 
 
-def preview(place: Office, job: Job | None, output: options.Output, out: Path | None = None) -> int:
+def preview(
+    place: Office,
+    job: Job | None,
+    output: options.Output,
+    out: Path | None = None,
+    *,
+    tell: Callable[[Plan], None] = progress.print_plan,
+) -> int:
     """Print the first wave of a deploy, or of a sweep: 0 no change, 2 changes, 3 a node is unknown.
 
+    `tell` prints it where no JSON is asked for.
     A deploy's plan is also written to the file `out`. Raises InputError where there is no job to be planned.
     """
     if out is not None and job is None:
@@ -122,7 +130,7 @@ def preview(place: Office, job: Job | None, output: options.Output, out: Path | 
     if output is options.Output.JSON:
         render.as_json(plan_data(plan))
     else:
-        progress.print_plan(plan)
+        tell(plan)
     render.warn(plan.warnings)
     if out is not None and job is not None:
         _write(out, _bound(place, owner, job, plan))

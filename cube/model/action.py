@@ -27,19 +27,38 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """A part of a node's score. `points` are hundred-millionths of 1, so that terms add up exactly."""
+    """A part of a node's score. `points` are hundred-millionths of 1, so that terms add up exactly.
+
+    `weight` counts it against the other terms of the same score.
+    """
 
     name: str
     points: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remedy:
+    """What one node has against a task that fits nowhere (`fault`: `lacks 512MiB of memory`), and what helps.
+
+    `changes` is how many things would have to change, all of them told in `change`.
+    """
+
+    node: str
+    fault: str
+    change: str
+    changes: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """A placement's explanation: the score of every candidate, and the refusals of the others.
 
-    `terms` are what the scores of the winner and of the runner-up are made of, where the scheduler can tell.
+    `terms` are what the best scores are made of, the winner's first, where the scheduler can tell.
+    `last` are nodes that would only be taken if no other could be, each with the reason.
     Of a large fleet only the best few scores are told and some refusals; `others` counts the candidates
     beside those, `refused` all nodes that each filter refuses.
+    `remedies` are what would make a task fit that fits nowhere, the smallest change first.
     """
 
     scores: Mapping[str, float]
@@ -47,6 +66,19 @@ class Decision:
     terms: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
     others: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
+    last: Mapping[str, str] = field(default_factory=dict)
+    remedies: tuple[Remedy, ...] = ()
+
+    @property
+    def refusals_by_filter(self) -> Mapping[str, int]:
+        """How many nodes each filter refuses, the one that refuses most first."""
+        found = {name: {each.node for each in self.refusals if each.filter == name} for name in self._filters}
+        counts = {name: len(nodes) for name, nodes in found.items()} | dict(self.refused)
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    @property
+    def _filters(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.filter for each in self.refusals))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

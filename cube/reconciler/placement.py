@@ -208,7 +208,13 @@ def _in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int]) -> list[O
 
 def _absent(world: World) -> tuple[Refusal, ...]:
     return tuple(
-        Refusal(node=name, reason=f"unknown: {found.cause}")
+        Refusal(
+            node=name,
+            reason=f"unknown: {found.cause}",
+            filter="reachable",
+            wanted="an answer",
+            found=f"{found.cause}",
+        )
         for name, found in world.observed.items()
         if isinstance(found, Unknown)
     )

@@ -6,6 +6,7 @@ A node without a score is never picked.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from importlib.metadata import entry_points
 from typing import Protocol
 from zlib import crc32
@@ -15,8 +16,12 @@ from cube.model.action import Decision, Refusal, Term
 from cube.scheduler import fit
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fit import Formula
+from cube.scheduler.remedy import remedies
 from cube.scheduler.state import NodeState, Request
 from cube.scheduler.terms import terms, total
+
+TERMS_TOLD = 20
+"""Of how many nodes a decision tells what their scores are made of."""
 
 
 class Scheduler(Protocol):
@@ -128,12 +133,17 @@ def place(
     request = request.among(nodes)
     candidates, refusals = scheduler.select_candidate_nodes(request, nodes)
     if not candidates:
-        return None, Decision(scores={}, refusals=refusals)
+        return None, Decision(scores={}, refusals=refusals, remedies=remedies(request, nodes))
     preferred = tuple(found for found in candidates if not is_last_resort(request, found)) or candidates
     scores = scheduler.score(request, preferred)
     found = scheduler.pick(scores, preferred)
-    told = [found, *_runner_up(scores, preferred, found)]
-    return found, Decision(scores=scores, refusals=refusals, terms=terms_of(scheduler, request, told))
+    told = [found, *_runners_up(scores, preferred, found)]
+    return found, Decision(
+        scores=scores,
+        refusals=refusals,
+        terms=terms_of(scheduler, request, told),
+        last={state.node.name: why_last(request, state) for state in candidates if state not in preferred},
+    )
 
 
 def terms_of(
@@ -148,12 +158,19 @@ def is_last_resort(request: Request, state: NodeState) -> bool:
     return state.load is None or state.node.name in request.avoid
 
 
-def _runner_up(
+def why_last(request: Request, state: NodeState) -> str:
+    """Why such a node is taken last."""
+    if state.node.name in request.avoid:
+        return "tasks of this slot have failed there for good"
+    return "nobody knows how busy it is"
+
+
+def _runners_up(
     scores: Mapping[str, float], candidates: Sequence[NodeState], winner: NodeState
-) -> tuple[NodeState, ...]:
-    """Who would have been picked without the winner; empty: nobody."""
+) -> Sequence[NodeState]:
+    """Who would have been picked without the winner, then who without these two, and so on."""
     others = [state for state in candidates if state is not winner and state.node.name in scores]
-    return tuple(sorted(others, key=lambda state: -scores[state.node.name])[:1])
+    return nsmallest(TERMS_TOLD - 1, others, key=lambda state: -scores[state.node.name])
 
 
 GROUP = "cube.schedulers"

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cube.model.action import Decision, Refusal
+from cube.model.action import Decision
 from cube.model.task import Task
 from cube.scheduler.algorithms import Algorithm, InTurn, terms_of
-from cube.scheduler.arrays import Integers
+from cube.scheduler.arrays import Integers, Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fleet import Placement
+from cube.scheduler.remedy import remedies
 from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
 from cube.scheduler.terms import WHOLE
@@ -60,12 +61,15 @@ class InArrays:
         asked = self._board.asked(request)
         best = [self._board.state(at) for at in list(scores)[:2]]
         counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
+        told = np.flatnonzero(entries < LEAST)[:TOLD] if len(preferred) else _nearest(refused)
+        refusing = [self._board.state(at) for at in told.tolist()]
         return Decision(
             scores={self._names[at]: score for at, score in scores.items()},
-            refusals=self._refusals(asked, np.flatnonzero(entries < LEAST)[:TOLD].tolist()),
+            refusals=tuple(refusal for state in refusing for refusal in refusals_of(asked, state)),
             terms=terms_of(self._scheduler, asked, best),
             others=len(preferred) - len(scores),
             refused={name: count for name, count in counts.items() if count},
+            remedies=() if len(preferred) else remedies(asked, refusing),
         )
 
     def _scores(self, request: Request, entries: Points, preferred: Integers) -> Mapping[int, float]:
@@ -79,9 +83,11 @@ class InArrays:
         points = np.where(entries < 0, entries + FAR, entries)
         return {at: int(points[at]) / WHOLE for at in best.tolist()}
 
-    def _refusals(self, asked: Request, positions: Sequence[int]) -> tuple[Refusal, ...]:
-        states = [self._board.state(at) for at in positions]
-        return tuple(refusal for state in states for refusal in refusals_of(asked, state))
+
+def _nearest(refused: Mapping[str, Mask]) -> Integers:
+    """The nodes that the fewest filters refuse, of a request that every node refuses; in order."""
+    misses = np.sum(list(refused.values()), axis=0) if refused else np.zeros(0)
+    return np.argsort(misses, kind="stable")[:TOLD]
 
 
 def _highest(entries: Points) -> list[int]:

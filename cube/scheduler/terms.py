@@ -118,11 +118,15 @@ def scales(demand: Demand) -> Mapping[str, float]:
 def terms(formula: Formula, request: Request, state: NodeState) -> tuple[Term, ...]:
     """What the node's score is made of, the algorithm's own term first."""
     most = scales(request.demand)
-    own = Term(name=OWN, points=int(formula(fit_of(request, state)) * most[OWN]))
+    own = Term(name=OWN, points=int(formula(fit_of(request, state)) * most[OWN]), weight=1.0)
     return (
         own,
         *(
-            Term(name=wish.name, points=int(wish.value(request, state) * most[wish.name]))
+            Term(
+                name=wish.name,
+                points=int(wish.value(request, state) * most[wish.name]),
+                weight=wish.weight,
+            )
             for wish in WISHES
             if wish.name in most
         ),

@@ -1,5 +1,6 @@
 """What each action and each outcome changes in the record. Pure: tasks in, changes out."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
@@ -17,11 +18,15 @@ from cube.model.action import (
     Verdict,
     Wait,
 )
-from cube.model.task import Health, State, Task, check_transition
+from cube.model.codec import from_data, to_data
+from cube.model.task import Health, State, Task, TaskEvent, check_transition
 
 SCORES_KEPT = 20
 REFUSALS_KEPT = 50
 """An event tells the best scores and the first refusals, so that a large fleet does not make large events."""
+
+DECISION = "decision"
+"""Under which name an event's detail holds all of that as it was, for `cube why`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,15 +226,44 @@ def orphan_outcome(effect: Stop, outcome: Outcome) -> str:
 
 def explanation(decision: Decision) -> Mapping[str, str]:
     """A decision as an event's detail: `score NODE` and `refused NODE`, the rest of many as a number."""
+    kept = _bounded(decision)
+    detail = {f"score {node}": f"{score:.4g}" for node, score in kept.scores.items()}
+    for refusal in kept.refusals:
+        earlier = detail.get(name := f"refused {refusal.node}")
+        detail[name] = f"{earlier}; {_refusal(refusal)}" if earlier else _refusal(refusal)
+    unnamed = {
+        "more scores": len(decision.scores) - len(kept.scores),
+        "more refusals": len(decision.refusals) - len(kept.refusals),
+    }
+    whole = {DECISION: json.dumps(to_data(kept), separators=(",", ":"))} if _has_reasons(kept) else {}
+    return detail | {what: str(count) for what, count in unnamed.items() if count > 0} | whole
+
+
+def decision_of(event: TaskEvent) -> Decision | None:
+    """The decision that the event tells of; None: it tells of none, or was written by an older Cube."""
+    text = event.detail.get(DECISION)
+    return from_data(Decision, json.loads(text)) if text else None
+
+
+def _has_reasons(decision: Decision) -> bool:
+    """A slot that waits for another group was refused by nobody."""
+    return bool(decision.scores or decision.refusals)
+
+
+def _bounded(decision: Decision) -> Decision:
+    """The best scores and the first refusals; the rest as numbers."""
     best = sorted(decision.scores.items(), key=lambda item: (-item[1], item[0]))[:SCORES_KEPT]
     refusals = sorted(decision.refusals, key=lambda refusal: refusal.node)
-    detail = {f"score {node}": f"{score:.4g}" for node, score in best}
-    detail |= {f"refused {refusal.node}": _refusal(refusal) for refusal in refusals[:REFUSALS_KEPT]}
-    unnamed = {
-        "more scores": len(decision.scores) - SCORES_KEPT,
-        "more refusals": len(refusals) - REFUSALS_KEPT,
-    }
-    return detail | {what: str(count) for what, count in unnamed.items() if count > 0}
+    names = {name for name, _ in best}
+    return replace(
+        decision,
+        scores=dict(best),
+        refusals=tuple(refusals[:REFUSALS_KEPT]),
+        terms={name: found for name, found in decision.terms.items() if name in names},
+        others=decision.others + len(decision.scores) - len(best),
+        refused=decision.refusals_by_filter,
+        last=dict(list(decision.last.items())[:REFUSALS_KEPT]),
+    )
 
 
 def _refusal(refusal: Refusal) -> str:

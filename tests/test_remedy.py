@@ -1,0 +1,121 @@
+"""The smallest change that makes a task fit: what is told does help, and the nearest node is told first."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cube.model.job import Constraint, Operator, Port
+from cube.model.node import Node
+from cube.model.resources import Resources
+from cube.model.task import Slot
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.filters import refusals_of
+from cube.scheduler.in_arrays import InArrays
+from cube.scheduler.remedy import reliefs, remedies
+from cube.scheduler.state import Demand, NodeState, Request
+from tests.build import GIB, node
+from tests.test_scheduler_board import demands, fleets, requests
+
+MIB = 2**20
+ROOMY = Resources(cpu=4000, memory=8 * GIB, disk=8 * GIB)
+
+
+def state(name: str = "n1", *, of: Node | None = None, **changes: object) -> NodeState:
+    return NodeState(**{"node": of or node(name), "capacity": ROOMY} | changes)  # type: ignore[arg-type] # few of many
+
+
+def request(**changes: object) -> Request:
+    slot = Slot(job="web", group="main", index=0)
+    asked = Resources(cpu=1000, memory=GIB)
+    return Request(slot=slot, demand=Demand(**{"resources": asked} | changes))  # type: ignore[arg-type] # as above
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_whatever_refuses_once_every_change_that_is_told_is_made_nothing_does(data: st.DataObject) -> None:
+    nodes = data.draw(fleets())
+    asked = data.draw(requests([data.draw(demands())], 0)).among(nodes)
+    for found in nodes:
+        refused = list(dict.fromkeys(each.filter for each in refusals_of(asked, found)))
+        steps = reliefs(asked, found)
+        if steps is None:
+            continue
+        assert len(steps) == len(refused)
+        for number, step in enumerate(steps, start=1):
+            left = list(dict.fromkeys(each.filter for each in refusals_of(step.request, step.state)))
+            assert left == refused[number:], "each change takes away one filter's refusal and no other's"
+
+
+CASES = [
+    (request(), state(closed="it is cordoned"), "cube node uncordon n1"),
+    (request(), state(of=node("n1", schedulable=False)), "set cube_schedulable: true for n1"),
+    (request(datacenters=("dc9",)), state(), "add dc1 to the job's datacenters"),
+    (
+        request(constraints=(Constraint(attribute="label.a", operator=Operator.EQUAL, values=("b",)),)),
+        state(),
+        "take the constraint label.a = b out of the job",
+    ),
+    (request(max_per_node=1), state(tasks={("web", "main"): 1}), "raise max_per_node to 2"),
+    (
+        request(constraints=(Constraint(attribute="", operator=Operator.DISTINCT_HOSTS),)),
+        state(tasks={("web", "main"): 1}),
+        "take distinct_hosts out of the job",
+    ),
+    (request(), state(promised=Resources(cpu=3500)), "give the task 500m less, or free as much there"),
+    (
+        request(),
+        state(promised=Resources(memory=7 * GIB + 512 * MIB)),
+        "give the task 512MiB less, or free as much there",
+    ),
+    (request(), state(promised=Resources(memory=8 * GIB)), "free 1024MiB there"),
+    (request(), state(capacity=replace(ROOMY, memory=GIB // 2)), "give the task 512MiB less"),
+    (
+        request(ports=(Port(name="http", container=80, host=8080),)),
+        state(ports=frozenset({8080})),
+        "stop what has it there, or ask for another port",
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "found", "told"), CASES)
+def test_each_filter_has_a_change_in_words_that_somebody_can_act_on(
+    asked: Request, found: NodeState, told: str
+) -> None:
+    (remedy,) = remedies(asked, [found])
+    assert (remedy.node, remedy.changes) == ("n1", 1)
+    assert remedy.change.startswith(told)
+
+
+def test_the_amount_that_is_told_is_never_less_than_what_is_missing() -> None:
+    (remedy,) = remedies(request(), [state(promised=Resources(memory=7 * GIB + 1))])
+    assert remedy.fault == "lacks 1MiB of memory"
+
+
+def test_the_node_that_lacks_least_is_told_first_and_few_changes_come_before_many() -> None:
+    fleet = [
+        state("twice", closed="it is cordoned", promised=Resources(memory=7 * GIB + 1)),
+        state("much", promised=Resources(memory=8 * GIB - MIB)),
+        state("closed", closed="it is drained"),
+        state("little", promised=Resources(memory=7 * GIB + 100 * MIB)),
+    ]
+    found, decision = place(ALGORITHMS["tight"], request(), fleet)
+    assert found is None
+    assert [remedy.node for remedy in decision.remedies] == ["little", "much", "closed"]
+
+
+def test_of_a_large_fleet_those_are_told_against_which_the_fewest_filters_speak() -> None:
+    far = [state(f"n{number}", closed="it is drained", promised=ROOMY) for number in range(50)]
+    nodes = (*far, state("near", promised=Resources(memory=8 * GIB - MIB)))
+    tight = ALGORITHMS["tight"]
+    assert isinstance(tight, Algorithm)
+    decision = InArrays(tight, nodes).explain(request())
+    assert decision.remedies[0].node == "near"
+
+
+def test_nothing_is_told_of_a_node_that_nothing_helps() -> None:
+    of_another = replace(request(), node="n2")
+    assert remedies(of_another, [state()]) == ()
+    too_small = state(capacity=Resources(cpu=4000, memory=0, disk=GIB))
+    assert remedies(request(), [too_small]) == ()
