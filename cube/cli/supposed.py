@@ -37,7 +37,7 @@ FALL = ("node", "survives", "reason")
 TOLD = 5
 """Of how many nodes a cell tells why they refuse."""
 
-_ADDED = re.compile(r"(?:(\d{1,4})\*)?(\d{1,4})x([^,]+)(?:,(.*))?", re.ASCII)
+_ADDED = re.compile(r"(?:([1-9]\d{0,3})\*)?([1-9]\d{0,3})x([^,]+)(?:,(.*))?", re.ASCII)
 BAR = 20
 """Characters of a node that is full."""
 
@@ -93,11 +93,11 @@ def show(world: World, change: Change, scheduler: str, output: options.Output) -
         return
     if found.moves:
         render.table([_of_move(move) for move in found.moves], MOVE, output)
-    if found.stuck:
         render.line("")
+    if found.stuck:
         render.line("These fit nowhere:", "red")
         render.table([_of_stuck(stuck) for stuck in found.stuck], STUCK, output)
-    render.line("")
+        render.line("")
     render.table([_of_packing(packing) for packing in found.packing], PACKING, output)
     render.line(_summary(found), "bright_black")
 
