@@ -6,7 +6,7 @@ import sys
 import time  # noqa: TID251 - real nodes take real time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Desk:
     inventory: Path
     engine: DockerClient
     nodes: tuple[LabNode, ...]
+    begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def cube(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run `cube`; it must exit with that code, and never with a traceback."""
@@ -80,9 +81,17 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.begun.append(running)
         assert running.stdout is not None
         running.stdout.readline()
         return running
+
+    def leave(self) -> None:
+        """End what was begun and is still under way: a test that failed must not work on in the next one."""
+        for running in self.begun:
+            if running.stdout is not None and not running.stdout.closed:
+                running.kill()
+                running.communicate()
 
     def data(self, *words: str, code: int = 0) -> Any:
         """What the command answers as JSON."""
