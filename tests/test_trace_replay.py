@@ -106,7 +106,6 @@ def test_a_plot_without_matplotlib_says_how_to_get_it(
 
 
 def test_a_plot_is_a_png(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     found = replay(ALGORITHMS["tight"], [Resources(cpu=4000, memory=MIB)], [Resources(cpu=1000)])
     draw({"tight": found}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")

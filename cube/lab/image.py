@@ -19,11 +19,12 @@ def node_image(client: docker.DockerClient, *, cache: Path, say: Callable[[str],
     """The tag of the node image, built where it is missing. Raises CubeError with the build's last words."""
     context = build_context()
     tag = f"cube-node:{hashlib.sha256(context).hexdigest()[:12]}"
-    with _alone(cache):
-        if not has_image(client, tag):
-            debian = debian_image(client, cache=cache, say=say)
-            say("building the node image (sshd, Docker, demo images; about half a minute, once)")
-            _build(client, context=context, tag=tag, debian=debian)
+    if not has_image(client, tag):
+        with _alone(cache):
+            if not has_image(client, tag):
+                debian = debian_image(client, cache=cache, say=say)
+                say("building the node image (sshd, Docker, demo images; about half a minute, once)")
+                _build(client, context=context, tag=tag, debian=debian)
     return tag
 
 
