@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from cube.connection.failure import ConnectionFailed
+from cube.connection.opening import end_input
 from cube.model.observation import Cause
 
 Bounded = Callable[[str, float], AbstractContextManager[Any]]
@@ -72,7 +73,7 @@ class Channel:
 
     def shutdown_write(self) -> None:
         """Tells the far side that no more will be written; what it writes is read as before."""
-        self._under.shutdown_write()
+        end_input(self._under)
 
     def makefile(self, mode: str, buffering: int = -1) -> io.BufferedReader:
         """A buffered reader; the channel stays open until both are closed, as with a socket."""

@@ -41,6 +41,24 @@ def open_socket(transport: Any, path: str) -> Any:
     return _open(transport, "direct-streamlocal@openssh.com", fields)
 
 
+def end_input(channel: Any) -> None:
+    """Tell the other side that nothing more is written. Blocks while keys are exchanged.
+
+    paramiko's shutdown_write makes its message, waits for the keys, and sends it then. If the other side has
+    closed the channel meanwhile, the answer to that may overtake it, and sshd ends the whole connection over
+    an end for a channel that is gone.
+    """
+    transport = channel.get_transport()
+    while transport.is_active() and not channel.closed:
+        transport.clear_to_send.wait(0.1)
+        with channel.lock:
+            if transport.clear_to_send.is_set():
+                message = None if channel.closed else channel._send_eof()  # noqa: SLF001
+                if message is not None:
+                    transport._send_user_message(message)  # noqa: SLF001
+                return
+
+
 def _open(transport: Any, kind: str, fields: Any) -> Any:
     channel, answered = _register(transport)
     transport._send_user_message(_request(channel, kind, fields))  # noqa: SLF001

@@ -15,7 +15,7 @@ from cube.connection.deadline import Watchdog, after, remaining
 from cube.connection.failure import ChannelRefused, ConnectionFailed
 from cube.connection.handshake import end
 from cube.connection.library import paramiko
-from cube.connection.opening import open_port, open_session, open_socket
+from cube.connection.opening import end_input, open_port, open_session, open_socket
 from cube.connection.session import OUTPUT_CAP, Answer, collect
 from cube.errors import CubeError, InternalError
 from cube.model.observation import Cause
@@ -79,7 +79,7 @@ class Connection:
             channel.exec_command(scripts.login_command(script, mark))
             with suppress(OSError):  # it may end without reading; how it ended says more than this would
                 channel.sendall(stdin)
-                channel.shutdown_write()
+                end_input(channel)
             answer = collect(channel, self.name)
         return self._unmarked(answer, mark)
 
