@@ -13,11 +13,14 @@ from cube.model.job import (
     Hooks,
     Job,
     JobType,
+    Logging,
     Operator,
     Parameters,
     Port,
     Schedule,
     TaskSpec,
+    Tmpfs,
+    Ulimit,
     Volume,
 )
 from cube.model.policy import (
@@ -101,6 +104,19 @@ groups:
     stop: {signal: SIGINT, grace: 1m}
     pids: 64
     allow_new_privileges: true
+    working_dir: /app
+    hostname: web.example
+    group_add: ["1001", audio]
+    cap_add: [cap_net_raw, IPC_LOCK]
+    cap_drop: [ALL]
+    read_only: true
+    tmpfs: {/tmp: 64MiB}
+    shm_size: 256MiB
+    ulimits: {nofile: "1024:65536", memlock: unlimited}
+    cpu_limit: 2
+    extra_hosts: {mail: 10.0.0.7, node: host-gateway}
+    logging: {driver: journald, options: {tag: web}}
+    init: false
     constraints:
       - label.disk = ssd
       - node.name != node3
@@ -156,6 +172,19 @@ def test_every_key_becomes_a_resolved_value() -> None:
         stop_grace=60.0,
         pids_limit=64,
         allow_new_privileges=True,
+        working_dir="/app",
+        hostname="web.example",
+        group_add=("1001", "audio"),
+        cap_add=("IPC_LOCK", "NET_RAW"),
+        cap_drop=("ALL",),
+        read_only=True,
+        tmpfs=(Tmpfs(target="/tmp", size=64 << 20),),
+        shm_size=256 << 20,
+        ulimits=(Ulimit(name="memlock", soft=-1, hard=-1), Ulimit(name="nofile", soft=1024, hard=65536)),
+        cpu_limit=2000,
+        extra_hosts={"mail": "10.0.0.7", "node": "host-gateway"},
+        logging=Logging(driver="journald", options={"tag": "web"}),
+        init=False,
     )
     constraints = (
         Constraint(attribute="label.disk", operator=Operator.EQUAL, values=("ssd",)),

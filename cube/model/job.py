@@ -65,6 +65,31 @@ class Volume:
     read_only: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tmpfs:
+    """A filesystem in memory at `target`, of at most `size` bytes."""
+
+    target: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ulimit:
+    """How much of one thing each process may have: `nofile`, `memlock`...; -1: any amount."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """Where the engine keeps what a task prints: one of its drivers, with the driver's own options."""
+
+    driver: str = "json-file"
+    options: Mapping[str, str] = field(default_factory=lambda: {"max-size": "10m", "max-file": "3"})
+
+
 class CheckKind(StrEnum):
     """What a health check does. EXEC: a command in the container. IMAGE: the image's own HEALTHCHECK."""
 
@@ -102,7 +127,10 @@ class HealthCheck:
 class TaskSpec:
     """What is put into a container. A task whose spec differs from its group's is outdated.
 
-    `command` and `entrypoint` None: the image's own. `stop_grace` in seconds.
+    `command`, `entrypoint`, `user`, `working_dir` None: the image's own. `stop_grace` in seconds.
+    `cap_add` and `cap_drop` change what Cube leaves of the engine's capabilities. `cpu_limit` (millicores)
+    None: cores that nobody uses are its own. `shm_size` (bytes) and `hostname` None: the engine's choice.
+    `extra_hosts` are lines of /etc/hosts, address by name. `init`: the engine's own process 1 reaps for it.
     """
 
     image: str
@@ -119,6 +147,19 @@ class TaskSpec:
     stop_grace: float = 10.0
     pids_limit: int = 512
     allow_new_privileges: bool = False
+    working_dir: str | None = None
+    hostname: str | None = None
+    group_add: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    read_only: bool = False
+    tmpfs: tuple[Tmpfs, ...] = ()
+    shm_size: int | None = None
+    ulimits: tuple[Ulimit, ...] = ()
+    cpu_limit: int | None = None
+    extra_hosts: Mapping[str, str] = field(default_factory=dict)
+    logging: Logging = Logging()
+    init: bool = True
 
     @cached_property
     def digest(self) -> str:

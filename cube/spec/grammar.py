@@ -4,6 +4,7 @@ All raise ValueError with a text for a person; the schema adds where it stood.
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Literal
@@ -22,6 +23,9 @@ _PARAMETER = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110, section 5.6.2
 _FIELD_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?")
+_HOST = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # distribution/reference: [registry[:port]/]path[:tag][@sha256:digest]
@@ -33,6 +37,19 @@ _IMAGE = re.compile(
 
 SIGNALS = (
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL", "SIGRTMIN+3",
+)  # fmt: skip
+CAPABILITIES = (
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "IPC_LOCK", "KILL", "LEASE", "MKNOD",
+    "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "SYS_NICE", "SYS_PTRACE",
+)  # fmt: skip
+"""Those that reach no further than the container's own namespaces."""
+ULIMITS = (
+    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+    "rtprio", "rttime", "sigpending", "stack",
+)  # fmt: skip
+LOG_DRIVERS = (
+    "json-file", "local", "journald", "syslog", "gelf", "fluentd", "awslogs", "splunk", "gcplogs", "none",
 )  # fmt: skip
 _REMOTE_CONTROL = {22: "SSH's", 2375: "Docker's", 2376: "Docker's"}
 _RESERVED_JOBS = frozenset({"all", "cube"})
@@ -271,6 +288,81 @@ def attempts(text: str) -> Attempts:
 def signal(text: str) -> str:
     """A signal that ends or tells a process."""
     return word(*SIGNALS)(text)
+
+
+def capability(text: str) -> str:
+    """One that gives no hold over the node: with or without `CAP_`, in small letters or capitals."""
+    name = text.upper().removeprefix("CAP_")
+    if name in CAPABILITIES:
+        return name
+    close = difflib.get_close_matches(name, CAPABILITIES, n=1)
+    advice = f"did you mean {close[0]}?" if close else "docs/jobs.md lists those that can"
+    raise ValueError(f"{shown(text)} cannot be given, it could take over the node; {advice}")
+
+
+def dropped_capability(text: str) -> str:
+    """Any capability, or ALL."""
+    name = text.upper().removeprefix("CAP_")
+    if not re.fullmatch(r"[A-Z][A-Z_]{0,31}", name):
+        raise ValueError(f"{shown(text)} is no capability; write one such as NET_RAW, or ALL")
+    return name
+
+
+def tmpfs_size(text: str) -> int:
+    """Bytes, at least one page."""
+    return _within(units.size(text), 4096, 1 << 44, f"{shown(text)} is not between 4KiB and 16TiB")
+
+
+def ulimit(text: str) -> tuple[int, int]:
+    """`65536`, or the soft and the hard limit as `1024:65536`; `-1` or `unlimited`: any amount."""
+    parts = [part.replace("unlimited", "-1") for part in text.split(":")]
+    if len(parts) > 2 or not all(re.fullmatch(r"-1|[0-9]{1,18}", part) for part in parts):
+        raise ValueError(f"{shown(text)} is no limit; write 65536, 1024:65536 or unlimited")
+    soft, hard = int(parts[0]), int(parts[-1])
+    if hard != -1 and (soft == -1 or soft > hard):
+        raise ValueError(f"the soft limit of {shown(text)} is more than the hard one")
+    return soft, hard
+
+
+def ulimit_name(text: str) -> str:
+    """What the kernel can limit of a process."""
+    return word(*ULIMITS)(text)
+
+
+def directory(text: str) -> str:
+    """An absolute path within the container."""
+    if not re.fullmatch(r"/[^\x00-\x1f\x7f]{0,1023}", text):
+        raise ValueError(f"{shown(text)} is no absolute path")
+    return text
+
+
+def hostname(text: str) -> str:
+    """What a machine may be called: RFC 1123."""
+    if not _HOST.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no name of a host; write letters, digits, '-' and '.'")
+    return text
+
+
+def address(text: str) -> str:
+    """An address of IPv4 or IPv6, or `host-gateway`, which is the node."""
+    try:
+        return text if text == "host-gateway" else str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ValueError(
+            f"{shown(text)} is no address; write one such as 10.0.0.7, or host-gateway"
+        ) from None
+
+
+def group(text: str) -> str:
+    """The name or number of a group of users."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}|[0-9]{1,9}", text):
+        raise ValueError(f"{shown(text)} is no group; write a name or a number")
+    return text
+
+
+def log_driver(text: str) -> str:
+    """One of the engine's that no plugin is needed for."""
+    return word(*LOG_DRIVERS)(text)
 
 
 def _within(amount: int, low: int, high: int, refusal: str) -> int:

@@ -13,11 +13,14 @@ from cube.model.job import (
     Hooks,
     Job,
     JobType,
+    Logging,
     Parameters,
     Port,
     Schedule,
     Spread,
     TaskSpec,
+    Tmpfs,
+    Ulimit,
     Volume,
 )
 from cube.model.policy import (
@@ -42,6 +45,7 @@ from cube.spec.schema import (
     HealthSchema,
     HooksSchema,
     JobSchema,
+    LoggingSchema,
     ParametersSchema,
     PortSchema,
     RescheduleSchema,
@@ -180,7 +184,35 @@ def _spec(written: GroupSchema) -> TaskSpec:
         stop_grace=written.stop.grace,
         pids_limit=written.pids,
         allow_new_privileges=written.allow_new_privileges,
+        **_confines(written),
     )
+
+
+def _confines(written: GroupSchema) -> dict[str, Any]:
+    """What the container is given, and what is kept from it."""
+    return {
+        "working_dir": written.working_dir,
+        "hostname": written.hostname,
+        "group_add": tuple(written.group_add),
+        "cap_add": tuple(sorted(set(written.cap_add))),
+        "cap_drop": tuple(sorted(set(written.cap_drop))),
+        "read_only": written.read_only,
+        "tmpfs": tuple(Tmpfs(target=target, size=size) for target, size in sorted(written.tmpfs.items())),
+        "shm_size": written.shm_size,
+        "ulimits": tuple(
+            Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in sorted(written.ulimits.items())
+        ),
+        "cpu_limit": written.cpu_limit,
+        "extra_hosts": written.extra_hosts,
+        "logging": _logging(written.logging),
+        "init": written.init,
+    }
+
+
+def _logging(written: LoggingSchema) -> Logging:
+    if written.options is None:
+        return Logging() if written.driver == Logging().driver else Logging(driver=written.driver, options={})
+    return Logging(driver=written.driver, options=written.options)
 
 
 def _port(name: str, written: PortSchema) -> Port:

@@ -10,6 +10,7 @@ from cube.spec.schema import (
     HealthSchema,
     HooksSchema,
     JobSchema,
+    LoggingSchema,
     ParametersSchema,
     PortSchema,
     QuarantineSchema,
@@ -35,6 +36,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Updates", UpdateSchema),
     ("Quarantine", QuarantineSchema),
     ("Stopping", StopSchema),
+    ("Logging", LoggingSchema),
 )
 
 

@@ -105,6 +105,9 @@ def no_target_twice(group: GroupSchema) -> Iterator[Problem]:
     targets = ((volume.target, "", str(index)) for index, volume in enumerate(group.volumes))
     for index in map(int, _repeated(targets)):
         yield Problem(("volumes", index), f"two volumes are mounted at {group.volumes[index].target}")
+    for target in group.tmpfs:
+        if target in {volume.target for volume in group.volumes}:
+            yield Problem(("tmpfs", target), f"a volume is mounted at {target} too", key=True)
 
 
 def environment_fits(group: GroupSchema) -> Iterator[Problem]:

@@ -195,6 +195,24 @@ class QuarantineSchema(Written):
     )
 
 
+class LoggingSchema(Written):
+    """Where the engine keeps what a task prints."""
+
+    driver: Annotated[str, _scalar(grammar.log_driver)] = _key(
+        "json-file", "The engine's driver. `cube logs` reads what `json-file`, `local` and `journald` keep."
+    )
+    options: (
+        dict[
+            Annotated[str, _scalar(grammar.bounded(128))],
+            Annotated[str, _scalar(grammar.bounded(1024))],
+        ]
+        | None
+    ) = _optional(
+        "The driver's options; where none are written, `json-file` keeps three files of 10 MB.",
+        example='{max-size: 10m, max-file: "3"}',
+    )
+
+
 class StopSchema(Written):
     """How a task is ended."""
 
@@ -297,6 +315,51 @@ class GroupSchema(Written):
         "512", "How many processes and threads at most."
     )
     allow_new_privileges: Switch = _key("false", "Let processes gain rights, as sudo and setuid programs do.")
+    working_dir: Annotated[str, _scalar(grammar.directory)] | None = _optional(
+        "Where the process begins, in place of the image's own.", example="/app"
+    )
+    hostname: Annotated[str, _scalar(grammar.hostname)] | None = _optional(
+        "What the container calls itself.", example="db"
+    )
+    group_add: list[Annotated[str, _scalar(grammar.group)]] = _nested(
+        list, "Further groups of the user.", example='["1001"]', limit=32
+    )
+    cap_add: list[Annotated[str, _scalar(grammar.capability)]] = _nested(
+        list, "Capabilities beside those that Cube leaves.", example="[NET_RAW]", limit=32
+    )
+    cap_drop: list[Annotated[str, _scalar(grammar.dropped_capability)]] = _nested(
+        list, "Capabilities to take away; `ALL`: all but those in `cap_add`.", example="[ALL]", limit=64
+    )
+    read_only: Switch = _key("false", "Nothing can be written but in volumes and `tmpfs`.")
+    tmpfs: dict[Annotated[str, _scalar(mounts.target)], Annotated[int, _scalar(grammar.tmpfs_size)]] = (
+        _nested(
+            dict,
+            "Filesystems in memory, with their sizes; what is in them counts as the task's memory.",
+            example="{/tmp: 64MiB}",
+            limit=32,
+        )
+    )
+    shm_size: Annotated[int, _scalar(grammar.tmpfs_size)] | None = _optional(
+        "The size of /dev/shm, where it is not to be the engine's 64 MiB.", example="256MiB"
+    )
+    ulimits: dict[
+        Annotated[str, _scalar(grammar.ulimit_name)], Annotated[tuple[int, int], _scalar(grammar.ulimit)]
+    ] = _nested(
+        dict,
+        "What a process may have at most: one number, or the soft and the hard limit.",
+        example="{nofile: 65536}",
+        limit=32,
+    )
+    cpu_limit: Annotated[int, _scalar(grammar.cpu)] | None = _optional(
+        "Cores that it may never use more of, even where some are idle.", example="2"
+    )
+    extra_hosts: dict[Annotated[str, _scalar(grammar.hostname)], Annotated[str, _scalar(grammar.address)]] = (
+        _nested(dict, "Names for /etc/hosts, with their addresses.", example="{mail: 10.0.0.7}", limit=100)
+    )
+    logging: LoggingSchema = _nested(
+        LoggingSchema, "Where the engine keeps what a task prints.", example="{driver: journald}"
+    )
+    init: Switch = _key("true", "The engine puts a small process 1 before it, which reaps what dies.")
     constraints: list[Annotated[Constraint, _scalar(demands.constraint)]] = _nested(
         list,
         "Demands on the node: `node.name`, `node.datacenter`, `node.role` or `label.NAME`, then an operator "
@@ -401,7 +464,7 @@ _MIGRATION = "write a group of 'type: batch', and 'depends_on: {GROUP: completed
 _DISPATCH = "write 'type: parameterized' and 'parameters: {required: [...], optional: [...]}'"
 _SCHEDULE = "write 'type: periodic' and 'schedule: {cron: ..., timezone: ...}'"
 STRANGE = {
-    **dict.fromkeys(("privileged", "cap_add", "devices", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
+    **dict.fromkeys(("privileged", "devices", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
     **dict.fromkeys(("network", "network_mode", "pid", "ipc", "userns_mode"), _NEVER),
     **dict.fromkeys(("cron", "crons", "periodic"), _SCHEDULE),
     **dict.fromkeys(("time_zone", "timeZone"), "write 'timezone'"),

@@ -52,6 +52,8 @@ def _overrides(spec: TaskSpec) -> dict[str, Any]:
         "Cmd": None if spec.command is None else list(spec.command),
         "Entrypoint": None if spec.entrypoint is None else list(spec.entrypoint),
         "User": spec.user,
+        "WorkingDir": spec.working_dir,
+        "Hostname": spec.hostname,
         # Who asks in another way pays for no check of the image beside it.
         "Healthcheck": {"Test": ["NONE"]}
         if spec.health and spec.health.kind is not CheckKind.IMAGE
@@ -66,12 +68,18 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         **limits_of(spec),
         # Without this the engine adds as much swap again, and the reservation would be half of the truth.
         "MemorySwap": spec.resources.memory,
-        "CapDrop": list(DROPPED_CAPABILITIES),
+        **_capabilities(spec),
+        "GroupAdd": list(spec.group_add),
+        "ReadonlyRootfs": spec.read_only,
+        "Tmpfs": {each.target: f"rw,noexec,nosuid,nodev,size={each.size}" for each in spec.tmpfs},
+        "Ulimits": [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in spec.ulimits],
+        "ExtraHosts": [f"{name}:{address}" for name, address in sorted(spec.extra_hosts.items())],
+        **({} if spec.shm_size is None else {"ShmSize": spec.shm_size}),
         "SecurityOpt": [] if spec.allow_new_privileges else ["no-new-privileges:true"],
         # Cube restarts what it decides to restart; an engine that does so too makes doubles after a reboot.
         "RestartPolicy": {"Name": "no"},
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
-        "Init": True,
+        "LogConfig": {"Type": spec.logging.driver, "Config": dict(spec.logging.options)},
+        "Init": spec.init,
         "PortBindings": _port_bindings(task),
         "Mounts": [_mount(volume, claim) for volume in spec.volumes],
     }
@@ -84,7 +92,14 @@ def limits_of(spec: TaskSpec) -> dict[str, int]:
         "CpuShares": max(spec.resources.cpu * 1024 // 1000, 2),
         "Memory": spec.resources.memory,
         "PidsLimit": spec.pids_limit,
+        "NanoCpus": (spec.cpu_limit or 0) * 10**6,
     }
+
+
+def _capabilities(spec: TaskSpec) -> dict[str, list[str]]:
+    """What is asked for by name is neither dropped with the rest nor refused."""
+    dropped = sorted({*DROPPED_CAPABILITIES, *spec.cap_drop} - set(spec.cap_add))
+    return {"CapAdd": list(spec.cap_add), "CapDrop": ["ALL"] if "ALL" in dropped else dropped}
 
 
 def name_of(identity: Identity) -> str:

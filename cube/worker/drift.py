@@ -7,7 +7,12 @@ from cube.model.observation import Container
 from cube.worker.container import limits_of, name_of
 from cube.worker.inspection import Inspected
 
-_NAMES = {"Memory": "memory limit", "CpuShares": "CPU shares", "PidsLimit": "pids limit"}
+_NAMES = {
+    "Memory": "memory limit",
+    "CpuShares": "CPU shares",
+    "PidsLimit": "pids limit",
+    "NanoCpus": "CPU limit",
+}
 
 
 def drift_of(container: Container, spec: TaskSpec, inspected: Inspected) -> str:

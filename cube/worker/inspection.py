@@ -143,11 +143,12 @@ def inspected_of(item: Any) -> Inspected:
 
 
 def _limits(host: Json) -> Mapping[str, int | None]:
-    """Nobody can set the first two to 0: it stands where the kernel cannot keep them, or none was wanted."""
+    """Nobody can set the others to 0: it stands where the kernel cannot keep them, or none was wanted."""
     return {
         "Memory": host.get("Memory") or None,
         "CpuShares": host.get("CpuShares") or None,
         "PidsLimit": host.get("PidsLimit"),
+        "NanoCpus": host.get("NanoCpus") or None,
     }
 
 

@@ -18,7 +18,7 @@ from cube.lab import faults
 from cube.manager.fleet import opener, trust_in
 from cube.manager.nodes import run_on
 from cube.model.action import Verdict
-from cube.model.job import Port, Volume
+from cube.model.job import Logging, Port, Tmpfs, Ulimit, Volume
 from cube.model.observation import Cause, ContainerState, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import Task
@@ -33,6 +33,7 @@ from tests.lab.machine import (
     a_worker,
     engine_of,
     only,
+    run_in,
     seen,
     start,
     stop,
@@ -385,3 +386,39 @@ def test_the_node_commands_answer_by_their_exit_status(
     assert cube("worker", "start", "n1")[0] == 0
     assert cube("node", "exec", "all", "--", "sh", "-c", "exit 7")[0] == 7
     assert "$(id)" in cube("node", "exec", "all", "-o", "json", "--", "echo", "$(id)")[1]
+
+
+def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> None:
+    task = task_of(
+        worker,
+        working_dir="/tmp",
+        hostname="shop.example",
+        group_add=("1234",),
+        cap_add=("NET_RAW",),
+        cap_drop=("ALL",),
+        read_only=True,
+        tmpfs=(Tmpfs(target="/scratch", size=1 << 20),),
+        shm_size=2 << 20,
+        ulimits=(Ulimit(name="nofile", soft=100, hard=200),),
+        cpu_limit=500,
+        extra_hosts={"mail": "10.0.0.7"},
+        logging=Logging(driver="local", options={"max-size": "1m"}),
+        init=False,
+    )
+    outcome = start(worker, task)
+    assert outcome.container is not None, outcome
+    script = (
+        "pwd; hostname; id -G; grep CapEff /proc/1/status; touch /x 2>&1; touch /scratch/x && echo written; "
+        "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; ulimit -Sn; ulimit -Hn; grep mail /etc/hosts"
+    )
+    told = run_in(worker, outcome.container, "sh", "-c", script).splitlines()
+    assert told[:2] == ["/tmp", "shop.example"]
+    assert "1234" in told[2]
+    assert int(told[3].split()[1], 16) == 1 << 13, "NET_RAW alone"
+    assert "Read-only" in told[4]
+    assert told[5:9] == ["written", "2048", "100", "200"]
+    assert told[9].split() == ["10.0.0.7", "mail"]
+    assert only(worker).drift == "", "what Cube set is no drift"
+    with engine_of(worker) as engine:
+        found = engine.inspect_container(outcome.container)["HostConfig"]
+    assert (found["NanoCpus"], found["LogConfig"]["Type"], found["Init"]) == (500_000_000, "local", False)
