@@ -14,6 +14,7 @@ from cube.cli import (
     cordon,
     cron,
     deploy,
+    image,
     inventory,
     lab,
     node,
@@ -78,6 +79,7 @@ for heading, commands in COMMANDS.items():
 for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
 app.add_typer(runs.app, name="job", rich_help_panel=RUN)
+app.add_typer(image.app, name="image", rich_help_panel=RUN)
 app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)
 app.add_typer(node.app, name="node", rich_help_panel=FLEET)
 app.add_typer(node.worker_app, name="worker", rich_help_panel=FLEET)

@@ -3,12 +3,13 @@
 import getpass
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from cube.cli.load import find_inventory, load_cluster
 from cube.errors import InputError
+from cube.image.own import SOCKET
 from cube.manager.office import Office
 from cube.model.units import duration
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
@@ -22,8 +23,23 @@ def office(inventory: Path | None, state: str | None, scheduler: str = DEFAULT_A
     refuse_unknown(scheduler)
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
     return Office(
-        cluster=cluster, state=_state(state, cluster.name), keys=FOLDER.absolute(), scheduler=scheduler
+        cluster=cluster,
+        state=_state(state, cluster.name),
+        keys=FOLDER.absolute(),
+        scheduler=scheduler,
+        engine=own_engine(os.environ),
     )
+
+
+def own_engine(environ: Mapping[str, str]) -> str:
+    """The socket of this machine's engine: $CUBE_ENGINE, else $DOCKER_HOST where that is one, else Docker's.
+
+    A DOCKER_HOST of another machine is left alone: that engine is not the operator's.
+    """
+    if named := environ.get("CUBE_ENGINE"):
+        return named.removeprefix("unix://")
+    host = environ.get("DOCKER_HOST", "")
+    return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
 
 def refuse_unknown(scheduler: str) -> None:

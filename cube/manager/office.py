@@ -4,15 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cube.image.own import SOCKET
 from cube.model.node import Cluster
 from cube.scheduler.algorithms import DEFAULT_ALGORITHM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys."""
+    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys.
+
+    `engine` is the socket of the operator's own engine, from which images are pushed.
+    """
 
     cluster: Cluster
     state: Path | Literal[":memory:"]
     keys: Path
     scheduler: str = DEFAULT_ALGORITHM
+    engine: str = SOCKET

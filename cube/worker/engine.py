@@ -56,11 +56,16 @@ def list_containers(channel: Channel, *, cluster: str) -> Listing:
 
 def _read(items: Any) -> tuple[Container, ...]:
     try:
-        if not isinstance(items, list):
-            raise TypeError(f"not a list but {type(items).__name__}")  # noqa: TRY301 - an empty object is no empty list
-        return tuple(container_of(item) for item in items)
+        return tuple(container_of(item) for item in listed(items))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EngineError("the list of containers cannot be read", why=repr(error)) from error
+
+
+def listed(items: Any) -> list[Any]:
+    """The items of a listing. Raises TypeError: an empty object is no empty list."""
+    if not isinstance(items, list):
+        raise TypeError(f"not a list but {type(items).__name__}")
+    return items
 
 
 def _specs(
@@ -174,6 +179,14 @@ def post(connection: HTTPConnection, path: str, body: Json) -> Any:
     return _decoded(answer, path) if answer else None
 
 
+def send(
+    connection: HTTPConnection, path: str, pieces: Iterator[bytes], size: int, *, kind: str
+) -> HTTPResponse:
+    """The response to a POST of so many bytes, which are never held as a whole. Raises EngineError."""
+    connection.request("POST", path, body=pieces, headers={"Content-Type": kind, "Content-Length": str(size)})
+    return _answered(connection)
+
+
 def _get(connection: HTTPConnection, path: str) -> tuple[HTTPResponse, Any]:
     response = _request(connection, path)
     body = response.read(MAX_ANSWER + 1)
@@ -195,6 +208,10 @@ def _request(
     """The response, whose body is still to be read. Raises EngineError where the engine refuses."""
     sent = None if body is None else json.dumps(body)
     connection.request(method, path, body=sent, headers={"Content-Type": "application/json"})
+    return _answered(connection)
+
+
+def _answered(connection: HTTPConnection) -> HTTPResponse:
     response = connection.getresponse()
     if response.status >= 300:
         raise EngineError("the engine refused", status=response.status, why=_message(response))

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from cube.connection import Channel, ChannelRefused, ConnectionFailed, after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
+from cube.image.shelf import Cargo
 from cube.model.action import Effect, Outcome, Verdict
 from cube.model.job import TaskSpec
 from cube.model.node import Node
@@ -23,7 +24,7 @@ from cube.model.observation import (
     Seen,
     Unknown,
 )
-from cube.worker import drift, engine, execution, health, inspection, post_mortem, probe
+from cube.worker import delivery, drift, engine, execution, health, inspection, post_mortem, probe
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
@@ -44,6 +45,10 @@ class Patience:
     act: float = 30.0
     stall: float = 60.0
     act_in_all: float = 1800.0
+
+
+SLOWEST = 64 * 1024
+"""Bytes a second: a line that carries less has no deadline for an image that it could keep."""
 
 
 class Worker:
@@ -123,6 +128,15 @@ class Worker:
             lambda: self.open_channel(self._patience.listing), container, argv, ends=ends, tty=tty
         )
 
+    def push(self, cargo: Cargo, told: delivery.Told) -> delivery.Delivered:
+        """Bring an image to the node: only the layers that its engine lacks, compressed.
+
+        `told` hears how many bytes have been sent, and of how many. Raises EngineError where the engine
+        refuses, or has another image in the end; UnreachableError where the connection is lost: nothing of
+        the image is there then, or all of it.
+        """
+        return delivery.push(cargo, self._open_delivery, told)
+
     def close(self) -> None:
         """End the connection. The worker may be used again: it opens another."""
         with self._opening:
@@ -197,6 +211,13 @@ class Worker:
         channel = self.open_channel(self._patience.listing)
         channel.expire_at(after(self._patience.listing + health.MAX_TIMEOUT))
         channel.settimeout(self._patience.listing)
+        return channel
+
+    def _open_delivery(self, size: int) -> Channel:
+        """For so many bytes. It ends when nothing has moved for too long, not when there is much to move."""
+        channel = self.open_channel(self._patience.listing)
+        channel.expire_at(after(self._patience.act_in_all + size / SLOWEST))
+        channel.settimeout(self._patience.stall)
         return channel
 
     def _open_acting_channel(self, seconds: float) -> Channel:

@@ -1,0 +1,72 @@
+"""Behind `cube image push`: how far it is, and what came of each node."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from cube.cli import options, render
+from cube.inventory.pattern import select
+from cube.manager.images import Pushed, exit_code, pushed_from
+from cube.manager.office import Office
+
+Tell = Callable[[str, int, int], None]
+
+
+def tell(place: Office, image: str, pattern: str, output: options.Output) -> int:
+    """Push, print a line for each node as it ends, and return the exit code."""
+    nodes = [node.name for node in select(place.cluster, pattern)]
+    is_table = output is options.Output.TABLE
+    ended = []
+    with _progress(is_shown=is_table) as hear, pushed_from(place, image, nodes, hear) as results:
+        for pushed in results:
+            ended.append(pushed)
+            if is_table:
+                _print(pushed, image)
+    if not is_table:
+        render.as_json([_as_data(pushed) for pushed in ended])
+    return exit_code(ended)
+
+
+def _print(pushed: Pushed, image: str) -> None:
+    if pushed.delivered is None:
+        render.warn(str(pushed.error).splitlines())
+        return
+    done = pushed.delivered
+    what = (
+        f"{render.size(done.sent)} in {done.seconds:.1f} s, {done.layers} layers" if done.is_new else "has it"
+    )
+    render.line(f"  {pushed.node}: {image} {'pushed: ' if done.is_new else ''}{what}")
+
+
+def _as_data(pushed: Pushed) -> dict[str, Any]:
+    done = pushed.delivered
+    if done is None:
+        return {"node": pushed.node, "error": str(pushed.error)}
+    return {
+        "node": pushed.node,
+        "pushed": done.is_new,
+        "bytes": done.sent,
+        "layers": done.layers,
+        "seconds": round(done.seconds, 3),
+    }
+
+
+@contextmanager
+def _progress(*, is_shown: bool) -> Iterator[Tell]:
+    """One bar for all nodes, where somebody watches."""
+    if not (is_shown and render.is_live()):
+        yield lambda _node, _sent, _size: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    sent: dict[str, tuple[int, int]] = {}
+    with Progress(*columns, transient=True) as bar:
+        all_nodes = bar.add_task("packing", total=None)
+
+        def hear(node: str, so_far: int, size: int) -> None:
+            sent[node] = (so_far, size)
+            done, whole = (sum(pair[at] for pair in tuple(sent.values())) for at in (0, 1))
+            bar.update(all_nodes, completed=done, total=whole, description=f"to {len(sent)} nodes")
+
+        yield hear

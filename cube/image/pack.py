@@ -1,0 +1,214 @@
+"""A saved image taken apart: its config, and each layer in a file of its own, checked and ready to be sent.
+
+What goes to a node is a tar that its engine loads, compressed as gzip. A gzip file may be several, one after
+the other, so each layer is compressed once, with its header, and every node gets just those that it lacks.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import dirname, join, normpath
+from typing import IO
+
+from cube.errors import CubeError
+
+CHUNK = 1 << 18
+"""Bytes that are in memory of a layer at a time."""
+
+MAX_CONFIG = 16 * 1024 * 1024
+
+LEVEL = 1
+"""Of compression: it keeps up with a fast line, and saves a slow one most of what more would."""
+
+_GZIP = b"\x1f\x8b"
+_AS_GZIP = 31
+"""What zlib is told to write, and read, gzip's own frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: `digest` of its tar without compression, and the file that holds it, as it was saved."""
+
+    digest: str
+    file: Path
+
+
+class Pack:
+    """An image of which any part can be sent, to any number of nodes at once."""
+
+    def __init__(self, *, name: str, config: bytes, layers: Sequence[Layer], folder: Path) -> None:
+        self.name = name
+        self.id = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        self.layers = tuple(layers)
+        self._config = config
+        self._folder = folder
+        self._packing = threading.Lock()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Those of its layers, the lowest first."""
+        return tuple(layer.digest for layer in self.layers)
+
+    def parcel(self, present: int) -> "Parcel":
+        """The image without its lowest `present` layers, which the node has."""
+        missing = {layer.digest: layer for layer in self.layers[present:]}
+        files = tuple(self._member(layer) for layer in missing.values())
+        return Parcel(files=files, end=self._end())
+
+    def _member(self, layer: Layer) -> Path:
+        """The layer as a compressed piece of a tar, made when it is first asked for."""
+        packed = self._folder / f"{_hex(layer.digest)}.gz"
+        with self._packing:
+            if not packed.exists():
+                _pack(layer, packed)
+        return packed
+
+    def _end(self) -> bytes:
+        """The config, the list of what is in the archive, and the archive's own end."""
+        manifest = {
+            "Config": f"{_hex(self.id)}.json",
+            "RepoTags": [self.name] if self.name != self.id else None,
+            "Layers": [_place(layer.digest) for layer in self.layers],
+        }
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for name, content in (
+                (f"{_hex(self.id)}.json", self._config),
+                ("manifest.json", json.dumps([manifest]).encode()),
+            ):
+                tar.addfile(_header(name, len(content)), io.BytesIO(content))
+        return zlib.compress(buffer.getvalue(), LEVEL, wbits=_AS_GZIP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What is sent to one node: the layers' files, then the end. `size` in bytes, as on the wire."""
+
+    files: tuple[Path, ...]
+    end: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return sum(file.stat().st_size for file in self.files) + len(self.end)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, a piece at a time."""
+        for path in self.files:
+            with path.open("rb") as file:
+                yield from _chunks(file)
+        yield self.end
+
+
+def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
+    """Take a saved image apart into that folder. Raises CubeError for what is no image, or not whole."""
+    try:
+        files, links = _spread(saved, folder)
+    except (tarfile.TarError, EOFError) as error:
+        raise _unusable(name, str(error)) from error
+
+    def found(path: str) -> Path:
+        return files[normpath(links.get(normpath(path), path))]
+
+    try:
+        manifest = json.loads(_small(files["manifest.json"]))[0]
+        config = _small(found(manifest["Config"]))
+        digests = tuple(json.loads(config)["rootfs"]["diff_ids"])
+        layers = [
+            Layer(digest=digest, file=found(path))
+            for digest, path in zip(digests, manifest["Layers"] or (), strict=True)
+        ]
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise _unusable(name, f"it is no archive of an image: {error!r}") from error
+    for layer in layers:
+        _check(layer, name)
+    return Pack(name=name, config=config, layers=layers, folder=folder)
+
+
+def _spread(saved: IO[bytes], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Each file of the archive in a file of its own, and where its links lead, by path."""
+    files: dict[str, Path] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(fileobj=saved, mode="r|") as tar:
+        for number, entry in enumerate(tar):
+            path = normpath(entry.name)
+            if entry.issym():
+                links[path] = normpath(join(dirname(path), entry.linkname))
+            elif content := tar.extractfile(entry):
+                files[path] = folder / str(number)  # no name of theirs becomes a path here
+                with files[path].open("wb") as file:
+                    for chunk in _chunks(content):
+                        file.write(chunk)
+    return files, links
+
+
+def _check(layer: Layer, name: str) -> None:
+    """Raises CubeError where the layer's bytes are not those that the image names."""
+    digest = hashlib.sha256()
+    with layer.file.open("rb") as file:
+        for chunk in _plain(file):
+            digest.update(chunk)
+    if f"sha256:{digest.hexdigest()}" != layer.digest:
+        raise _unusable(name, f"the layer {layer.digest} has other bytes than its digest says")
+
+
+def _plain(file: IO[bytes]) -> Iterator[bytes]:
+    """The bytes, without compression: an engine on containerd keeps layers as a registry sent them."""
+    is_packed = file.read(2) == _GZIP
+    file.seek(0)
+    if not is_packed:
+        yield from _chunks(file)
+        return
+    unpacking = zlib.decompressobj(wbits=_AS_GZIP)
+    for chunk in _chunks(file):
+        yield unpacking.decompress(chunk)
+
+
+def _pack(layer: Layer, packed: Path) -> None:
+    """Whole or not at all: a half one would be taken for the layer."""
+    size = layer.file.stat().st_size
+    compress = zlib.compressobj(LEVEL, wbits=_AS_GZIP)
+    part = packed.with_suffix(".part")
+    with layer.file.open("rb") as file, part.open("wb") as into:
+        into.write(compress.compress(_header(_place(layer.digest), size).tobuf(tarfile.GNU_FORMAT)))
+        for chunk in _chunks(file):
+            into.write(compress.compress(chunk))
+        into.write(compress.compress(bytes(-size % tarfile.BLOCKSIZE)))
+        into.write(compress.flush())
+    part.rename(packed)
+
+
+def _header(name: str, size: int) -> tarfile.TarInfo:
+    header = tarfile.TarInfo(name)
+    header.size = size
+    return header
+
+
+def _small(path: Path) -> bytes:
+    if path.stat().st_size > MAX_CONFIG:
+        raise ValueError(f"a description of {path.stat().st_size} bytes")
+    return path.read_bytes()
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
+
+
+def _place(digest: str) -> str:
+    return f"{_hex(digest)}/layer.tar"
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _unusable(name: str, why: str) -> CubeError:
+    cure = "Try it by hand: docker save IMAGE | tar t. If that is well, please report it."
+    return CubeError(f"image {name} cannot be packed", why=why, cure=cure)

@@ -1,0 +1,47 @@
+"""What an image is made of, as any engine tells it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cube.errors import CubeError
+
+CONFIG = (
+    "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes",
+    "WorkingDir",
+)  # fmt: skip
+"""What of an image's own config a container of it shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """An image of an engine: its id, and what it is made of. `layers`: their digests, the lowest first.
+
+    `created` is the engine's own word for when; `config` tells how a container of it is to run.
+    """
+
+    name: str
+    id: str
+    layers: tuple[str, ...]
+    created: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_same(self, other: "Recipe") -> bool:
+        """The same bytes, and the same containers; an engine on containerd has another id for them."""
+        is_like = self.layers == other.layers and self.created == other.created
+        same_config = all((self.config.get(key) or None) == (other.config.get(key) or None) for key in CONFIG)
+        return self.id == other.id or (is_like and same_config)
+
+
+def recipe_of(name: str, answer: Any) -> Recipe:
+    """What an engine answers to `GET /images/NAME/json`. Raises CubeError for what is none."""
+    try:
+        return Recipe(
+            name=name,
+            id=str(answer["Id"]),
+            layers=tuple(map(str, answer["RootFS"].get("Layers") or ())),
+            created=str(answer.get("Created") or ""),
+            config=answer.get("Config") or {},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CubeError("an image cannot be read", where=name, why=repr(error)) from error

@@ -1,0 +1,70 @@
+"""Bringing an image to a node: what it lacks, then the proof that what was sent is what it has."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cube.connection import Channel
+from cube.image.shelf import Cargo
+from cube.worker import images
+from cube.worker.engine import EngineError
+
+OpenChannel = Callable[[int], Channel]
+"""A channel to the node's engine that lives long enough for so many bytes."""
+
+Told = Callable[[int, int], None]
+"""Hears how many bytes have been sent, and of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """An image that is on a node now: the bytes that were sent for it, the layers sent, and the seconds.
+
+    `is_new`: it was not there before, under that name.
+    """
+
+    sent: int
+    layers: int
+    seconds: float
+    is_new: bool = True
+
+
+def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
+    """The layers that the engine lacks, and the image's name. Raises CubeError.
+
+    An engine that does not take less than the whole image, as one on containerd may not, gets the whole: so
+    does one from which somebody removes a layer between the look and the load.
+    """
+    started = time.monotonic()
+    if _is_there(cargo, open_channel):
+        return Delivered(sent=0, layers=0, seconds=time.monotonic() - started, is_new=False)
+    present = images.layers_there(open_channel(0), cargo.recipe.layers)
+    try:
+        sent = _load(cargo, present, open_channel, told)
+    except EngineError:
+        if not present:
+            raise
+        present = 0
+        sent = _load(cargo, present, open_channel, told)
+    layers = len(cargo.recipe.layers) - present
+    return Delivered(sent=sent, layers=layers, seconds=time.monotonic() - started)
+
+
+def _load(cargo: Cargo, present: int, open_channel: OpenChannel, told: Told) -> int:
+    """The bytes sent. Raises EngineError where the engine has something else in the end."""
+    parcel, sent = cargo.pack().parcel(present), 0
+
+    def count(more: int) -> None:
+        nonlocal sent
+        sent += more
+        told(sent, parcel.size)
+
+    images.load(open_channel(parcel.size), parcel.pieces(), parcel.size, count)
+    if not _is_there(cargo, open_channel):
+        raise EngineError("the engine has loaded the image, and does not have it")
+    return sent
+
+
+def _is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:
+    found = images.recipe(open_channel(0), cargo.recipe.name)
+    return found is not None and found.is_same(cargo.recipe)

@@ -1,0 +1,108 @@
+"""The images of a node's engine: which it has, how much of another one, and loading more."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+from urllib.parse import quote
+
+from cube.connection import Channel
+from cube.image.recipe import Recipe, recipe_of
+from cube.model.image import Image
+from cube.worker.container import Json
+from cube.worker.engine import EngineError, conversation, get, listed, send
+
+Told = Callable[[int], None]
+"""Is told how many bytes more have been sent."""
+
+
+def images_on(connection: HTTPConnection) -> tuple[Image, ...]:
+    """Every image that the engine lists. Raises EngineError."""
+    items = get(connection, "/images/json")
+    try:
+        return tuple(image_of(item) for item in listed(items))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError("the list of images cannot be read", why=repr(error)) from error
+
+
+def image_of(item: Json) -> Image:
+    """One entry of `GET /images/json`. Raises KeyError, TypeError or ValueError on what is not one."""
+    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+    return Image(
+        id=item["Id"],
+        names=tuple(str(name) for name in names if "<none>" not in name),
+        size=int(item["Size"]),
+        created_at=float(item["Created"]),
+    )
+
+
+def layers_there(channel: Channel, layers: Sequence[str]) -> int:
+    """How many of those layers, from the lowest on, the engine has: one lies upon all that are under it.
+
+    Raises EngineError or EngineSilentError.
+    """
+    with conversation(channel) as connection:
+        found = (_layers_of(connection, image.id) for image in images_on(connection))
+        return max((_shared(layers, theirs) for theirs in found), default=0)
+
+
+def recipe(channel: Channel, name: str) -> Recipe | None:
+    """The image that has that name now; None: none has it. Raises EngineError or EngineSilentError."""
+    with conversation(channel) as connection:
+        try:
+            found = get(connection, _path(name))
+        except EngineError as error:
+            if error.status != 404:
+                raise
+            return None
+    return recipe_of(name, found)
+
+
+def load(channel: Channel, pieces: Iterable[bytes], size: int, told: Told) -> None:
+    """Have the engine load that archive. Raises EngineError where it refuses it, EngineSilentError."""
+    with conversation(channel) as connection:
+        response = send(connection, "/images/load", _counted(pieces, told), size, kind="application/x-tar")
+        for line in _progress(response):
+            if "error" in line:
+                raise EngineError("the engine cannot load the image", why=str(line["error"]))
+
+
+def _counted(pieces: Iterable[bytes], told: Told) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        told(len(piece))
+
+
+def _progress(response: HTTPResponse) -> Iterator[Json]:
+    """What the engine says while it loads, a JSON object in each line."""
+    for line in response:
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise EngineError("the engine's progress is cut short", why=str(error)) from error
+
+
+def _layers_of(connection: HTTPConnection, image: str) -> tuple[str, ...]:
+    """Of one that has gone since it was listed, none."""
+    try:
+        return _layers(get(connection, _path(image)))
+    except EngineError as error:
+        if error.status != 404:
+            raise
+        return ()
+
+
+def _layers(found: Any) -> tuple[str, ...]:
+    return tuple(map(str, (found.get("RootFS") or {}).get("Layers") or ()))
+
+
+def _path(name: str) -> str:
+    return f"/images/{quote(name, safe='')}/json"
+
+
+def _shared(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    pairs = zip(ours, theirs, strict=False)
+    return next(
+        (index for index, (one, other) in enumerate(pairs) if one != other), min(len(ours), len(theirs))
+    )

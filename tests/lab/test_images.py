@@ -1,0 +1,172 @@
+"""Images from the operator's engine to real nodes: what crosses the wire, and what is there in the end."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from docker import DockerClient
+
+from cube.cli.load import load_cluster
+from cube.image.own import OwnEngine
+from cube.image.pack import Pack
+from cube.image.shelf import Shelf
+from cube.lab import faults
+from cube.lab.fleet import Lab
+from cube.manager.fleet import open_workers
+from cube.worker.worker import Worker
+from tests.imagery import image, layer, unarchived
+from tests.lab.desk import Desk, wait_until
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+MB = 1_000_000
+
+ARRIVING = "/var/lib/docker/tmp"
+"""Where an engine keeps an archive that is being loaded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """The operator's engine, on which images are made; `base` is the layer of the nodes' demo images."""
+
+    engine: DockerClient
+    base: bytes
+    name: str
+
+    def make(self, tag: str, *layers: bytes, **config: object) -> str:
+        """An image over the base; its name."""
+        name = f"{self.name}:{tag}"
+        config = {"Cmd": ["/bin/sleep", "100000"], "Env": ["PATH=/bin"], **config}
+        self.engine.images.load(image(name, (self.base, *layers), **config))
+        return name
+
+    def id_of(self, name: str) -> str:
+        found = self.engine.images.get(name).id
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def base(engine: DockerClient, lab: Lab) -> bytes:
+    pieces, _ = engine.containers.get(lab.nodes[0].container).get_archive("/usr/share/cube/images.tar")
+    (images,) = unarchived(b"".join(pieces)).values()
+    return unarchived(images)["layer.tar"]
+
+
+@pytest.fixture
+def workshop(engine: DockerClient, base: bytes, desk: Desk) -> Iterator[Workshop]:
+    """A new name each time: what one test has pushed is another one's news."""
+    name = f"cube-push-{os.getpid()}-{desk.folder.name[-2:].strip('-_').lower()}"
+    yield Workshop(engine=engine, base=base, name=name)
+    for found in engine.images.list(name):
+        engine.images.remove(str(found.id), force=True)
+    for number, node in enumerate(desk.nodes):
+        faults.heal(engine, node)
+        desk.on(number, "sh", "-c", f"docker images -q {name} | sort -u | xargs -r docker rmi -f")
+
+
+def pushed(desk: Desk, *words: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    """What `cube image push` answers for each node."""
+    return {row["node"]: row for row in desk.data("image", "push", *words, code=code)}
+
+
+@contextmanager
+def worker_of(desk: Desk, node: str) -> Iterator[Worker]:
+    """The manager's hand on that node."""
+    cluster = load_cluster(desk.inventory)
+    with open_workers(cluster, owner="store-1", epoch=1, state_dir=desk.folder) as workers:
+        yield workers[node]
+
+
+def id_on(desk: Desk, node: int, name: str) -> str:
+    return desk.on(node, "docker", "inspect", "--format", "{{.Id}}", name)
+
+
+class TestAPush:
+    def test_brings_the_image_to_every_node_where_it_runs_and_again_sends_nothing(
+        self, desk: Desk, workshop: Workshop
+    ) -> None:
+        name = workshop.make("1", layer({"app/mark": b"brought"}), Cmd=["/bin/cat", "/app/mark"])
+        assert set(pushed(desk, name)) == {"node1", "node2", "node3"}
+        for number in range(3):
+            assert desk.on(number, "docker", "run", "--rm", name) == "brought"
+            assert id_on(desk, number, name) == workshop.id_of(name)
+        assert [(row["pushed"], row["bytes"]) for row in pushed(desk, name).values()] == [(False, 0)] * 3
+
+    def test_sends_only_the_layers_that_a_node_lacks(self, desk: Desk, workshop: Workshop) -> None:
+        large = layer({"app/data": os.urandom(4 * MB)})
+        first = workshop.make("1", large, layer({"app/v": b"1"}))
+        second = workshop.make("2", large, layer({"app/v": b"2"}))
+        rows = pushed(desk, first, "node1")
+        assert (rows["node1"]["layers"], rows["node1"]["bytes"] > 4 * MB) == (2, True), "all but the base"
+        rows = pushed(desk, second, "node1,node2")
+        assert (rows["node1"]["layers"], rows["node1"]["bytes"] < 2000) == (1, True)
+        assert (rows["node2"]["layers"], rows["node2"]["bytes"] > 4 * MB) == (2, True)
+
+    def test_of_a_name_that_means_another_image_now_moves_it(self, desk: Desk, workshop: Workshop) -> None:
+        name = workshop.make("1", layer({"app/mark": b"1"}))
+        pushed(desk, name, "node1")
+        workshop.make("1", layer({"app/mark": b"2"}))
+        assert pushed(desk, name, "node1")["node1"]["pushed"]
+        assert id_on(desk, 0, name) == workshop.id_of(name)
+
+    def test_to_a_node_that_is_gone_is_told_and_the_others_get_it_p2_p12(
+        self, desk: Desk, workshop: Workshop
+    ) -> None:
+        faults.kill(desk.engine, desk.nodes[1])
+        name = workshop.make("1", layer({"app/mark": b"1"}))
+        rows = pushed(desk, name, code=3)
+        assert "node2" in rows["node2"]["error"]
+        assert [id_on(desk, number, name) for number in (0, 2)] == [workshop.id_of(name)] * 2
+
+    def test_that_is_interrupted_leaves_nothing_half_and_a_second_one_finishes_it_p9(
+        self, desk: Desk, workshop: Workshop
+    ) -> None:
+        name = workshop.make("1", layer({"app/data": os.urandom(8 * MB)}))
+
+        def interrupt(sent: int, size: int) -> None:
+            if sent > size // 2:
+                raise KeyboardInterrupt
+
+        with Shelf(OwnEngine()) as shelf, worker_of(desk, "node1") as worker:
+            with pytest.raises(KeyboardInterrupt):
+                worker.push(shelf.cargo(name), interrupt)
+            wait_until(lambda: not desk.on(0, "ls", ARRIVING))
+            assert desk.on(0, "ls", ARRIVING) == desk.on(0, "docker", "images", "-q", workshop.name) == ""
+        assert pushed(desk, name, "node1")["node1"]["pushed"]
+
+    def test_ends_at_once_with_ctrl_c_and_says_130(self, desk: Desk, workshop: Workshop) -> None:
+        name = workshop.make("1", layer({"app/data": os.urandom(16 * MB)}))
+        words = desk.command("image", "push", name)
+        running = subprocess.Popen(words, cwd=desk.folder, text=True, stderr=subprocess.PIPE)
+        desk.begun.append(running)
+        wait_until(lambda: desk.on(0, "ls", ARRIVING))
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=20)
+        assert (running.returncode, "Traceback" in errors) == (130, False)
+
+    def test_of_an_image_that_nobody_has_is_refused_before_anything_is_touched(self, desk: Desk) -> None:
+        done = desk.cube("image", "push", "nowhere:7", code=2)
+        assert "no image 'nowhere:7'" in done.stderr
+
+    def test_sends_the_whole_where_layers_went_away_in_between(self, desk: Desk, workshop: Workshop) -> None:
+        """As it does to an engine that takes no less."""
+        lower = (layer({"app/a": b"1"}), layer({"app/b": b"1"}))
+        first = workshop.make("1", *lower)
+        second = workshop.make("2", *lower, layer({"app/c": b"1"}))
+        pushed(desk, first, "node1")
+        with Shelf(OwnEngine()) as shelf, worker_of(desk, "node1") as worker:
+            cargo = shelf.cargo(second)
+
+            def pack_once_they_are_gone() -> Pack:
+                desk.on(0, "sh", "-c", f"docker rmi {first} || true")
+                return cargo.pack()
+
+            done = worker.push(replace(cargo, pack=pack_once_they_are_gone), lambda _sent, _size: None)
+        assert done.layers == 4
+        assert id_on(desk, 0, second) == workshop.id_of(second)

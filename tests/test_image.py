@@ -1,0 +1,179 @@
+"""Taking a saved image apart, and what of it is sent to a node that has some of its layers."""
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cube.cli.office import own_engine
+from cube.errors import CubeError
+from cube.image.own import OwnEngine
+from cube.image.pack import Pack, unpack
+from cube.image.recipe import Recipe
+from cube.model.image import full_name
+from tests.imagery import archive, digest, image, layer, unarchived
+
+LAYERS = (layer({"bin/app": b"app" * 5000}), layer({"etc/a": b"1"}), layer({"etc/b": b"2" * 100_000}))
+
+
+def packed(folder: Path, data: bytes, name: str = "web:1") -> Pack:
+    return unpack(io.BytesIO(data), name, folder)
+
+
+def parcel_of(pack: Pack, present: int) -> dict[str, bytes]:
+    return unarchived(gzip.decompress(b"".join(pack.parcel(present).pieces())))
+
+
+class TestAParcel:
+    @pytest.mark.parametrize("present", [0, 1, 2, 3])
+    def test_holds_the_layers_that_the_node_lacks_and_no_other(self, tmp_path: Path, present: int) -> None:
+        pack = packed(tmp_path, image("web:1", LAYERS, Cmd=["/bin/app"]))
+        files = parcel_of(pack, present)
+        sent = [content for path, content in files.items() if path.endswith("layer.tar")]
+        assert sent == list(LAYERS[present:])
+
+    def test_names_every_layer_and_the_image_by_digests_that_an_engine_checks(self, tmp_path: Path) -> None:
+        pack = packed(tmp_path, image("web:1", LAYERS, Cmd=["/bin/app"]))
+        files = parcel_of(pack, 2)
+        (manifest,) = json.loads(files["manifest.json"])
+        assert manifest["RepoTags"] == ["web:1"]
+        assert (
+            f"sha256:{manifest['Config'].removesuffix('.json')}"
+            == pack.id
+            == digest(files[manifest["Config"]])
+        )
+        assert json.loads(files[manifest["Config"]])["rootfs"]["diff_ids"] == [
+            digest(each) for each in LAYERS
+        ]
+        assert [f"sha256:{path.partition('/')[0]}" for path in manifest["Layers"]] == list(pack.digests)
+
+    def test_says_beforehand_how_many_bytes_it_is(self, tmp_path: Path) -> None:
+        parcel = packed(tmp_path, image("web:1", LAYERS)).parcel(1)
+        assert parcel.size == len(b"".join(parcel.pieces()))
+
+    def test_holds_a_layer_once_that_the_image_has_twice(self, tmp_path: Path) -> None:
+        pack = packed(tmp_path, image("web:1", (LAYERS[1], LAYERS[0], LAYERS[1])))
+        files = parcel_of(pack, 0)
+        assert sum(path.endswith("layer.tar") for path in files) == 2
+        assert len(json.loads(files["manifest.json"])[0]["Layers"]) == 3
+
+    @given(sizes=st.lists(st.integers(0, 3000), max_size=5), present=st.integers(0, 5))
+    def test_of_any_image_is_what_the_rest_of_its_layers_is(
+        self, tmp_path_factory: pytest.TempPathFactory, sizes: list[int], present: int
+    ) -> None:
+        layers = [layer({f"file{number}": bytes(size)}) for number, size in enumerate(sizes)]
+        pack = packed(tmp_path_factory.mktemp("pack"), image("web:1", layers))
+        files = parcel_of(pack, present)
+        sent = {path: content for path, content in files.items() if path.endswith("layer.tar")}
+        assert sent == {f"{digest(each)[7:]}/layer.tar": each for each in layers[present:]}
+
+
+class TestASavedImage:
+    def test_whose_layer_was_changed_on_the_way_is_refused(self, tmp_path: Path) -> None:
+        data = image("web:1", LAYERS).replace(b"appapp", b"appApp", 1)
+        with pytest.raises(CubeError, match="other bytes than its digest"):
+            packed(tmp_path, data)
+
+    @pytest.mark.parametrize("share", [0.2, 0.9, 0.999])
+    def test_that_was_cut_short_is_refused(self, tmp_path: Path, share: float) -> None:
+        data = image("web:1", LAYERS).rstrip(b"\0")
+        with pytest.raises(CubeError, match="cannot be packed"):
+            packed(tmp_path, data[: int(len(data) * share)])
+
+    def test_writes_nothing_outside_of_its_folder_whatever_it_names(self, tmp_path: Path) -> None:
+        folder = tmp_path / "inner"
+        folder.mkdir()
+        files = {path: (content, 0o644) for path, content in unarchived(image("web:1", LAYERS)).items()}
+        packed(folder, archive({"../out": (b"x", 0o644), "/abs": (b"x", 0o644), **files}))
+        assert [path.name for path in tmp_path.iterdir()] == ["inner"]
+
+    def test_that_links_one_layer_to_another_as_engines_do_is_whole(self, tmp_path: Path) -> None:
+        data = image("web:1", (LAYERS[0], LAYERS[0]))
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            for path, content in unarchived(data).items():
+                entry = tarfile.TarInfo(path)
+                if path == "1/layer.tar":
+                    entry.type, entry.linkname = tarfile.SYMTYPE, "../0/layer.tar"
+                    tar.addfile(entry)
+                else:
+                    entry.size = len(content)
+                    tar.addfile(entry, io.BytesIO(content))
+        pack = packed(tmp_path, buffer.getvalue())
+        assert pack.digests == (digest(LAYERS[0]),) * 2
+
+    def test_whose_layers_are_compressed_as_on_containerd_is_checked_by_what_is_in_them(
+        self, tmp_path: Path
+    ) -> None:
+        files = unarchived(image("web:1", LAYERS))
+        zipped = {
+            path: (gzip.compress(content) if path.endswith("layer.tar") else content, 0o644)
+            for path, content in files.items()
+        }
+        assert packed(tmp_path, archive(zipped)).digests == tuple(digest(each) for each in LAYERS)
+
+
+class TestTwoRecipes:
+    ONE = Recipe(
+        name="web:1", id="sha256:a", layers=("x", "y"), created="then", config={"Cmd": ["a"], "User": ""}
+    )
+
+    def test_are_the_same_by_their_id(self) -> None:
+        assert self.ONE.is_same(Recipe(name="web:2", id="sha256:a", layers=()))
+
+    def test_are_the_same_by_all_that_shows_where_ids_are_of_two_kinds(self) -> None:
+        other = Recipe(
+            name="web:1", id="b", layers=("x", "y"), created="then", config={"Cmd": ["a"], "User": None}
+        )
+        assert self.ONE.is_same(other)
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Recipe(name="web:1", id="b", layers=("x", "y"), created="then", config={"Cmd": ["b"]}),
+            Recipe(name="web:1", id="b", layers=("x",), created="then", config={"Cmd": ["a"]}),
+            Recipe(name="web:1", id="b", layers=("x", "y"), created="now", config={"Cmd": ["a"]}),
+        ],
+    )
+    def test_differ_by_their_layers_their_time_or_what_they_run(self, other: Recipe) -> None:
+        assert not self.ONE.is_same(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("web", "web:latest"),
+        ("web:7", "web:7"),
+        ("docker.io/library/web", "web:latest"),
+        ("host:5000/team/web", "host:5000/team/web:latest"),
+        ("host:5000/team/web:7", "host:5000/team/web:7"),
+        ("web@sha256:abc", "web@sha256:abc"),
+        ("sha256:abc", "sha256:abc"),
+    ],
+)
+def test_a_name_is_what_engines_list_it_as(name: str, full: str) -> None:
+    assert full_name(name) == full
+
+
+@pytest.mark.parametrize(
+    ("environment", "socket"),
+    [
+        ({}, "/var/run/docker.sock"),
+        ({"CUBE_ENGINE": "/run/own.sock"}, "/run/own.sock"),
+        ({"DOCKER_HOST": "unix:///run/user/1000/docker.sock"}, "/run/user/1000/docker.sock"),
+        ({"DOCKER_HOST": "tcp://far.example:2375"}, "/var/run/docker.sock"),
+    ],
+)
+def test_the_operators_engine_is_on_this_machine(environment: dict[str, str], socket: str) -> None:
+    assert own_engine(environment) == socket
+
+
+def test_a_machine_without_an_engine_says_so_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CubeError, match="does not answer") as raised:
+        OwnEngine(str(tmp_path / "none.sock")).image("web:1")
+    assert "CUBE_ENGINE" in raised.value.cure
