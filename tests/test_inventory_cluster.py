@@ -62,6 +62,11 @@ def test_cubes_own_keys() -> None:
     assert found.reserved == Resources(cpu=500, memory=1 << 30, disk=10**10)
 
 
+def test_the_cluster_may_name_who_chooses_nodes() -> None:
+    assert reading("all: {vars: {cube_scheduler: spread}, hosts: {n1: }}").cluster.scheduler == "spread"
+    assert reading("all: {hosts: {n1: }}").cluster.scheduler == ""
+
+
 def test_ini_says_the_same() -> None:
     text = "n1 ansible_host=10.0.0.1 cube_labels=\"{'disk': 'ssd'}\" cube_schedulable=false\n"
     found = reading(text, Format.INI).cluster.nodes[0]
@@ -192,6 +197,7 @@ HOST = "all:\n  hosts:\n    n1: "
         ("B14", HOST + "{cube_datacentre: x}", "f:3:27: unknown key 'cube_datacentre'\n  Did you mean 'cube_datacenter'"),  # noqa: E501 - a case is one line
         ("B14", "all:\n  host:\n    n1:\n", "f:2:3: unknown key 'host' in the group 'all'\n  Did you mean 'hosts'?"),  # noqa: E501 - a case is one line
         ("", HOST + "{cube_cluster: x}", "in the vars of the group 'all' only"),
+        ("", HOST + "{cube_scheduler: spread}", "in the vars of the group 'all' only"),
         ("", HOST + "{cube_schedulable: maybe}", "true or false"),
         ("", HOST + "{cube_host_key: AAAA}", "a host key is written"),
         ("", HOST + "{ansible_host: !vault x}", "encrypted"),

@@ -362,6 +362,13 @@ def test_an_image_may_be_named_as_docker_names_it(image: str) -> None:
     assert parse(SMALL.replace("cube-demo:1", image), "job.yml", {}).groups[0].spec.image == image
 
 
+def test_a_job_names_a_scheduler_that_there_is() -> None:
+    text = f"scheduler: spread\n{SMALL}"
+    assert parse(text, "job.yml", {}, schedulers=["spread", "tight"]).scheduler == "spread"
+    with pytest.raises(InputError, match=r"job.yml:1:12: there is no scheduler 'spread'; known: tight"):
+        parse(text, "job.yml", {}, schedulers=["tight"])
+
+
 @pytest.mark.parametrize(("written", "path"), [("/srv/data/", "/srv/data"), ("/variable", "/variable")])
 def test_a_path_of_the_node_may_be_mounted_where_it_gives_no_hold(written: str, path: str) -> None:
     assert job_with(f"    volumes: ['{written}:/data']\n").groups[0].spec.volumes[0].source == path

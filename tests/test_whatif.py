@@ -14,7 +14,8 @@ from cube.model.observation import Seen
 from cube.model.policy import DisconnectPolicy, OnDisconnect
 from cube.model.resources import Resources
 from cube.model.task import State
-from cube.reconciler.placement import Opening, place_all
+from cube.reconciler.line import Opening
+from cube.reconciler.placement import place_all
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS

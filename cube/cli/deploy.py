@@ -19,7 +19,7 @@ def deploy(
     inventory: options.Inventory = None,
     state: options.State = None,
     var: options.Variables = None,
-    scheduler: options.Algorithm = "tight",
+    scheduler: options.Algorithm = None,
     timeout: options.Timeout = "5m",
     lock_wait: options.LockWait = "0s",
     output: options.Format = options.Output.TABLE,
@@ -49,7 +49,7 @@ def plan(
     inventory: options.Inventory = None,
     state: options.State = None,
     var: options.Variables = None,
-    scheduler: options.Algorithm = "tight",
+    scheduler: options.Algorithm = None,
     detailed_exitcode: Annotated[
         bool,
         typer.Option("--detailed-exitcode", help="Exit 2 where there are changes, 0 where there are none."),

@@ -18,10 +18,14 @@ FOLDER = Path(".cube")
 """What Cube remembers of a project, beside its inventories and jobs."""
 
 
-def office(inventory: Path | None, state: str | None, scheduler: str = DEFAULT_ALGORITHM) -> Office:
-    """Where the command works. Raises InputError for an inventory or an algorithm that cannot be used."""
-    refuse_unknown(scheduler)
+def office(inventory: Path | None, state: str | None, scheduler: str | None = None) -> Office:
+    """Where the command works. Raises InputError for an inventory or an algorithm that cannot be used.
+
+    Nodes are chosen by the algorithm that the command names, else the inventory's, else Cube's default.
+    """
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
+    scheduler = scheduler or cluster.scheduler or DEFAULT_ALGORITHM
+    refuse_unknown(scheduler)
     return Office(
         cluster=cluster,
         state=_state(state, cluster.name),

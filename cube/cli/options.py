@@ -31,7 +31,12 @@ Timeout = Annotated[
 LockWait = Annotated[
     str, typer.Option("--lock-wait", help="How long to wait for another Cube that holds the lock.")
 ]
-Algorithm = Annotated[str, typer.Option("--scheduler", help="Who chooses nodes: spread, tight, binpack...")]
+Algorithm = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Who chooses nodes: tight, spread...; by default as the inventory says."
+    ),
+]
 Variables = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="A variable for the job file; repeatable."),

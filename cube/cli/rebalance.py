@@ -14,7 +14,7 @@ def rebalance(
     min_gain: Annotated[
         float, typer.Option("--min-gain", help="By how much a task's score is to rise.", min=0.0, max=1.0)
     ] = 0.05,
-    scheduler: options.Algorithm = "tight",
+    scheduler: options.Algorithm = None,
     inventory: options.Inventory = None,
     state: options.State = None,
     output: options.Format = options.Output.TABLE,
@@ -29,5 +29,5 @@ def rebalance(
     if not plan:
         cure = "Add --plan; to empty a whole node: cube node drain NODE"
         raise InputError("moves are planned only, and not carried out yet", cure=cure)
-    world = supposed.recorded_world(office(inventory, state, scheduler))
-    supposed.show_rebalance(world, scheduler, max_moves, min_gain, output)
+    place = office(inventory, state, scheduler)
+    supposed.show_rebalance(supposed.recorded_world(place), place.scheduler, max_moves, min_gain, output)

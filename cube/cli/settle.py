@@ -23,6 +23,7 @@ from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.observation import Unknown
+from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 
 MOST = 10_000
@@ -151,7 +152,7 @@ def read_job(file: Path, words: list[str], place: Office) -> Job:
         "env": dict(os.environ),
         "cluster": {"name": place.cluster.name, "nodes": [node.name for node in place.cluster.nodes]},
     }
-    return parse(read_text(file), str(file), variables)
+    return parse(read_text(file), str(file), variables, schedulers=tuple(ALGORITHMS))
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

@@ -37,8 +37,8 @@ def simulate(
         Path | None, typer.Option("--plot", help="With --trace: draw how the nodes fill, as a PNG file.")
     ] = None,
     scheduler: Annotated[
-        str, typer.Option("--scheduler", help="Who chooses nodes; with --trace several: tight,spread.")
-    ] = "tight",
+        str | None, typer.Option("--scheduler", help="Who chooses nodes; with --trace several: tight,spread.")
+    ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,
     output: options.Format = options.Output.TABLE,
@@ -58,7 +58,7 @@ def simulate(
                 "--trace goes without --lose, --add, --scale and --n-plus-1",
                 cure="A trace is played on the nodes of --nodes, not on the fleet.",
             )
-        replayed.show(trace, nodes, scheduler, plot, output)
+        replayed.show(trace, nodes, scheduler or "tight", plot, output)
         return
     from cube.cli import supposed
     from cube.cli.office import office
@@ -67,5 +67,5 @@ def simulate(
     world = supposed.recorded_world(place)
     change = supposed.change_of(world, lose or [], add or [], scale or [])
     if n_plus_1:
-        raise typer.Exit(supposed.show_falls(world, change, scheduler, output))
-    supposed.show(world, change, scheduler, output)
+        raise typer.Exit(supposed.show_falls(world, change, place.scheduler, output))
+    supposed.show(world, change, place.scheduler, output)

@@ -41,7 +41,7 @@ def why_not(
     node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name.")],
     inventory: options.Inventory = None,
     state: options.State = None,
-    scheduler: options.Algorithm = "tight",
+    scheduler: options.Algorithm = None,
     output: options.Format = options.Output.TABLE,
 ) -> None:
     """Look at the fleet and print whether a node could take one task more of a job, and why or why not.

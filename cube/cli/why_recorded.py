@@ -150,4 +150,5 @@ def of_node(decision: Decision, node: str) -> Decision:
         terms={name: terms for name, terms in decision.terms.items() if name == node},
         last={name: why for name, why in decision.last.items() if name == node},
         remedies=tuple(remedy for remedy in decision.remedies if remedy.node == node),
+        scheduler=decision.scheduler,
     )

@@ -43,6 +43,8 @@ def margin(decision: Decision, first: str, second: str) -> Mapping[str, int]:
 
 def print_decision(decision: Decision, picked: str | None) -> None:
     """All that is told of it: candidates, the winner beside the runner-up, who refuses, what would help."""
+    if decision.scheduler:
+        render.line(f"scheduler: {decision.scheduler}")
     if decision.scores:
         _print_candidates(decision)
     if picked is not None and (other := runner_up(decision, picked)):

@@ -8,7 +8,7 @@ from cube.errors import InputError
 from cube.inventory import grammar
 from cube.inventory.access import Roads
 from cube.inventory.inventory import Inventory, group_layers, group_members
-from cube.inventory.scope import Scope, Setting
+from cube.inventory.scope import Checked, Scope, Setting
 from cube.inventory.value import Variable
 from cube.model import units
 from cube.model.node import Access, Cluster, Node
@@ -16,8 +16,10 @@ from cube.model.resources import Resources
 
 KEYS = (
     "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_reserved", "cube_role",
-    "cube_schedulable",
+    "cube_schedulable", "cube_scheduler",
 )  # fmt: skip
+OF_CLUSTER = ("cube_cluster", "cube_scheduler")
+"""Keys that say something of the whole cluster."""
 MAX_LABELS = 64
 MAX_LABEL = 256
 
@@ -72,6 +74,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
             nodes=nodes,
             groups=groups,
             variables=_for_templates(inventory),
+            scheduler=_of_cluster(inventory, "cube_scheduler", grammar.name) or "",
         ),
         warnings=(*inventory.warnings, *warnings, *roads.warnings),
     )
@@ -163,9 +166,15 @@ def _for_templates(inventory: Inventory) -> Mapping[str, Any]:
     }
 
 
+def _of_cluster(inventory: Inventory, name: str, check: Callable[[str], Checked]) -> Checked | None:
+    """What the group `all` sets of a key that is the whole cluster's; None: nothing."""
+    variable = _of_all(inventory).get(name)
+    return None if variable is None else Setting(name, variable.written(), variable.mark).checked(check)
+
+
 def _cluster_name(inventory: Inventory, stem: str) -> str:
-    if variable := _of_all(inventory).get("cube_cluster"):
-        return Setting("cube_cluster", variable.written(), variable.mark).checked(grammar.name)
+    if name := _of_cluster(inventory, "cube_cluster", grammar.name):
+        return name
     try:
         return grammar.name(stem)
     except ValueError as error:
@@ -193,9 +202,9 @@ def _check_keys(inventory: Inventory) -> None:
                 raise InputError(
                     f"unknown key '{name}'", where=str(variable.mark), cure=grammar.nearest(name, KEYS)
                 )
-            if name == "cube_cluster" and group != "all":
+            if name in OF_CLUSTER and group != "all":
                 raise InputError(
-                    "cube_cluster stands in the vars of the group 'all' only", where=str(variable.mark)
+                    f"{name} stands in the vars of the group 'all' only", where=str(variable.mark)
                 )
 
 

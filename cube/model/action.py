@@ -54,6 +54,8 @@ class Remedy:
 class Decision:
     """A placement's explanation: the score of every candidate, and the refusals of the others.
 
+    `scheduler` names the algorithm that gave the scores; empty: an older Cube did not say.
+
     `terms` are what the best scores are made of, the winner's first, where the scheduler can tell.
     `last` are nodes that would only be taken if no other could be, each with the reason.
     Of a large fleet only the best few scores are told and some refusals; `others` counts the candidates
@@ -68,6 +70,7 @@ class Decision:
     refused: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, str] = field(default_factory=dict)
     remedies: tuple[Remedy, ...] = ()
+    scheduler: str = ""
 
     @property
     def refusals_by_filter(self) -> Mapping[str, int]:

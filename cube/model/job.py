@@ -295,7 +295,9 @@ class Hooks:
 class Job:
     """A named set of groups. `version` is given by the store, 0 before; `datacenters` empty: any.
 
-    `priority` 0 to 100, the higher is placed first. A `stopped` job wants no task at all. A run of a periodic
+    `priority` 0 to 100, the higher is placed first. `scheduler` names the algorithm that chooses its nodes;
+    empty: the cluster's. `all_or_nothing`: of its tasks that want a node either all get one or none does.
+    A `stopped` job wants no task at all. A run of a periodic
     or parameterized job is a job of its own: `parent` is that job's name, `launched` the time (seconds since
     the epoch) that it is the run of.
     """
@@ -305,6 +307,8 @@ class Job:
     type: JobType = JobType.SERVICE
     datacenters: tuple[str, ...] = ()
     priority: int = 50
+    scheduler: str = ""
+    all_or_nothing: bool = False
     schedule: Schedule | None = None
     parameters: Parameters | None = None
     hooks: Hooks = Hooks()

@@ -86,12 +86,14 @@ class Cluster:
 
     `nodes` in inventory order; `groups` maps every group's name to the names of its nodes,
     nested ones included; `variables` are the inventory's own for all nodes, for templates to name.
+    `scheduler` names the algorithm that chooses nodes where a job names none; empty: Cube's default.
     """
 
     name: str
     nodes: tuple[Node, ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
+    scheduler: str = ""
 
     def node(self, name: str) -> Node | None:
         """The node of that name, or None."""

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cube.errors import InputError
 from cube.model.action import Decision
 from cube.model.job import Group, Job, JobType
 from cube.reconciler.placement import room_of
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import Scheduler, place, terms_of
+from cube.scheduler.algorithms import Scheduler, name_of, place, scheduler_of, terms_of
 from cube.scheduler.remedy import remedies
 from cube.scheduler.state import NodeState, Request
 
@@ -33,9 +34,14 @@ class Fitting:
 
 
 def fittings(world: World, job: Job, node: str, scheduler: Scheduler) -> tuple[Fitting, ...]:
-    """For each group of the job what is to be said of that node, which has answered."""
-    room = room_of(world)
-    return tuple(_fitting(job, group, node, room, scheduler) for group in job.groups)
+    """For each group of the job what is to be said of that node, which has answered.
+
+    Raises InputError where the job names a scheduler that is not installed here.
+    """
+    room, chosen = room_of(world), scheduler_of(job, scheduler)
+    if chosen is None:
+        raise InputError(f"there is no scheduler {job.scheduler!r} on this machine", where=job.name)
+    return tuple(_fitting(job, group, node, room, chosen) for group in job.groups)
 
 
 def _fitting(
@@ -52,5 +58,10 @@ def _fitting(
         node=node,
         picked=found.node.name if found else None,
         here=state.tasks.get(request.group, 0),
-        decision=replace(decision, terms={**decision.terms, **mine}, remedies=remedies(asked, [state])),
+        decision=replace(
+            decision,
+            terms={**decision.terms, **mine},
+            remedies=remedies(asked, [state]),
+            scheduler=name_of(scheduler),
+        ),
     )

@@ -3,17 +3,18 @@
 A slot whose task was stopped to make room for its successor comes before all: that room is its own (P19).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cube.model.action import Decision, Place, Refusal, Wait
 from cube.model.node import Node
 from cube.model.observation import Seen, Unknown
 from cube.model.resources import Resources
-from cube.model.task import Slot, State, Task
+from cube.model.task import State, Task
+from cube.reconciler.line import Batch, Opening, batches
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import Scheduler
+from cube.scheduler.algorithms import Scheduler, name_of, scheduler_of
 from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.fleet import fleet_of
 from cube.scheduler.state import Load, NodeState
@@ -27,40 +28,6 @@ NODES_TOLD = 5
 
 Room = Mapping[str, NodeState]
 """The nodes that answered, by name and in inventory order, with what is promised on each."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """A slot to be filled now. `waiting`: the task that waits for that. `former`: the last one that failed.
-
-    `why`: what happened to the one that had it, empty for a slot that is new. `beside`: the old task that
-    serves on in the slot; then it is not said to wait where it fits nowhere. `resumes`: the last one was
-    stopped for this one to take its room. `is_move`: the last one is on a lost node.
-    """
-
-    want: Want
-    waiting: Task | None = None
-    former: Task | None = None
-    why: str = ""
-    beside: Task | None = None
-    resumes: bool = False
-    is_move: bool = False
-
-    @property
-    def reschedules(self) -> int:
-        """How many tasks of the slot have failed for good, one after the other."""
-        if self.waiting is not None:
-            return self.waiting.reschedules
-        return self.former.reschedules + 1 if self.former is not None else 0
-
-    @property
-    def failed_on(self) -> tuple[str, ...]:
-        """The nodes on which they did."""
-        if self.waiting is not None:
-            return self.waiting.failed_on
-        if self.former is None or self.former.node is None:
-            return ()
-        return tuple(dict.fromkeys((*self.former.failed_on, self.former.node)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +51,67 @@ def place_all(
     Of those that move at most `moves` are placed, and the others left out: one that fits nowhere holds up no
     other. Room that other actions of the plan free is not counted.
     """
-    if not openings:
-        return Placed(actions=(), room=room)
-    fleet = fleet_of(scheduler, room, len(openings))
     absent = _absent(world)
-    earlier = {task.slot: task.order for task in world.tasks}
-    newest = max((task.order for task in world.tasks), default=0)
-    actions: list[Place | Wait] = []
-    for position, opening in enumerate(_in_line(openings, earlier)):
+    filled = Filled(room=room, moves=moves)
+    for batch in batches(world, openings, room):
+        chosen = scheduler_of(batch.asked[0][0].want.job, scheduler)
+        done = _without_scheduler(batch, filled) if chosen is None else _fill(batch, chosen, filled, absent)
+        filled = replace(done, actions=(*filled.actions, *done.actions))
+    return Placed(actions=filled.actions, room=filled.room)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What was done about some openings, the room that is left, and how many of those that move may go on."""
+
+    room: Room
+    moves: int
+    actions: tuple[Place | Wait, ...] = ()
+
+
+def _fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Refusal]) -> Filled:
+    """The batch's openings one after the other; if all are to be placed or none, and some cannot be: none."""
+    fleet, moves = fleet_of(scheduler, before.room, len(batch.asked)), before.moves
+    done: list[tuple[Opening, Place | Wait]] = []
+    name, nodes = name_of(scheduler), len(before.room) + len(absent)
+    for opening, request in batch.asked:
         if opening.is_move and moves <= 0:
             continue
-        earlier_one = opening.waiting or opening.beside
-        order = earlier_one.order if earlier_one else newest + 1 + position
-        request = replace(opening.want.request(order), avoid=frozenset(opening.failed_on))
         found = fleet.place(request, leaving=opening.beside)
-        decision = replace(found.decision, refusals=found.decision.refusals + absent)
+        decision = replace(found.decision, refusals=(*found.decision.refusals, *absent), scheduler=name)
         if found.node is not None:
             moves -= opening.is_move
-            actions.append(_place(opening, found.node, found.ports, decision))
+            done.append((opening, _place(opening, found.node, found.ports, decision)))
         elif opening.beside is None:
-            actions.append(_wait(opening, decision, len(room) + len(absent)))
-    return Placed(actions=tuple(actions), room=fleet.room())
+            done.append((opening, _wait(opening, decision, f"fits on none of {nodes} nodes")))
+    stuck = sum(isinstance(action, Wait) for _, action in done)
+    if batch.together and stuck:
+        why = f"all of {batch.together} is placed or nothing: {stuck} of {len(done)} tasks fit nowhere"
+        return replace(before, actions=_now(_none_of(done, why)))
+    return Filled(room=fleet.room(), moves=moves, actions=_now(done))
+
+
+def _now(done: Iterable[tuple[Opening, Place | Wait]]) -> tuple[Place | Wait, ...]:
+    return tuple(action for opening, action in done if not opening.is_later)
+
+
+def _none_of(
+    done: Iterable[tuple[Opening, Place | Wait]], why: str
+) -> Iterator[tuple[Opening, Place | Wait]]:
+    """Those that could be placed wait for the others."""
+    for opening, action in done:
+        yield opening, action if isinstance(action, Wait) else _wait(opening, Decision(scores={}), why)
+
+
+def _without_scheduler(batch: Batch, before: Filled) -> Filled:
+    """Somebody deployed them where the algorithm is installed, and here it is not."""
+    decision = Decision(scores={})
+    waits = (
+        _wait(opening, decision, f"there is no scheduler {opening.want.job.scheduler!r} on this machine")
+        for opening, _ in batch.asked
+        if opening.beside is None and not opening.is_later
+    )
+    return replace(before, actions=tuple(waits))
 
 
 def room_of(world: World) -> Room:
@@ -194,18 +201,6 @@ def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:
     return counts
 
 
-def _in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int]) -> list[Opening]:
-    """Those that resume, then by priority, then by the age of the slot's last task.
-
-    Stable: among slots that never had a task, the order of jobs, groups and indices holds.
-    """
-
-    def turn(opening: Opening) -> tuple[bool, int, float]:
-        return not opening.resumes, -opening.want.job.priority, earlier.get(opening.want.slot, float("inf"))
-
-    return sorted(openings, key=turn)
-
-
 def _absent(world: World) -> tuple[Refusal, ...]:
     return tuple(
         Refusal(
@@ -220,13 +215,13 @@ def _absent(world: World) -> tuple[Refusal, ...]:
     )
 
 
-def _wait(opening: Opening, decision: Decision, nodes: int) -> Wait:
+def _wait(opening: Opening, decision: Decision, reason: str) -> Wait:
     return Wait(
         slot=opening.want.slot,
         version=opening.want.job.version,
         spec=opening.want.group.spec,
         decision=decision,
-        reason=f"fits on none of {nodes} nodes",
+        reason=reason,
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from cube.model.action import Action, Decision, Note, Plan, Quarantine, Revert, Start, Stop, Wait
+from cube.model.policy import Condition
 from cube.model.task import Slot, State, Task
 from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
@@ -10,8 +11,9 @@ from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
 from cube.reconciler.due import later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
+from cube.reconciler.line import Opening
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
-from cube.reconciler.placement import Opening, place_all, room_of
+from cube.reconciler.placement import place_all, room_of
 from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import next_wave
@@ -188,9 +190,11 @@ def openings(
             why=why.get(want.slot, ""),
             resumes=want.slot in exchanged,
             is_move=want.slot in lost,
+            is_later=is_later,
         )
         for want in tasks.unfilled
-        if want.job.name not in going_back and not unmet(want, world, wants, tasks.holders)
+        if want.job.name not in going_back
+        and (not (is_later := bool(unmet(want, world, wants, tasks.holders))) or _needs_room_beside(want))
     )
 
 
@@ -227,6 +231,11 @@ def _is_kept(task: Task, wants: Mapping[Slot, Want]) -> bool:
 def _gave_way(task: Task, world: World) -> bool:
     """It ended since its job was last deployed: the one that is wanted in its slot was to have its room."""
     return task.changed_at >= world.rollout(task.slot.job).since
+
+
+def _needs_room_beside(want: Want) -> bool:
+    """Its job is to be placed as a whole, and what it waits for stays when it comes."""
+    return want.job.all_or_nothing and Condition.COMPLETED not in want.group.depends_on.values()
 
 
 def _has_failed(task: Task) -> bool:

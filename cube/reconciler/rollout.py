@@ -9,7 +9,8 @@ from cube.model.rollout import RolloutState
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
 from cube.reconciler.dependency import unmet
-from cube.reconciler.placement import Opening, Room, fits_beside, keep_room, why_nowhere
+from cube.reconciler.line import Opening
+from cube.reconciler.placement import Room, fits_beside, keep_room, why_nowhere
 from cube.reconciler.tasks import is_proven, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World

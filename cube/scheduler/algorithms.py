@@ -13,6 +13,7 @@ from zlib import crc32
 
 from cube.errors import InputError
 from cube.model.action import Decision, Refusal, Term
+from cube.model.job import Job
 from cube.scheduler import fit
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fit import Formula
@@ -225,3 +226,13 @@ ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
 
 DEFAULT_ALGORITHM = "tight"
 """Of those that were measured it needs the fewest nodes; a group's own tasks stand apart all the same."""
+
+
+def scheduler_of(job: Job, default: Scheduler) -> Scheduler | None:
+    """Who chooses the job's nodes; None: it names an algorithm that is not installed here."""
+    return ALGORITHMS.get(job.scheduler) if job.scheduler else default
+
+
+def name_of(scheduler: Scheduler) -> str:
+    """What it is called by; one that is registered nowhere by its type."""
+    return next((name for name, found in ALGORITHMS.items() if found is scheduler), type(scheduler).__name__)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from cube.scheduler.algorithms import Algorithm, ByFormula
 from cube.scheduler.board import Board
 from cube.scheduler.fit import Fit, Number, tight
+from cube.scheduler.hardest import hardest_first
 from cube.scheduler.state import NodeState, Request
 
 
@@ -21,18 +22,6 @@ def aligned(fit: Fit) -> Number:
 
 ALIGNED = Algorithm(ByFormula(aligned))
 TIGHT = Algorithm(ByFormula(tight))
-
-
-def hardest_first(requests: Sequence[Request], nodes: Sequence[NodeState]) -> list[int]:
-    """The requests' positions by the larger share that each asks of a mean node, the largest first."""
-    cpu = sum(state.capacity.cpu for state in nodes) or 1
-    memory = sum(state.capacity.memory for state in nodes) or 1
-
-    def share(at: int) -> float:
-        asked = requests[at].resources
-        return max(asked.cpu / cpu, asked.memory / memory)
-
-    return sorted(range(len(requests)), key=lambda at: (-share(at), at))
 
 
 def in_batch(nodes: Sequence[NodeState], requests: Sequence[Request]) -> list[int | None]:

@@ -1,6 +1,6 @@
 """What a job's type, its groups and its keys must be to each other, each rule a function; and all rules."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from cube.document.check import Problem, shown
 from cube.model.job import JobType
@@ -17,6 +17,13 @@ def broken(job: JobSchema) -> Iterator[Problem]:
         for of_group in RULES:
             for path, what, key in of_group(group):
                 yield Problem(("groups", name, *path), what, key)
+
+
+def unknown_scheduler(job: JobSchema, known: Collection[str]) -> Iterator[Problem]:
+    """Nobody could choose its nodes: which algorithms there are, the installation says."""
+    if job.scheduler is not None and job.scheduler not in known:
+        what = f"there is no scheduler {shown(job.scheduler)}; known: {', '.join(known) or 'none'}"
+        yield Problem(("scheduler",), what)
 
 
 def type_of(job: JobSchema, group: GroupSchema) -> JobType:

@@ -1,6 +1,6 @@
 """A job file's text to a Job: read, render the templates, check, resolve."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cube.document.check import check, refusal
@@ -37,7 +37,7 @@ from cube.model.policy import (
 )
 from cube.model.resources import Resources
 from cube.spec.grammar import Attempts
-from cube.spec.job_rules import broken, type_of
+from cube.spec.job_rules import broken, type_of, unknown_scheduler
 from cube.spec.rules import checks_of
 from cube.spec.schema import (
     STRANGE,
@@ -57,15 +57,16 @@ from cube.spec.schema import (
 MAX_BYTES = 1 << 18
 
 
-def parse(text: str, source: str, variables: Mapping[str, Any]) -> Job:
+def parse(text: str, source: str, variables: Mapping[str, Any], *, schedulers: Collection[str] = ()) -> Job:
     """The job that `text` describes; `source` is what its places are called by.
 
-    `variables` are what templates may name: tables such as `var`, `env` and `cluster`.
+    `variables` are what templates may name: tables such as `var`, `env` and `cluster`; `schedulers` the
+    algorithms that a job may name.
     Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
     document = render(read(text, source, limit=MAX_BYTES), variables)
     written = check(JobSchema, document, strange=STRANGE)
-    if problems := list(broken(written)):
+    if problems := [*broken(written), *unknown_scheduler(written, schedulers)]:
         raise refusal(document, problems)
     return _job(written)
 
@@ -76,6 +77,8 @@ def _job(written: JobSchema) -> Job:
         type=JobType(written.type),
         datacenters=tuple(dict.fromkeys(written.datacenters)),
         priority=written.priority,
+        scheduler=written.scheduler or "",
+        all_or_nothing=written.all_or_nothing,
         schedule=None if written.schedule is None else _schedule(written.schedule),
         parameters=_parameters(written.parameters) if written.type == JobType.PARAMETERIZED else None,
         hooks=_hooks(written.hooks),

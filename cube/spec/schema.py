@@ -454,6 +454,13 @@ class JobSchema(Written):
         list, "Where the tasks may run; anywhere, where it is left out.", example="[dc1, dc2]", limit=100
     )
     priority: Annotated[int, _scalar(grammar.whole(0, 100))] = _key("50", "The higher is placed first.")
+    scheduler: Name | None = _optional(
+        "The algorithm that chooses its nodes, where it is not the cluster's.", example="spread"
+    )
+    all_or_nothing: Switch = _key(
+        "false",
+        "Nothing of the job is started while there is no room for all of it; else what fits is started.",
+    )
     groups: Annotated[dict[Name, GroupSchema], Field(min_length=1, max_length=100)] = _needed(
         "The groups of tasks, by name.", example="{web: {image: cube-demo:1}}"
     )
@@ -509,6 +516,7 @@ STRANGE = {
         "write 'stop: {signal: ..., grace: ...}'",
     ),
     "pids_limit": "write 'pids'",
+    **dict.fromkeys(("all_at_once", "gang"), "write 'all_or_nothing: true'"),
     "tasks": "write 'groups'",
     "services": "write 'groups'",
     "name": "write 'job'",

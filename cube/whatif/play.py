@@ -7,7 +7,8 @@ from cube.model.action import Place, Refusal, Wait
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks
-from cube.reconciler.placement import Opening, Room, place_all, room_of
+from cube.reconciler.line import Opening
+from cube.reconciler.placement import Room, place_all, room_of
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler

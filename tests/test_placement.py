@@ -1,0 +1,117 @@
+"""Which slots get a place, in which order, chosen by whom, and when none of a job does."""
+
+from dataclasses import replace
+
+from cube.model.action import Place, Wait
+from cube.model.job import Group, Job, TaskSpec
+from cube.model.policy import Condition
+from cube.model.resources import Resources
+from cube.model.task import State
+from cube.reconciler.line import Opening
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.wants import wants_of
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.build import GIB, job, seen, spec, task, world
+
+
+def big(cpu: int) -> TaskSpec:
+    return TaskSpec(image="app:1", resources=Resources(cpu=cpu, memory=GIB // 8))
+
+
+def actions(given: World) -> list[Place | Wait]:
+    found = reconcile(given, ALGORITHMS["tight"]).actions
+    return [action for action in found if isinstance(action, Place | Wait)]
+
+
+def places(given: World) -> list[str]:
+    return [f"{found.slot} on {found.node}" for found in actions(given) if isinstance(found, Place)]
+
+
+def waits(given: World) -> list[str]:
+    return [f"{found.slot} {found.reason}" for found in actions(given) if isinstance(found, Wait)]
+
+
+class TestTheSchedulerOfAJob:
+    """tight fills a machine up, spread takes the emptiest: on a fleet with one half full they differ."""
+
+    HALF_FULL = task(job="old", spec=big(2000))
+    LOOKS = (seen("node1"), seen("node2"))
+
+    def fleet(self, *jobs: Job) -> World:
+        old = job("old", task=big(2000))
+        return world(jobs=[old, *jobs], tasks=[self.HALF_FULL], observed=self.LOOKS)
+
+    def test_is_the_clusters_where_it_names_none(self) -> None:
+        assert places(self.fleet(job("web"))) == ["web/main[0] on node1"]
+
+    def test_is_its_own_where_it_names_one(self) -> None:
+        assert places(self.fleet(job("web", scheduler="spread"))) == ["web/main[0] on node2"]
+
+    def test_is_told_by_each_decision(self) -> None:
+        found = actions(self.fleet(job("api"), job("web", scheduler="spread")))
+        assert [action.decision.scheduler for action in found] == ["tight", "spread"]
+
+    def test_sees_what_the_one_before_it_has_promised_p13(self) -> None:
+        jobs = [job("a", task=big(2000)), job("b", task=big(2000), scheduler="spread")]
+        given = replace(self.fleet(*jobs), observed={"node1": seen("node1")})
+        assert len(places(given)) == 1
+
+    def test_that_is_not_installed_keeps_its_job_waiting_and_no_other(self) -> None:
+        given = self.fleet(job("odd", scheduler="elsewhere"), job("web"))
+        assert waits(given) == ["odd/main[0] there is no scheduler 'elsewhere' on this machine"]
+        assert places(given) == ["web/main[0] on node1"]
+
+
+class TestNewSlots:
+    def test_are_placed_the_hardest_first(self) -> None:
+        small, large = Group(name="a", spec=big(1000), count=2), Group(name="b", spec=big(3000))
+        given = world(jobs=[Job(name="web", groups=(small, large), version=1)], observed=[seen("node1")])
+        assert places(given) == ["web/b[0] on node1", "web/a[0] on node1"]
+
+    def test_come_after_those_that_have_waited(self) -> None:
+        waiting = task(job="old", node=None, state=State.PENDING, spec=big(1000))
+        jobs = [job("new", task=big(4000)), job("old", task=big(1000))]
+        given = world(jobs=jobs, tasks=[waiting], observed=[seen("node1")])
+        assert places(given) == ["old/main[0] on node1"]
+
+
+class TestAJobThatIsPlacedAsAWhole:
+    def test_is_started_where_all_of_it_fits(self) -> None:
+        given = world(jobs=[job(count=4, task=big(2000), all_or_nothing=True)])
+        assert len(places(given)) == 4
+
+    def test_is_not_started_at_all_where_one_task_does_not_fit(self) -> None:
+        given = world(jobs=[job(count=5, task=big(2000), all_or_nothing=True)])
+        assert places(given) == []
+        why = "all of web is placed or nothing: 1 of 5 tasks fit nowhere"
+        told = [f"web/main[{index}] {why}" for index in range(4)]
+        assert waits(given) == [*told, "web/main[4] fits on none of 2 nodes"]
+
+    def test_else_gets_what_fits(self) -> None:
+        assert len(places(world(jobs=[job(count=5, task=big(2000))]))) == 4
+
+    def test_leaves_its_room_to_those_behind_it_where_it_does_not_fit(self) -> None:
+        jobs = [job("a", count=5, task=big(2000), all_or_nothing=True), job("b", count=2, task=big(2000))]
+        assert len(places(world(jobs=jobs))) == 2
+
+    def test_counts_its_groups_that_come_later_and_stay_beside(self) -> None:
+        def whole(condition: Condition) -> World:
+            first = Group(name="a", spec=big(3000))
+            later = Group(name="b", spec=big(3000), depends_on={"a": condition})
+            both = Job(name="web", groups=(first, later), version=1, all_or_nothing=True)
+            return world(jobs=[both], observed=[seen("node1")])
+
+        assert places(whole(Condition.HEALTHY)) == []
+        assert places(whole(Condition.COMPLETED)) == ["web/a[0] on node1"]
+
+    def test_is_put_right_one_by_one_where_it_had_its_place(self) -> None:
+        want = wants_of(world(jobs=[job(all_or_nothing=True)]))[task().slot]
+        assert Opening(want=want).together == "web"
+        assert Opening(want=want, is_move=True).together == ""
+        assert Opening(want=want, resumes=True).together == ""
+        assert Opening(want=want, beside=task()).together == ""
+
+    def test_that_has_its_tasks_is_left_alone_p10(self) -> None:
+        wanted = job(count=2, all_or_nothing=True, task=spec())
+        assert actions(world(jobs=[wanted], tasks=[task(0), task(1, node="node2")])) == []
