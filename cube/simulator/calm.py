@@ -108,7 +108,8 @@ def ask_again(history: History) -> None:
             del history.wanted[name]
         elif not _is_there(history, job) or history.random.random() < 0.3:
             main, *others = job.groups
-            main = replace(main, update=replace(main.update, canary=0))
+            # Nobody promotes in the calm; and what waits for room could go back when something is sick.
+            main = replace(main, update=replace(main.update, canary=0, auto_revert=False))
             history.wanted[name] = replace(job, groups=(main, *others))
             finish(history, "deploy", deploying(history.wanted[name]))
     history.doubtful.clear()
