@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cube.manager.manager import Manager
 from cube.model.job import Job, JobType
+from cube.model.policy import UpdatePolicy
 from cube.model.rollout import RolloutState
 from cube.model.task import State
 from cube.simulator import laws
@@ -107,12 +108,15 @@ def ask_again(history: History) -> None:
             finish(history, "remove", asking(Manager.remove, name))
             del history.wanted[name]
         elif not _is_there(history, job) or history.random.random() < 0.3:
-            main, *others = job.groups
-            # Nobody promotes in the calm; and what waits for room could go back when something is sick.
-            main = replace(main, update=replace(main.update, canary=0, auto_revert=False))
-            history.wanted[name] = replace(job, groups=(main, *others))
+            groups = tuple(replace(group, update=_settled(group.update)) for group in job.groups)
+            history.wanted[name] = replace(job, groups=groups)
             finish(history, "deploy", deploying(history.wanted[name]))
     history.doubtful.clear()
+
+
+def _settled(update: UpdatePolicy) -> UpdatePolicy:
+    """Nobody promotes in the calm; and what waits for room could go back when something is sick."""
+    return replace(update, canary=0, auto_revert=False)
 
 
 def check_settled(history: History) -> None:
