@@ -123,7 +123,7 @@ def a_sickness_is_healed(history: History) -> None:
         return
     machine, found = history.random.choice(places)
     spec = machine.specs[found.id]
-    machine.answers = lambda asked, _now: asked is not spec or found.id not in machine.containers
+    machine.answers = lambda asked: asked is not spec or found.id not in machine.containers
     for _ in range(SWEEPS_TO_HEAL):
         mutations_of_a_sweep(history)
     still = machine.containers.get(found.id)
@@ -131,7 +131,7 @@ def a_sickness_is_healed(history: History) -> None:
         still is None or not runs(still),
         f"14 {found.name} is sick, and runs on {machine.name} as if it were not",
     )
-    machine.answers = lambda _spec, _now: True
+    machine.answers = lambda _spec: True
     for _ in range(SWEEPS_TO_HEAL):
         mutations_of_a_sweep(history)
 

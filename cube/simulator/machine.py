@@ -24,7 +24,7 @@ from cube.model.task import Health, State
 Program = Callable[[TaskSpec], int | None]
 """What a spec does once it runs: None, it stays; a number, it exits with that at once."""
 
-Answers = Callable[[TaskSpec, float], bool]
+Answers = Callable[[TaskSpec], bool]
 """Does a running task of the spec answer its check well, at that time?"""
 
 
@@ -41,7 +41,7 @@ def is_told_nothing(_machine: "Machine", _container: str, _spec: TaskSpec) -> No
     """Nobody listens."""
 
 
-def is_always_well(_spec: TaskSpec, _now: float) -> bool:
+def is_always_well(_spec: TaskSpec) -> bool:
     """A service that always answers."""
     return True
 
@@ -80,7 +80,7 @@ class Machine:
             at=now,
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
-            containers=tuple(self._asked(found, now) for found in self.containers.values()),
+            containers=tuple(self._asked(found) for found in self.containers.values()),
         )
 
     def perform(self, effect: Effect, now: float, epoch: int = 1) -> Outcome:
@@ -124,13 +124,13 @@ class Machine:
         for container in list(self.containers.values()):
             self.end(container.id, 137)
 
-    def _asked(self, found: Container, now: float) -> Container:
+    def _asked(self, found: Container) -> Container:
         """The container with the answer of its check, as a look brings it back."""
         spec = self.specs.get(found.id)
         is_asked = spec is not None and spec.health is not None and not found.is_cut_off
         if spec is None or not is_asked or found.state is not ContainerState.RUNNING:
             return found
-        return replace(found, health=Health.HEALTHY if self.answers(spec, now) else Health.UNHEALTHY)
+        return replace(found, health=Health.HEALTHY if self.answers(spec) else Health.UNHEALTHY)
 
     def _start(self, start: Start, now: float, epoch: int) -> Outcome:
         task = start.task

@@ -48,7 +48,7 @@ class FakeHand:
             owner=OWNER,
             images=frozenset({IMAGE}),
             program=_fake_program,
-            answers=lambda spec, _now: spec.health is not None and spec.health.command == ("true",),
+            answers=lambda spec: spec.health is not None and spec.health.command == ("true",),
         )
 
     def observe(self) -> Seen:
