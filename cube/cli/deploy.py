@@ -9,8 +9,9 @@ from cube.cli import options
 
 
 def deploy(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The job file; not with --plan.")
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE...]", help="The job file, or Compose files; not with --plan."),
     ] = None,
     plan: Annotated[
         Path | None,
@@ -19,6 +20,7 @@ def deploy(
     inventory: options.Inventory = None,
     state: options.State = None,
     var: options.Variables = None,
+    profile: options.Profiles = None,
     scheduler: options.Algorithm = None,
     timeout: options.Timeout = "5m",
     lock_wait: options.LockWait = "0s",
@@ -33,15 +35,19 @@ def deploy(
 
     place, waits = office(inventory, state, scheduler), (timeout, lock_wait)
     if plan is not None:
-        settle.refuse_both(file, var)
+        settle.refuse_both(files, var)
         settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan), waits, output)
-    job = settle.read_job(settle.needed(file), var or [], place)
-    settle.settle(place, f"deploy {file}", lambda manager, run: manager.deploy(job, run), waits, output)
+    job = settle.read_job(settle.needed(files), var or [], profile or [], place)
+    said = f"deploy {' '.join(map(str, files or []))}"
+    settle.settle(place, said, lambda manager, run: manager.deploy(job, run), waits, output)
 
 
 def plan(
-    file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A job file; none: what a sweep would do.")
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE...]", help="A job file, or Compose files; none: what a sweep would do."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the plan to a file, for `cube deploy --plan`.")
@@ -49,6 +55,7 @@ def plan(
     inventory: options.Inventory = None,
     state: options.State = None,
     var: options.Variables = None,
+    profile: options.Profiles = None,
     scheduler: options.Algorithm = None,
     detailed_exitcode: Annotated[
         bool,
@@ -64,7 +71,7 @@ def plan(
     from cube.cli.office import office
 
     place = office(inventory, state, scheduler)
-    job = settle.read_job(file, var or [], place) if file else None
+    job = settle.read_job(files, var or [], profile or [], place) if files else None
     tell = progress.print_plan_and_why if why else progress.print_plan
     code = settle.preview(place, job, output, out, tell=tell)
     raise typer.Exit(code if detailed_exitcode or code != 2 else 0)

@@ -11,6 +11,7 @@ import typer
 from cube import __version__
 from cube.cli import (
     adopt,
+    convert,
     cordon,
     cron,
     deploy,
@@ -62,7 +63,7 @@ def cube(
 RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (
-        deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
+        deploy.deploy, deploy.plan, convert.convert, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,

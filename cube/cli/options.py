@@ -41,4 +41,8 @@ Variables = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="A variable for the job file; repeatable."),
 ]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option("--profile", help="Of Compose files: run this profile's services, too; repeatable."),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

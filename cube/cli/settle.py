@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -96,18 +96,18 @@ def as_planned(file: Path) -> Callable[[Manager, Run], Report]:
     return deploy
 
 
-def refuse_both(file: Path | None, var: Sequence[str] | None) -> None:
+def refuse_both(files: Sequence[Path] | None, var: Sequence[str] | None) -> None:
     """Raises InputError for a job file, or a variable for one, beside a plan: that holds its job."""
-    if file is not None or var:
-        what = "a job file" if file is not None else "--var"
+    if files or var:
+        what = "a job file" if files else "--var"
         raise InputError(f"{what} and --plan exclude each other", cure="The plan holds the whole job.")
 
 
-def needed(file: Path | None) -> Path:
-    """The job file. Raises InputError where none is named."""
-    if file is None:
+def needed(files: Sequence[Path] | None) -> Sequence[Path]:
+    """The job file, or Compose files. Raises InputError where none is named."""
+    if not files:
         raise InputError("no job file was named", cure="Name one: cube deploy FILE, or --plan PLAN.")
-    return file
+    return files
 
 
 def preview(
@@ -145,14 +145,29 @@ def counts_of(words: Sequence[str]) -> dict[str, int]:
     return {name: _count(name, text) for name, text in pairs(words, "scale", "GROUP=COUNT").items()}
 
 
-def read_job(file: Path, words: list[str], place: Office) -> Job:
-    """The job in that file, its templates rendered. Raises InputError."""
+def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place: Office) -> Job:
+    """The job in that file, its templates rendered; or the one that Compose files are. Raises InputError."""
+    texts = {file: read_text(file) for file in files}
+    if _may_be_compose(texts):
+        from cube.cli import composing
+
+        if composing.are_compose(texts):
+            return composing.job_of(texts, profiles)
+    file, *others = files
+    if others or profiles:
+        what = "a job is one file" if others else "profiles are Compose's, and this is a job file"
+        raise InputError(what, where=str(others[0] if others else file))
     variables = {
         "var": {**place.cluster.variables, **pairs(words, "--var")},
         "env": dict(os.environ),
         "cluster": {"name": place.cluster.name, "nodes": [node.name for node in place.cluster.nodes]},
     }
-    return parse(read_text(file), str(file), variables, schedulers=tuple(ALGORITHMS))
+    return parse(texts[file], str(file), variables, schedulers=tuple(ALGORITHMS))
+
+
+def _may_be_compose(texts: Mapping[Path, str]) -> bool:
+    """A word that every Compose file has and few job files: who has it not need not be read twice."""
+    return any(word in text for text in texts.values() for word in ("services", "include"))
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

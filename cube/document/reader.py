@@ -55,10 +55,11 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A sequence."""
+    """A sequence. `tag` as of a scalar."""
 
     items: "tuple[Document, ...]"
     mark: Mark
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +68,23 @@ class Table:
 
     entries: "tuple[tuple[Scalar, Document], ...]"
     mark: Mark
+    tag: str = ""
 
 
 Document: TypeAlias = Scalar | Listing | Table
 
 
-def read(text: str, source: str, *, limit: int = MAX_BYTES, tags: frozenset[str] = frozenset()) -> Document:
+def read(
+    text: str,
+    source: str,
+    *,
+    limit: int = MAX_BYTES,
+    tags: frozenset[str] = frozenset(),
+    collection_tags: frozenset[str] = frozenset(),
+) -> Document:
     """The one document that `text` holds; `source` is what its places are called by.
 
-    Scalars may carry one of `tags`.
+    Scalars may carry one of `tags`, lists and tables one of `collection_tags`.
 
     Raises InputError, with file, line and column, for what is not YAML and for what is YAML but dangerous:
     two equal keys, tags, keys that are not scalars, a second document, more than `limit` bytes,
@@ -85,7 +94,8 @@ def read(text: str, source: str, *, limit: int = MAX_BYTES, tags: frozenset[str]
     check_text(text, source, limit)
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:
-        return _Reader(yaml.parse(text, Loader=loader), source, tags).document()
+        reader = _Reader(yaml.parse(text, Loader=loader), source, tags, collection_tags)
+        return reader.document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, source) from None
 
@@ -207,10 +217,13 @@ class _Anchor:
 class _Reader:
     """Builds a document from the parser's events; never deeper than MAX_DEPTH."""
 
-    def __init__(self, events: Iterator[Any], source: str, tags: frozenset[str]) -> None:
+    def __init__(
+        self, events: Iterator[Any], source: str, tags: frozenset[str], collection_tags: frozenset[str]
+    ) -> None:
         self.events = events
         self.source = source
         self.tags = tags
+        self.collection_tags = collection_tags
         self.anchors: dict[str, _Anchor | None] = {}
         self.size = 0
         self.aliased = 0
@@ -253,8 +266,11 @@ class _Reader:
             tag = event.tag if event.tag in self.tags else ""
             return Scalar(event.value, mark, is_plain=event.implicit[0] and event.tag is None, tag=tag)
         if isinstance(event, yaml.SequenceStartEvent):
-            return Listing(tuple(self.items(depth)), mark)
-        return Table(tuple(self.entries(depth)), mark)
+            return Listing(tuple(self.items(depth)), mark, self.collection_tag(event))
+        return Table(tuple(self.entries(depth)), mark, self.collection_tag(event))
+
+    def collection_tag(self, event: Any) -> str:
+        return event.tag if event.tag in self.collection_tags else ""
 
     def items(self, depth: int) -> Iterator[Document]:
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
@@ -302,7 +318,8 @@ class _Reader:
 
     def check(self, event: Any, mark: Mark, depth: int) -> None:
         _check_depth(depth, mark)
-        is_allowed = isinstance(event, yaml.ScalarEvent) and event.tag in self.tags
+        is_scalar = isinstance(event, yaml.ScalarEvent)
+        is_allowed = event.tag in (self.tags if is_scalar else self.collection_tags)
         if event.tag and event.tag not in _HARMLESS and not is_allowed:
             why = _TAGS.get(event.tag, "Cube reads plain values only")
             tag = event.tag.replace("tag:yaml.org,2002:", "!!")

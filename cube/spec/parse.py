@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from cube.document.check import check, refusal
-from cube.document.reader import read
+from cube.document.reader import Document, read
 from cube.document.template import render
 from cube.model.job import (
     Affinity,
@@ -64,7 +64,11 @@ def parse(text: str, source: str, variables: Mapping[str, Any], *, schedulers: C
     algorithms that a job may name.
     Raises InputError that lists every problem as `file:line:column: what is wrong`.
     """
-    document = render(read(text, source, limit=MAX_BYTES), variables)
+    return resolve(render(read(text, source, limit=MAX_BYTES), variables), schedulers=schedulers)
+
+
+def resolve(document: Document, *, schedulers: Collection[str] = ()) -> Job:
+    """The job that a document without templates describes. Raises InputError as `parse`."""
     written = check(JobSchema, document, strange=STRANGE)
     if problems := [*broken(written), *unknown_scheduler(written, schedulers)]:
         raise refusal(document, problems)

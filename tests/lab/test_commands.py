@@ -41,6 +41,52 @@ class TestVersions:
         assert "not paused" in desk.cube("resume", "sleeper", code=2).stderr
 
 
+COMPOSE = """
+name: shop
+services:
+  web:
+    image: cube-demo:${TAG:?which one?}
+    ports: ["8080"]
+    environment: {GREETING: "${GREETING}"}
+    env_file: [web.env]
+    depends_on: {prepare: {condition: service_completed_successfully}}
+    healthcheck: {test: ["CMD", "true"], interval: 1s, timeout: 1s}
+    mem_limit: 32m
+    volumes: ["data:/data"]
+    x-cube: {count: 2}
+  prepare: {image: "cube-busybox:1", command: "sh -c 'exit 0'", mem_limit: 16m}
+volumes: {data: }
+"""
+
+
+class TestAComposeFile:
+    def test_is_deployed_as_the_job_that_it_is_and_a_second_time_changes_nothing(self, desk: Desk) -> None:
+        (desk.folder / "compose.yaml").write_text(COMPOSE)
+        (desk.folder / ".env").write_text("TAG=1\nGREETING='hello, you'\n")
+        (desk.folder / "web.env").write_text("COLOR=blue\n")
+        desk.cube("deploy", "compose.yaml")
+        before = desk.ids()
+        assert "0 changes" in desk.cube("deploy", "compose.yaml").stdout
+        assert desk.ids() == before
+        rows = {row["task"]: row["state"] for row in desk.data("status", "shop")}
+        assert rows == {
+            "shop/web[0]": "Running", "shop/web[1]": "Running", "shop/prepare[0]": "Completed",
+        }  # fmt: skip
+        said = desk.cube(
+            "exec", "shop/web[0]", "--", "sh", "-c", "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts"
+        )
+        assert said.stdout.split("\n")[:2] == ["hello, you blue", "1"]
+
+    def test_that_cannot_be_honoured_touches_nothing(self, desk: Desk) -> None:
+        (desk.folder / "bad.yaml").write_text(COMPOSE.replace("mem_limit: 32m", "privileged: true"))
+        refused = desk.cube("deploy", "bad.yaml", code=2)
+        assert "bad.yaml:5:12: the variable TAG is needed: which one?" in refused.stderr
+        (desk.folder / ".env").write_text("TAG=1\n")
+        refused = desk.cube("deploy", "bad.yaml", code=2)
+        assert "bad.yaml:11:17: privileged: " in refused.stderr
+        assert desk.ids() == set()
+
+
 class TestAPlanInAFile:
     def test_is_carried_out_once_and_refused_when_the_fleet_has_moved_on(self, desk: Desk) -> None:
         desk.cube("plan", desk.write(SLEEPER), "--out", "a.plan")

@@ -1,0 +1,1 @@
+"""Pure: Compose files to a job, and what of them a job cannot say."""
