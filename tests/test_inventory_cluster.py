@@ -14,7 +14,7 @@ from cube.errors import InputError
 from cube.inventory.cluster import Reading, read_cluster
 from cube.inventory.parse import Format, parse
 from cube.inventory.pattern import select
-from cube.model.node import Access, Cluster, Hop, Node
+from cube.model.node import Access, Cluster, Hop, Node, Overcommit
 from cube.model.resources import Resources
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAMg6nGmQmAzFBbc5XH+yce3VFcCPlr4LU2cTAAKbYd1"
@@ -55,11 +55,12 @@ def test_ansible_names_say_how_to_get_there() -> None:
 def test_cubes_own_keys() -> None:
     found = node(
         cube_datacenter="fra", cube_role="edge", cube_schedulable="no", cube_labels="{version: 1.10, on: yes}",  # noqa: E501 - a case is one line
-        cube_reserved="{cpu: 500m, memory: 1GiB, disk: 10G}",
+        cube_reserved="{cpu: 500m, memory: 1GiB, disk: 10G}", cube_overcommit="{cpu: 2, memory: 1.25}",
     )  # fmt: skip
     assert (found.datacenter, found.role, found.schedulable) == ("fra", "edge", False)
     assert found.labels == {"version": "1.10", "on": "yes"}
     assert found.reserved == Resources(cpu=500, memory=1 << 30, disk=10**10)
+    assert found.overcommit == Overcommit(cpu=2.0, memory=1.25)
 
 
 def test_the_cluster_may_name_who_chooses_nodes() -> None:
@@ -189,6 +190,8 @@ HOST = "all:\n  hosts:\n    n1: "
         ("B10", HOST + "{cube_reserved: {cpu: -1}}", "no amount of CPU"),
         ("B10", HOST + "{cube_reserved: {memory: 1e309}}", "no size"),
         ("B10", HOST + "{cube_reserved: {ram: 1G}}", "unknown key 'ram'"),
+        ("B10", HOST + "{cube_overcommit: {cpu: 0.5}}", "a number from 1 to 100"),
+        ("B10", HOST + "{cube_overcommit: {disk: 2}}", "unknown key 'disk'"),
         ("B11", HOST + "{ansible_ssh_common_args: -J n1}", "n1 > n1"),
         ("B11", "all:\n  hosts:\n    a: {ansible_ssh_common_args: -J b}\n    b: {ansible_ssh_common_args: -J a}\n", "a > b > a"),  # noqa: E501 - a case is one line
         ("B11", HOST + "{ansible_ssh_common_args: '-J " + ",".join(f"h{n}" for n in range(9)) + "'}", "more than 8"),  # noqa: E501 - a case is one line

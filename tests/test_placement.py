@@ -1,18 +1,22 @@
 """Which slots get a place, in which order, chosen by whom, and when none of a job does."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cube.model.action import Place, Wait
-from cube.model.job import Group, Job, TaskSpec
+from cube.model.architecture import ARCHITECTURE
+from cube.model.job import Constraint, Group, Job, JobType, Operator, TaskSpec
+from cube.model.node import Node, Overcommit
 from cube.model.policy import Condition
 from cube.model.resources import Resources
-from cube.model.task import State
+from cube.model.task import State, Task
+from cube.reconciler.guards import check_room
 from cube.reconciler.line import Opening
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.wants import wants_of
-from cube.reconciler.world import World
+from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
-from tests.build import GIB, job, seen, spec, task, world
+from tests.build import GIB, container, job, node, seen, spec, task, unknown, world
 
 
 def big(cpu: int) -> TaskSpec:
@@ -115,3 +119,58 @@ class TestAJobThatIsPlacedAsAWhole:
     def test_that_has_its_tasks_is_left_alone_p10(self) -> None:
         wanted = job(count=2, all_or_nothing=True, task=spec())
         assert actions(world(jobs=[wanted], tasks=[task(0), task(1, node="node2")])) == []
+
+
+class TestAnImageOfOneArchitecture:
+    WANTS = Constraint(attribute=ARCHITECTURE, operator=Operator.EQUAL, values=("arm64",))
+
+    def fleet(self, *nodes: Node, job_type: JobType = JobType.SERVICE, tasks: Sequence[Task] = ()) -> World:
+        wanted = job(constraints=(self.WANTS,), type=job_type)
+        looks = [seen(found.name, *(container(of) for of in tasks)) for found in nodes]
+        return world(jobs=[wanted], nodes=nodes, observed=looks, tasks=tasks)
+
+    def test_goes_to_such_a_machine(self) -> None:
+        nodes = node("node1", architecture="amd64"), node("node2", architecture="arm64")
+        assert places(self.fleet(*nodes)) == ["web/main[0] on node2"]
+
+    def test_does_not_go_where_nobody_knows_and_says_so(self) -> None:
+        (wait,) = actions(self.fleet(node("node1")))
+        assert [refusal.reason for refusal in wait.decision.refusals] == [
+            "node.architecture = arm64: it is not set"
+        ]
+
+    def test_is_not_moved_because_nobody_knows_p7(self) -> None:
+        assert reconcile(self.fleet(node("node1"), tasks=[task()]), ALGORITHMS["tight"]).actions == ()
+
+    def test_of_a_system_job_is_wanted_only_where_it_runs(self) -> None:
+        nodes = node("node1", architecture="amd64"), node("node2", architecture="arm64")
+        assert places(self.fleet(*nodes, job_type=JobType.SYSTEM)) == ["web/main[0] on node2"]
+
+    def test_of_a_system_job_keeps_its_slot_while_its_node_is_silent_p3(self) -> None:
+        before = self.fleet(node("node1"), node("node2", architecture="arm64"), job_type=JobType.SYSTEM)
+        silent = replace(before, tasks=(task(),), observed={**before.observed, "node1": unknown("node1")})
+        assert places(silent) == ["web/main[1] on node2"]
+
+    def test_is_what_the_last_look_showed(self) -> None:
+        look = seen("node1")
+        arm = replace(look, stats=replace(look.stats, architecture="arm64"))
+        assert as_seen([node("node1")], {"node1": arm})["node1"].architecture == "arm64"
+        assert as_seen([node("node1")], {"node1": unknown("node1")})["node1"].architecture == ""
+
+
+class TestANodeThatIsOvercommitted:
+    def test_takes_more_than_it_has(self) -> None:
+        twice = node("node1", overcommit=Overcommit(cpu=2.0))
+        given = world(jobs=[job(count=3, task=big(3000))], nodes=[twice], observed=[seen("node1")])
+        assert len(places(given)) == 2
+
+    def test_takes_so_much_of_what_is_not_reserved(self) -> None:
+        found = node("node1", overcommit=Overcommit(memory=1.5), reserved=Resources(cpu=500, memory=GIB))
+        assert found.room(Resources(cpu=4000, memory=3 * GIB, disk=7)) == Resources(
+            cpu=3500, memory=3 * GIB, disk=7
+        )
+
+    def test_passes_the_guard_that_no_node_is_promised_more_than_it_has_p13(self) -> None:
+        twice = node("node1", overcommit=Overcommit(cpu=2.0))
+        given = world(jobs=[job(count=2, task=big(3000))], nodes=[twice], observed=[seen("node1")])
+        check_room(reconcile(given, ALGORITHMS["tight"]), given)

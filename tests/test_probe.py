@@ -71,3 +71,12 @@ def test_iowait_is_idle_and_guest_time_is_not_counted_twice() -> None:
 def test_the_script_has_no_place_for_a_byte_from_outside() -> None:
     """P16: no shell. The script is one constant."""
     assert "{" not in probe.SCRIPT
+
+
+@pytest.mark.parametrize(
+    ("machine", "name"),
+    [("x86_64", "amd64"), ("aarch64", "arm64"), ("armv7l", "arm"), ("riscv64", "riscv64"), ("", "")],
+)
+def test_a_machine_is_called_as_images_call_it(machine: str, name: str) -> None:
+    said = answer("debian12").replace(b"machine:x86_64", f"machine:{machine}".encode())
+    assert probe.parse(said, at=AT).stats.architecture == name

@@ -369,6 +369,19 @@ def test_a_job_names_a_scheduler_that_there_is() -> None:
         parse(text, "job.yml", {}, schedulers=["tight"])
 
 
+@pytest.mark.parametrize(
+    ("written", "constraint"),
+    [
+        ("arm64", "node.architecture = arm64"),
+        ("linux/arm64/v8", "node.architecture = arm64"),
+        ("[x86_64, aarch64]", "node.architecture in amd64, arm64"),
+    ],
+)
+def test_an_image_may_be_for_certain_machines(written: str, constraint: str) -> None:
+    (found,) = job_with(f"    architecture: {written}\n").groups[0].constraints
+    assert str(found) == constraint
+
+
 @pytest.mark.parametrize(("written", "path"), [("/srv/data/", "/srv/data"), ("/variable", "/variable")])
 def test_a_path_of_the_node_may_be_mounted_where_it_gives_no_hold(written: str, path: str) -> None:
     assert job_with(f"    volumes: ['{written}:/data']\n").groups[0].spec.volumes[0].source == path

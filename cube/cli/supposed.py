@@ -20,7 +20,7 @@ from cube.model.observation import Observation, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import Slot
 from cube.model.units import size
-from cube.reconciler.world import World
+from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.rows import Look
 from cube.store.store import open_store
@@ -50,18 +50,19 @@ def recorded_world(place: Office) -> World:
     now = time.time()
     with closing(open_store(place.state)) as store, store.moment():
         looks = {look.node: look for look in store.looks()}
+        observed = {
+            node.name: _observation(looks[node.name], now)
+            for node in place.cluster.nodes
+            if node.name in looks
+        }
         world = World(
             cluster=place.cluster.name,
             owner=store.owner,
             now=now,
-            nodes={node.name: node for node in place.cluster.nodes},
+            nodes=as_seen(place.cluster.nodes, observed),
             jobs=store.jobs(),
             tasks=store.current_tasks(),
-            observed={
-                node.name: _observation(looks[node.name], now)
-                for node in place.cluster.nodes
-                if node.name in looks
-            },
+            observed=observed,
             rollouts=store.rollouts(),
             cordons=store.cordons(),
             silences=store.silences(),

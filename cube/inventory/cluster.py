@@ -11,12 +11,12 @@ from cube.inventory.inventory import Inventory, group_layers, group_members
 from cube.inventory.scope import Checked, Scope, Setting
 from cube.inventory.value import Variable
 from cube.model import units
-from cube.model.node import Access, Cluster, Node
+from cube.model.node import Access, Cluster, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
-    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_reserved", "cube_role",
-    "cube_schedulable", "cube_scheduler",
+    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_overcommit", "cube_reserved",
+    "cube_role", "cube_schedulable", "cube_scheduler",
 )  # fmt: skip
 OF_CLUSTER = ("cube_cluster", "cube_scheduler")
 """Keys that say something of the whole cluster."""
@@ -24,6 +24,7 @@ MAX_LABELS = 64
 MAX_LABEL = 256
 
 _RESERVED: Mapping[str, Callable[[str], int]] = {"cpu": units.cpu, "memory": units.size, "disk": units.size}
+_FACTORS: Mapping[str, Callable[[str], float]] = {"cpu": units.factor, "memory": units.factor}
 _SWITCH = {
     "true": True,
     "yes": True,
@@ -98,7 +99,8 @@ def _node(scope: Scope, roads: Roads, host: str) -> Node:
         datacenter=datacenter.checked(grammar.name) if datacenter else "dc1",
         labels=_labels(scope.setting(host, "cube_labels")),
         role=role.checked(grammar.name) if role else "worker",
-        reserved=_reserved(scope.setting(host, "cube_reserved")),
+        reserved=Resources(**_amounts(scope.setting(host, "cube_reserved"), _RESERVED)),
+        overcommit=Overcommit(**_amounts(scope.setting(host, "cube_overcommit"), _FACTORS)),
         schedulable=schedulable.checked(_switch) if schedulable else True,
     )
 
@@ -125,14 +127,13 @@ def _label(text: str) -> str:
     return text
 
 
-def _reserved(setting: Setting | None) -> Resources:
-    if setting is None:
-        return Resources()
-    parts = {part.name: part for part in _parts(setting)}
+def _amounts(setting: Setting | None, known: Mapping[str, Callable[[str], Checked]]) -> Mapping[str, Checked]:
+    """The entries of a table that has certain names only."""
+    parts = {} if setting is None else {part.name: part for part in _parts(setting)}
     for name in parts:
-        if name not in _RESERVED:
-            raise setting.refused(f"unknown key '{name}'", grammar.nearest(name, _RESERVED))
-    return Resources(**{name: part.checked(_RESERVED[name]) for name, part in parts.items()})
+        if setting is not None and name not in known:
+            raise setting.refused(f"unknown key '{name}'", grammar.nearest(name, known))
+    return {name: part.checked(known[name]) for name, part in parts.items()}
 
 
 def _parts(setting: Setting) -> Iterable[Setting]:

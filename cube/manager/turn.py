@@ -14,7 +14,7 @@ from cube.model.task import Health
 from cube.reconciler.guards import check_room
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.silence import listen, news
-from cube.reconciler.world import World
+from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import Scheduler
 from cube.store.store import Store
 
@@ -80,7 +80,7 @@ class Loop:
                 cluster=self.cluster.name,
                 owner=self.store.owner,
                 now=self.clock.now(),
-                nodes={node.name: node for node in self.cluster.nodes},
+                nodes=as_seen(self.cluster.nodes, observed),
                 jobs=self.store.jobs(),
                 tasks=self.store.current_tasks(),
                 observed=observed,

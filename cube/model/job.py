@@ -200,7 +200,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """A demand on the node: `attribute` is `node.name`, `node.datacenter`, `node.role` or `label.NAME`.
+    """A demand on the node: `attribute` is `node.name`, `label.NAME` and so on.
 
     It is empty for DISTINCT_HOSTS.
     """

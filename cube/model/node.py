@@ -35,11 +35,19 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overcommit:
+    """How many times what a machine has is promised to tasks, which seldom use all of it at once."""
+
+    cpu: float = 1.0
+    memory: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A machine of the cluster, as declared; what was seen of it is an observation.
 
     `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks
-    and gets no new ones.
+    and gets no new ones. `architecture` is not declared: it is what the last look showed; empty: unknown.
     """
 
     name: str
@@ -48,7 +56,18 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
     role: str = "worker"
     reserved: Resources = Resources()
+    overcommit: Overcommit = Overcommit()
     schedulable: bool = True
+    architecture: str = ""
+
+    def room(self, machine: Resources) -> Resources:
+        """What tasks can be promised of a machine of that size."""
+        left = machine - self.reserved
+        return Resources(
+            cpu=round(left.cpu * self.overcommit.cpu),
+            memory=round(left.memory * self.overcommit.memory),
+            disk=left.disk,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ class Stats:
 
     `pressure` maps `cpu`, `memory`, `io` to the share 0..1 of the last ten seconds in which something
     waited (PSI `some avg10`); empty where the kernel has none. `disk` is that of Docker's data.
+    `architecture` is `amd64` and so on; empty: the node did not say.
     `machine_id` is empty where the node has none.
     """
 
@@ -45,6 +46,7 @@ class Stats:
     disk_total: int
     disk_free: int
     pressure: Mapping[str, float]
+    architecture: str = ""
 
     @property
     def capacity(self) -> Resources:

@@ -7,6 +7,7 @@ import re
 
 _CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?", re.ASCII)
 _MILLICPU = re.compile(r"(\d{1,9})m", re.ASCII)
+_FACTOR = re.compile(r"\d{1,3}(\.\d{1,3})?", re.ASCII)
 _SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,9}))? ?([A-Za-z]*)", re.ASCII)
 _DURATION = re.compile(
     r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,6})?)s)?(?:(\d{1,9})ms)?",
@@ -50,3 +51,10 @@ def duration(text: str) -> float:
     if not found or not text:
         raise ValueError(f"'{text}' is no duration; write 10s, 5m, 1h30m or 250ms")
     return sum(float(part) * unit for part, unit in zip(found.groups("0"), _SECONDS, strict=True))
+
+
+def factor(text: str) -> float:
+    """How many times something is there: `2` or `1.5`, from 1 to 100."""
+    if not _FACTOR.fullmatch(text) or not 1 <= float(text) <= 100:
+        raise ValueError(f"'{text}' is no factor; write a number from 1 to 100, such as 1.5")
+    return float(text)

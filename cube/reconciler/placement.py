@@ -127,7 +127,7 @@ def room_of(world: World) -> Room:
             continue
         states[name] = NodeState(
             node=node,
-            capacity=seen.stats.capacity - node.reserved,
+            capacity=node.room(seen.stats.capacity),
             promised=sum((task.spec.resources for task in tasks), Resources()),
             ports=frozenset(port for found in seen.containers for port in found.host_ports)
             | frozenset(port for task in tasks for port in task.ports.values()),

@@ -1,9 +1,10 @@
 """The slots that jobs want filled."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cube.model.job import Group, Job, JobType
+from cube.model.architecture import ARCHITECTURE
+from cube.model.job import Constraint, Group, Job, JobType
 from cube.model.node import Node
 from cube.model.task import Slot, State, Task
 from cube.reconciler.periodic import is_overdue, runs_to_forget
@@ -49,11 +50,20 @@ def wants_of(world: World) -> Mapping[Slot, Want]:
 
 
 def fits_for_good(job: Job, group: Group, node: Node) -> bool:
-    """The node meets what the group demands of it for as long as a task lives there."""
+    """The node meets what the group demands of it for as long as a task lives there.
+
+    What nobody knows of a node is nothing against it: it may be silent.
+    """
     if not (job.datacenters or group.constraints):
         return True
+    if not node.architecture:
+        group = replace(group, constraints=_without(group.constraints, ARCHITECTURE))
     state = NodeState(node=node, capacity=group.spec.resources)
     return not refusals_of(Request.of(job, group, index=0, order=0), state, STANDING_FILTERS)
+
+
+def _without(constraints: Sequence[Constraint], name: str) -> tuple[Constraint, ...]:
+    return tuple(found for found in constraints if found.attribute != name)
 
 
 def _wants_tasks(job: Job, world: World) -> bool:

@@ -1,7 +1,7 @@
 """World: all that a plan is made from. What is wanted, what is recorded, what was seen, and the time."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cube.model.job import Job
@@ -96,6 +96,16 @@ class World:
                 if container.identity is not None and self.is_ours(container):
                     found.setdefault(container.identity.task, []).append((name, container))
         return found
+
+
+def as_seen(nodes: Iterable[Node], observed: Mapping[str, Observation]) -> Mapping[str, Node]:
+    """The nodes by name, each with what only a look tells of it."""
+    return {node.name: _as_seen(node, observed.get(node.name)) for node in nodes}
+
+
+def _as_seen(node: Node, found: Observation | None) -> Node:
+    stats = found.stats if found is not None else None
+    return node if stats is None else replace(node, architecture=stats.architecture)
 
 
 def _claim(container: Container, task: Task) -> tuple[bool, bool, bool, float]:

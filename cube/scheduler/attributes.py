@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 
 from cube.model import regexp
+from cube.model.architecture import ARCHITECTURE
 from cube.model.job import Constraint, Operator
 from cube.model.node import Node
 
@@ -19,7 +20,13 @@ def attribute(node: Node, name: str) -> str | None:
     """A node's attribute by the name that constraints use; None where it is not set."""
     if name.startswith("label."):
         return node.labels.get(name.removeprefix("label."))
-    return {"node.name": node.name, "node.datacenter": node.datacenter, "node.role": node.role}.get(name)
+    known = {
+        "node.name": node.name,
+        "node.datacenter": node.datacenter,
+        "node.role": node.role,
+        ARCHITECTURE: node.architecture or None,
+    }
+    return known.get(name)
 
 
 def holds(constraint: Constraint, found: str | None) -> bool:

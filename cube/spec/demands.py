@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 
 from cube.document.check import shown
 from cube.model import regexp
+from cube.model.architecture import architecture
 from cube.model.job import Constraint, Operator
 
-_ATTRIBUTE = re.compile(r"node\.(name|datacenter|role)|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_ATTRIBUTE = re.compile(r"node\.(name|datacenter|role|architecture)|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 _CONSTRAINT = re.compile(
     r"(\S+)\s+(<=|>=|!=|=|<|>|not-in|not in|in|regexp|version|set_contains|is_set|distinct_property)"
     r"(?:\s+(\S.*))?"
@@ -48,9 +49,21 @@ def wish(text: str) -> Constraint:
 def attribute(text: str) -> str:
     """The name of something that nodes have."""
     if not _ATTRIBUTE.fullmatch(text):
-        known = "node.name, node.datacenter, node.role or label.NAME"
+        known = "node.name, node.datacenter, node.role, node.architecture or label.NAME"
         raise ValueError(f"{shown(text)} is no attribute of a node; write {known}")
     return text
+
+
+def machine(text: str) -> str:
+    """An architecture, as Docker calls it; `linux/arm64` and `aarch64` mean `arm64`."""
+    if not re.fullmatch(r"(linux/)?[a-z0-9_]{2,32}(/v[0-9])?", text):
+        raise ValueError(f"{shown(text)} is no architecture; write amd64, arm64, arm, 386, ppc64le, s390x...")
+    return architecture(text.removeprefix("linux/").partition("/")[0])
+
+
+def one_or_many(value: object) -> object:
+    """A single value is a list of one."""
+    return [value] if isinstance(value, str) else value
 
 
 def weight(text: str) -> int:

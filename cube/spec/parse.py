@@ -1,19 +1,22 @@
 """A job file's text to a Job: read, render the templates, check, resolve."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from cube.document.check import check, refusal
 from cube.document.reader import Document, read
 from cube.document.template import render
+from cube.model.architecture import ARCHITECTURE
 from cube.model.job import (
     Affinity,
+    Constraint,
     Group,
     HealthCheck,
     Hooks,
     Job,
     JobType,
     Logging,
+    Operator,
     Parameters,
     Port,
     Schedule,
@@ -117,7 +120,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         count=written.count,
         type=None if written.type is None else JobType(written.type),
         spec=_spec(written),
-        constraints=tuple(written.constraints),
+        constraints=(*written.constraints, *_machines(written.architecture)),
         affinities=tuple(
             Affinity(constraint=wanted, weight=weight) for wanted, weight in written.affinities.items()
         ),
@@ -133,6 +136,14 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
     )
+
+
+def _machines(architectures: Sequence[str]) -> tuple[Constraint, ...]:
+    """What an image is for is a demand on the node as any other."""
+    if not architectures:
+        return ()
+    operator = Operator.EQUAL if len(architectures) == 1 else Operator.IN
+    return (Constraint(attribute=ARCHITECTURE, operator=operator, values=tuple(architectures)),)
 
 
 def _restart(written: RestartSchema) -> RestartPolicy:

@@ -360,10 +360,18 @@ class GroupSchema(Written):
         LoggingSchema, "Where the engine keeps what a task prints.", example="{driver: journald}"
     )
     init: Switch = _key("true", "The engine puts a small process 1 before it, which reaps what dies.")
+    architecture: Annotated[
+        list[Annotated[str, _scalar(demands.machine)]], BeforeValidator(demands.one_or_many)
+    ] = _nested(
+        list,
+        "The machines that the image is for: `amd64`, `arm64` and so on, or a list; any by default.",
+        example="arm64",
+        limit=16,
+    )
     constraints: list[Annotated[Constraint, _scalar(demands.constraint)]] = _nested(
         list,
-        "Demands on the node: `node.name`, `node.datacenter`, `node.role` or `label.NAME`, then an operator "
-        "and a value.",
+        "Demands on the node: `node.name`, `node.datacenter`, `node.role`, `node.architecture` or "
+        "`label.NAME`, then an operator and a value.",
         example='["label.disk = ssd"]',
         limit=64,
     )
@@ -486,6 +494,7 @@ STRANGE = {
     "mem_limit": "write 'memory'",
     "deploy": "its keys stand in the group itself: count, update, restart, constraints",
     **dict.fromkeys(("placement", "nodeSelector"), "write 'constraints'"),
+    **dict.fromkeys(("platform", "platforms", "arch"), "write 'architecture: arm64'"),
     "affinity": "write 'constraints' or 'affinities'",
     **dict.fromkeys(("topologySpreadConstraints", "spreads"), "write 'spread'"),
     "max_replicas_per_node": "write 'max_per_node'",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cube.errors import CubeError
+from cube.model.architecture import architecture
 from cube.model.observation import CpuTimes, Stats
 
 BEGIN = "== cube probe 1 =="
@@ -23,6 +24,7 @@ echo '{BEGIN}'
 grep -sHv -e '^intr' -e '^softirq' /proc/stat /proc/meminfo /proc/loadavg /proc/uptime \\
   /proc/sys/kernel/random/boot_id /etc/machine-id /proc/pressure/cpu /proc/pressure/memory /proc/pressure/io
 date +clock:%s.%N
+uname -m | sed s/^/machine:/
 stat -f -c 'disk:%S %b %a' /var/lib/docker 2>/dev/null || stat -f -c 'disk:%S %b %a' /
 if [ -S {DOCKER_SOCKET} ]; then echo socket:exists; fi
 if [ -w {DOCKER_SOCKET} ]; then echo socket:writable; fi
@@ -103,6 +105,7 @@ def _stats(facts: Facts, *, at: float) -> Stats:
         disk_total=size * blocks,
         disk_free=size * free,
         pressure=_pressure(facts),
+        architecture=architecture(facts.get("machine", [""])[0].strip()),
     )
 
 
