@@ -145,7 +145,7 @@ def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.Data
     for order in range(data.draw(st.integers(1, 14))):
         request = data.draw(requests(classes, order))
         assert board.place(request) == naive(algorithm, request, nodes)
-    assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
 
 
 @pytest.mark.parametrize("rows", [2, 512])
@@ -177,7 +177,7 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
         slots = [replace(first.slot, index=first.slot.index + more) for more in range(count)]
         run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
         assert board.place_many(first, count) == [naive(algorithm, found, nodes) for found in run]
-    assert [_same(board.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
 
 
 @settings(max_examples=100, deadline=None)
@@ -185,16 +185,16 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
 def test_a_node_is_refused_by_the_very_filters_that_refuse_it_one_by_one(data: st.DataObject) -> None:
     """So a node is a candidate if and only if its list of reasons is empty."""
     nodes, classes = data.draw(fleets()), data.draw(st.lists(demands(), min_size=1, max_size=3))
-    board = Board(algorithm_of("tight"), nodes)
+    fleet = InArrays(algorithm_of("tight"), nodes)
     for order in range(data.draw(st.integers(1, 4))):
         request = data.draw(requests(classes, order))
-        refused, entries, asked = board.refused(request), board.entries(request), request.among(nodes)
-        assert board.asked(request) == asked
+        refused, entries, asked = fleet.refused(request), fleet.board.entries(request), request.among(nodes)
+        assert fleet.asked(request) == asked
         for at, state in enumerate(nodes):
             names = {refusal.filter for refusal in refusals_of(asked, state)}
             assert {name for name, mask in refused.items() if mask[at]} == names
             assert (entries[at] >= LEAST) == (not names)
-        board.place(request)
+        fleet.place(request)
         naive(algorithm_of("tight"), request, nodes)
 
 

@@ -8,13 +8,22 @@ whatever the algorithm is. Only as much of each list is made as is needed to kno
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from cube.scheduler.arrays import Integers
+from cube.scheduler.cell import Cell
+from cube.scheduler.fit import Formula
+from cube.scheduler.kinds import Kind
+from cube.scheduler.peers import GroupName, drops
 from cube.scheduler.standing import LEAST, Points
+from cube.scheduler.state import Request
+from cube.scheduler.table import Table
 
-Integers = npt.NDArray[np.int64]
+RUN = 16
+"""How many equal requests are worth being placed together."""
+
 Score = Callable[[Integers, Integers], Points]
 """The entries of nodes, by position, for the task of that number in the run, counted from 0."""
 
@@ -25,6 +34,55 @@ _BITS = 33
 """Of a key: a node's position and a task's number; the entry stands above them."""
 _CEILING = 1 << 29
 """More than any entry."""
+
+
+def following(request: Request, number: int) -> Request:
+    """The request that comes that many after this one in a run."""
+    slot = replace(request.slot, index=request.slot.index + number)
+    return replace(request, slot=slot, order=request.order + number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Equal tasks of one group that are to be placed, of a plain kind, by a formula."""
+
+    kind: Kind
+    group: GroupName
+    formula: Formula
+
+    def place(self, cell: Cell, table: Table, count: int) -> list[int | None]:
+        """The positions of the nodes that so many take, which are promised their room; None: no room."""
+        placed: list[int | None] = []
+        for start in range(0, count, MOST):
+            wanted = min(count - start, MOST)
+            best = self._best(cell, table, wanted)
+            self._take(cell, best)
+            table.all_changed()
+            placed += [*best.tolist(), *[None] * (wanted - len(best))]
+        return placed
+
+    def _best(self, cell: Cell, table: Table, count: int) -> Integers:
+        kind, fixed = self.kind, cell.standing.fixed(self.kind.demand)
+        counts = cell.groups.peers(self.group).counts()
+        lower = drops(kind.apart, kind.most, int(counts.max(initial=0)) + count + 1)
+
+        def score(nodes: Integers, numbers: Integers) -> Points:
+            fit = cell.room.fit_of_run(nodes, numbers, kind.demand.resources, len(cell.nodes))
+            own = self.formula(fit) * kind.own
+            points: Points = fixed[nodes] + own.astype(np.int32) - lower[counts[nodes] + numbers]
+            return points
+
+        fits = cell.room.fits(kind.demand.resources, count)
+        if kind.most is not None:
+            fits = np.minimum(fits, np.maximum(kind.most - counts, 0))
+        return in_order(table.row(kind) - lower[counts], fits, count, score)
+
+    def _take(self, cell: Cell, best: Integers) -> None:
+        nodes, taken = np.unique(best, return_counts=True)
+        cell.room.take_all(nodes, taken, self.kind.demand.resources)
+        peers = cell.groups.peers(self.group)
+        for at, number in zip(nodes.tolist(), taken.tolist(), strict=True):
+            peers.add(at, number)
 
 
 def in_order(first: Points, fits: Integers, count: int, score: Score) -> Integers:

@@ -13,30 +13,48 @@ from typing import Any, NamedTuple
 Number = Any
 """A float, or an array of floats: numpy is loaded only where a fleet is large."""
 
-STEPS = 4096
-"""Into how many steps of a node's size a power is cut: so its table is the same for one node and for many."""
+STEPS = 1 << 16
+"""Into how many steps of a node's size a power is cut: so it is the same for one node and for many."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A function's values for each step from 0 to 1. Tables are told apart by what they are, not hold."""
+    """A function of a share, of which only its values at each step from 0 to 1 are asked.
 
-    values: tuple[float, ...]
+    Tables are told apart by what they are, not by what they hold.
+    """
+
+    function: Callable[[float], float]
+
+
+Pair = tuple[Number, Number]
+"""Of CPU and of memory."""
 
 
 class Maths(NamedTuple):
-    """What a formula needs besides arithmetic: the smaller of two, and a table's value at a share 0..1."""
+    """What a formula needs besides arithmetic: the smaller of two, and a table's values at two shares 0..1.
+
+    `one` and `half` are those numbers in the form that is the quickest here.
+    """
 
     smaller: Callable[[Number, Number], Number]
-    look_up: Callable[[Table, Number], Number]
+    look_up: Callable[[Table, Pair], Pair]
+    one: Number
+    half: Number
 
 
-def look_up_one(table: Table, share: float) -> float:
-    """The table's value at the share; shares beyond 0 and 1 are those."""
-    return table.values[int(min(max(share, 0.0), 1.0) * STEPS)]
+def step_below(share: float) -> int:
+    """The number of the step; shares beyond 0 and 1 are those."""
+    within = share if 0.0 <= share <= 1.0 else min(max(share, 0.0), 1.0)
+    return int(within * STEPS)
 
 
-PLAIN = Maths(smaller=min, look_up=look_up_one)
+def _look_up(table: Table, shares: Pair) -> Pair:
+    cpu, memory = shares
+    return table.function(step_below(cpu) / STEPS), table.function(step_below(memory) / STEPS)
+
+
+PLAIN = Maths(smaller=min, look_up=_look_up, one=1.0, half=0.5)
 """For one node."""
 
 
@@ -47,13 +65,13 @@ class Fit(NamedTuple):
     whoever asked for that. `fleet`: how many nodes there are.
     """
 
-    asks: tuple[Number, Number]
-    had: tuple[Number, Number]
+    asks: Pair
+    had: Pair
     busy: Number
     fleet: int
     maths: Maths
 
-    def used(self) -> tuple[Number, Number]:
+    def used(self) -> Pair:
         """What is promised once the task is there."""
         (cpu, memory), (had_cpu, had_memory) = self.asks, self.had
         return had_cpu + cpu, had_memory + memory
@@ -76,11 +94,12 @@ def tight(fit: Fit) -> Number:
 def binpack(fit: Fit) -> Number:
     """Best fit as Nomad has it, after Google's "BestFit v3": (20 - 10^(1 - u_c) - 10^(1 - u_m)) / 18.
 
-    u are the shares that are promised once the task is there, in steps of 1/4096.
-    Source: nomad/structs/funcs.go, ScoreFitBinPack.
+    u are the shares that are promised once the task is there; 10^(1 - u) is made of 10^(1 - what was
+    promised) and 10^-(what is asked), each share in steps. Source: nomad/structs/funcs.go, ScoreFitBinPack.
     """
-    look_up, (cpu, memory) = fit.maths.look_up, fit.used()
-    return look_up(_NOMAD, cpu) + look_up(_NOMAD, memory)
+    free_cpu, free_memory = fit.maths.look_up(_NOMAD_FREE, fit.had)
+    less_cpu, less_memory = fit.maths.look_up(_NOMAD_LESS, fit.asks)
+    return 20.0 / 18.0 - (free_cpu * less_cpu + free_memory * less_memory)
 
 
 def spread(fit: Fit) -> Number:
@@ -89,7 +108,7 @@ def spread(fit: Fit) -> Number:
     The mean share that stays free, as kube-scheduler's LeastAllocated has it.
     """
     cpu, memory = fit.used()
-    return 1.0 - (cpu + memory) / 2.0
+    return fit.maths.one - (cpu + memory) * fit.maths.half
 
 
 def greedy(fit: Fit) -> Number:
@@ -97,29 +116,32 @@ def greedy(fit: Fit) -> Number:
 
     Boring's book calls the same rule greedy, with the samples of `/proc/stat`.
     """
-    return 1.0 - fit.maths.smaller(fit.busy + fit.asks[0], 1.0)
+    one = fit.maths.one
+    return one - fit.maths.smaller(fit.busy + fit.asks[0], one)
 
 
 def epvm(fit: Fit) -> Number:
     """The smallest marginal cost, as Amir and others have it (TPDS 2000): 1 / (1 + increase).
 
     The cost of a machine is the sum over CPU and memory of n^u, n the number of machines and u the promised
-    share (here in steps of 1/4096); the increase is that cost with the task less the cost without it. Convex,
-    so it spreads. The formula as Boring's book prints it has Lieb's constant for n, and the CPU's term with
-    and without the task is the same there and cancels, so CPU never counts; and a node without stats, whose
-    score is then missing, reads as 0 and wins, because there the lowest is best. Here neither is so.
+    share; the increase is that cost with the task less the cost without it, n^had (n^asks - 1), each share
+    in steps. Convex, so it spreads. The formula as Boring's book prints it has Lieb's constant for n, and
+    the CPU's term with and without the task is the same there and cancels, so CPU never counts; and a node
+    without stats, whose score is then missing, reads as 0 and wins, because there the lowest is best. Here
+    neither is so.
     """
-    look_up, table = fit.maths.look_up, _powers(max(fit.fleet, 2))
-    (cpu, memory), (cpu_before, memory_before) = fit.used(), fit.had
-    rest = 1.0 - (look_up(table, cpu_before) + look_up(table, memory_before))
-    return 1.0 / (look_up(table, cpu) + look_up(table, memory) + rest)
+    (cost, growth), one = _costs(max(fit.fleet, 2)), fit.maths.one
+    cost_cpu, cost_memory = fit.maths.look_up(cost, fit.had)
+    more_cpu, more_memory = fit.maths.look_up(growth, fit.asks)
+    return one / (one + (cost_cpu * more_cpu + cost_memory * more_memory))
 
 
 @lru_cache(maxsize=8)
-def _powers(base: int) -> Table:
-    """base^share for each step from 0 to 1."""
-    return Table(tuple(float(base) ** (step / STEPS) for step in range(STEPS + 1)))
+def _costs(base: int) -> tuple[Table, Table]:
+    """base^share, and by how much that is more than 1."""
+    power = float(base).__pow__
+    return Table(power), Table(lambda share: power(share) - 1.0)
 
 
-_NOMAD = Table(tuple((10.0 - 10.0 ** (1.0 - step / STEPS)) / 18.0 for step in range(STEPS + 1)))
-"""What one resource gives to BestFit v3: (10 - 10^(1 - u)) / 18."""
+_NOMAD_FREE = Table(lambda promised: 10.0 ** (1.0 - promised) / 18.0)
+_NOMAD_LESS = Table(lambda asked: 10.0**-asked)

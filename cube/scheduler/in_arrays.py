@@ -1,6 +1,7 @@
 """A large fleet: requests are placed on a Board; decisions tell of the best few nodes and count the rest."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,44 +26,45 @@ class InArrays:
 
     def __init__(self, scheduler: Algorithm, nodes: Sequence[NodeState]) -> None:
         self._scheduler = scheduler
-        self._board = Board(scheduler, nodes)
+        self.board = Board(scheduler, nodes)
+        self._cell = self.board.cell
         self._nodes = list(nodes)
         self._names = [state.node.name for state in nodes]
         self._changed: set[int] = set()
 
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
         """As Fleet says."""
-        at_leaving = None if leaving is None else self._board.position(leaving.node)
+        at_leaving = None if leaving is None else self._cell.position(leaving.node)
         if at_leaving is not None:
-            self._board.recount(at_leaving, request.group, -1)
-        at, decision = self._board.find(request), self.explain(request)
+            self._cell.groups.peers(request.group).add(at_leaving, -1)
+        at, decision = self.board.find(request), self.explain(request)
         if at_leaving is not None:
-            self._board.recount(at_leaving, request.group, 1)
+            self._cell.groups.peers(request.group).add(at_leaving, 1)
         if at is None:
             return Placement(node=None, ports={}, decision=decision)
-        ports = self._board.ports(at, request.demand)
+        ports = self._cell.ports(at, request.demand)
         assert ports is not None, "a candidate has passed the filter of ports"
-        self._board.take(at, request)
+        self.board.take(at, request)
         self._changed.add(at)
         return Placement(node=self._names[at], ports=ports, decision=decision)
 
     def room(self) -> Mapping[str, NodeState]:
         """As Fleet says."""
         for at in self._changed:
-            self._nodes[at] = self._board.state(at)
+            self._nodes[at] = self._cell.state(at)
         self._changed.clear()
         return dict(zip(self._names, self._nodes, strict=True))
 
     def explain(self, request: Request) -> Decision:
         """Why the nodes can or cannot take the request now."""
-        entries, refused = self._board.entries(request), self._board.refused(request)
+        entries, refused = self.board.entries(request), self.refused(request)
         preferred = np.flatnonzero(entries >= (0 if (entries >= 0).any() else LEAST))
         scores = self._scores(request, entries, preferred)
-        asked = self._board.asked(request)
-        best = [self._board.state(at) for at in list(scores)[:2]]
+        asked = self.asked(request)
+        best = [self._cell.state(at) for at in list(scores)[:2]]
         counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
         told = np.flatnonzero(entries < LEAST)[:TOLD] if len(preferred) else _nearest(refused)
-        refusing = [self._board.state(at) for at in told.tolist()]
+        refusing = [self._cell.state(at) for at in told.tolist()]
         return Decision(
             scores={self._names[at]: score for at, score in scores.items()},
             refusals=tuple(refusal for state in refusing for refusal in refusals_of(asked, state)),
@@ -71,6 +73,25 @@ class InArrays:
             refused={name: count for name, count in counts.items() if count},
             remedies=() if len(preferred) else remedies(asked, refusing),
         )
+
+    def refused(self, request: Request) -> Mapping[str, Mask]:
+        """The nodes that each filter refuses now, by its name: all that refuse, not only the first."""
+        cell, kind, fleet = self._cell, self.board.kinds.of(request.demand), len(self._names)
+        found, peers = dict(cell.standing.masks(request.demand)), cell.groups.peers(request.group)
+        if request.node is not None:
+            found["node"] = np.arange(fleet) != cell.position(request.node)
+        if kind.is_counted:
+            found["peers"] = peers.overlay(kind.demand, kind.spread).points <= NOWHERE
+        if kind.most is not None:
+            found["max per node"] = peers.counts() >= kind.most
+        return {**found, **cell.room.lacks_by_name(request.resources), **cell.extras.masks(request.demand)}
+
+    def asked(self, request: Request) -> Request:
+        """The request, knowing the fleet as it is now."""
+        kind = self.board.kinds.of(request.demand)
+        peers = self._cell.groups.peers(request.group)
+        used = peers.overlay(kind.demand, kind.spread).used() if kind.is_counted else {}
+        return replace(request, fleet=len(self._names), peers=used)
 
     def _scores(self, request: Request, entries: Points, preferred: Integers) -> Mapping[int, float]:
         """Of the best few, by position, the best first."""

@@ -1,6 +1,7 @@
 """Where a group's tasks are, and what that is worth to one more of them, as arrays."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,14 @@ def drop(scale: float, most: int | None, count: int) -> int:
     if most is not None and count >= most:
         return -NOWHERE
     return int(apart_with(0) * scale) - int(apart_with(count) * scale)
+
+
+@lru_cache(maxsize=8)
+def drops(scale: float, most: int | None, size: int) -> Points:
+    """What `drop` gives for 0, 1, ... tasks of a group on a node, for so many."""
+    found = np.array([drop(scale, most, number) for number in range(size)], dtype=np.int32)
+    found.setflags(write=False)
+    return found
 
 
 class Neighbours:
@@ -117,70 +126,64 @@ class Overlay:
 
 
 class Peers:
-    """Where each group's tasks are, and what follows from that for one more of them."""
+    """Where the tasks of one group are, and what follows from that for one more of them."""
+
+    def __init__(self, fleet: int, standing: Standing) -> None:
+        """`fleet`: how many nodes there are."""
+        self._fleet, self._standing = fleet, standing
+        self._where: dict[int, int] = {}
+        self._neighbours: dict[tuple[float, int | None], Neighbours] = {}
+        self._overlays: dict[Demand, Overlay] = {}
+        self._watching: list[Neighbours | Overlay] = []
+
+    def on(self, at: int) -> int:
+        """How many that node has."""
+        return self._where.get(at, 0)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """How many each node has."""
+        found = np.zeros(self._fleet, dtype=np.int64)
+        found[list(self._where)] = list(self._where.values())
+        return found
+
+    def add(self, at: int, more: int) -> None:
+        """Count so many more on that node."""
+        self._where[at] = count = self._where.get(at, 0) + more
+        for watch in self._watching:
+            watch.put(at, count)
+
+    def neighbours(self, scale: float, most: int | None) -> Neighbours:
+        """The nodes that have some of them; `scale` and `most` as `drop` takes them."""
+        if (found := self._neighbours.get((scale, most))) is None:
+            found = self._neighbours[scale, most] = Neighbours(scale, most, self._where)
+            self._watching.append(found)
+        return found
+
+    def overlay(self, demand: Demand, scale: float) -> Overlay:
+        """What the values of the demand's counted attributes are worth; `scale` as Overlay takes it."""
+        if (found := self._overlays.get(demand)) is None:
+            found = self._overlays[demand] = Overlay(demand, self._standing, self._where, scale)
+            self._watching.append(found)
+        return found
+
+
+class Groups:
+    """The peers of each group that has, or had, a task on some node or asked for one."""
 
     def __init__(self, nodes: Sequence[NodeState], standing: Standing) -> None:
         self._fleet, self._standing = len(nodes), standing
-        self._where: dict[GroupName, dict[int, int]] = {}
+        self._peers: dict[GroupName, Peers] = {}
         for at, state in enumerate(nodes):
             for group, count in state.tasks.items():
-                self._where.setdefault(group, {})[at] = count
-        self._neighbours: dict[tuple[GroupName, float, int | None], Neighbours] = {}
-        self._overlays: dict[tuple[GroupName, Demand], Overlay] = {}
-        self._watched: dict[GroupName, list[Neighbours | Overlay]] = {}
-        self._drops: dict[tuple[float, int | None], Points] = {}
+                self.peers(group).add(at, count)
 
-    def has(self, group: GroupName) -> bool:
-        """Some node has, or had, a task of the group."""
-        return group in self._where
+    def peers(self, group: GroupName) -> Peers:
+        """Where that group's tasks are."""
+        found = self._peers.get(group)
+        if found is None:
+            found = self._peers[group] = Peers(self._fleet, self._standing)
+        return found
 
     def tasks(self, at: int) -> Mapping[GroupName, int]:
         """How many of each group's tasks that node has."""
-        return {group: counts[at] for group, counts in self._where.items() if at in counts}
-
-    def counts(self, group: GroupName) -> npt.NDArray[np.int64]:
-        """How many of the group's tasks each node has."""
-        found = np.zeros(self._fleet, dtype=np.int64)
-        where = self._where.get(group, {})
-        found[list(where)] = list(where.values())
-        return found
-
-    def add(self, group: GroupName, at: int, more: int) -> None:
-        """Count so many more of the group's tasks on that node."""
-        counts = self._where.setdefault(group, {})
-        counts[at] = count = counts.get(at, 0) + more
-        for watch in self._watched.get(group, ()):
-            watch.put(at, count)
-
-    def add_all(self, group: GroupName, more: Mapping[int, int]) -> None:
-        """As `add`, on many nodes."""
-        counts = self._where.setdefault(group, {})
-        counts.update({at: counts.get(at, 0) + number for at, number in more.items()} if counts else more)
-        for watch in self._watched.get(group, ()):
-            for at in more:
-                watch.put(at, counts[at])
-
-    def neighbours(self, group: GroupName, scale: float, most: int | None) -> Neighbours:
-        """The nodes that have tasks of the group; `scale` and `most` as `drop` takes them."""
-        key = (group, scale, most)
-        if (found := self._neighbours.get(key)) is None:
-            found = self._neighbours[key] = Neighbours(scale, most, self._where.get(group, {}))
-            self._watched.setdefault(group, []).append(found)
-        return found
-
-    def overlay(self, group: GroupName, demand: Demand, scale: float) -> Overlay:
-        """What the values of its counted attributes are worth; `scale` as Overlay takes it."""
-        key = (group, demand)
-        if (found := self._overlays.get(key)) is None:
-            found = Overlay(demand, self._standing, self._where.get(group, {}), scale)
-            self._overlays[key] = found
-            self._watched.setdefault(group, []).append(found)
-        return found
-
-    def drops(self, scale: float, most: int | None, size: int) -> Points:
-        """What `drop` gives for 0, 1, ... tasks of a group on a node, for so many at least."""
-        found = self._drops.get((scale, most))
-        if found is None or len(found) < size:
-            each = [drop(scale, most, number) for number in range(2 * size)]
-            found = self._drops[scale, most] = np.array(each, dtype=np.int32)
-        return found
+        return {group: here for group, peers in self._peers.items() if (here := peers.on(at))}
