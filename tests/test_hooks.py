@@ -12,7 +12,7 @@ import pytest
 from cube.errors import CubeError
 from cube.manager.hooks import run_before
 from cube.manager.manager import Manager
-from cube.manager.turn import Run
+from cube.manager.turn import Loop, Run
 from cube.model.job import Hooks, Job
 from cube.model.node import Cluster
 from cube.model.observation import Observation
@@ -34,7 +34,7 @@ def managed(kind: type[SimulatedFleet] = SimulatedFleet) -> Iterator[Manager]:
     clock = VirtualClock()
     fleet = kind(site=Site(machines={"node1": machine}), clock=clock, random=Random(1))
     cluster = Cluster(name="sim", nodes=(node("node1"),))
-    yield Manager(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
+    yield Manager(Loop(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock))
     store.close()
 
 

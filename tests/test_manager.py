@@ -8,7 +8,7 @@ import pytest
 
 from cube.manager.manager import Manager
 from cube.manager.seams import Fleet
-from cube.manager.turn import Run
+from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome, Place
 from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec
 from cube.model.node import Cluster
@@ -46,7 +46,7 @@ def manager(store: Store) -> Manager:
     clock = VirtualClock()
     fleet = SimulatedFleet(site=Site(machines=machines), clock=clock, random=Random(1))
     cluster = Cluster(name="sim", nodes=tuple(node(name) for name in NAMES))
-    return Manager(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
+    return Manager(Loop(cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock))
 
 
 def test_a_deploy_that_settled_claims_success_and_a_second_one_changes_nothing(manager: Manager) -> None:
@@ -58,6 +58,7 @@ def test_a_deploy_that_settled_claims_success_and_a_second_one_changes_nothing(m
 def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Manager, store: Store) -> None:
     """P3, P12: its task may run on."""
     manager.deploy(job(count=2), RUN)
+    assert isinstance(manager.loop, Loop)
     manager.loop.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[:1])
     report = manager.remove("web", RUN)
     assert report.exit_code == 3
@@ -71,6 +72,7 @@ def test_a_node_that_is_forgotten_leaves_no_failed_task_behind(manager: Manager,
     failing = job(task=spec(command=("fail",)), restart=RestartPolicy(attempts=0))
     manager.deploy(failing, RUN)
     (failed,) = [task for task in store.current_tasks() if task.state is State.FAILED]
+    assert isinstance(manager.loop, Loop)
     manager.loop.cluster = Cluster(
         name="sim", nodes=tuple(node(name) for name in NAMES if name != failed.node)
     )
@@ -96,6 +98,7 @@ def test_a_deploy_waits_for_no_other_job(manager: Manager, store: Store) -> None
 
 def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, store: Store) -> None:
     """P1, P2: while others are waited for, a dead node would cost its patience in every turn."""
+    assert isinstance(manager.loop, Loop)
     fleet = manager.loop.fleet
     assert isinstance(fleet, SimulatedFleet)
     fleet.site.down.add("node2")
@@ -130,6 +133,7 @@ def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_n
     manager: Manager,
 ) -> None:
     """P1, P12: every run would last as long as it may."""
+    assert isinstance(manager.loop, Loop)
     manager.loop.fleet = Unasked(manager.loop.fleet)
     check = HealthCheck(kind=CheckKind.TCP, port="http", grace=20.0)
     begun = manager._clock.now()

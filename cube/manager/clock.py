@@ -19,3 +19,15 @@ class RunClock:
     def sleep(self, seconds: float) -> None:
         """Come back after that long."""
         time.sleep(seconds)
+
+
+class WallClock:
+    """Seconds since the epoch as the machine has them, for what runs longer than a clock goes right."""
+
+    def now(self) -> float:
+        """The wall clock's time."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Come back after that long."""
+        time.sleep(seconds)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from cube.errors import CubeError, InputError
 from cube.manager import hooks
 from cube.manager.report import Report
-from cube.manager.seams import Clock, Fleet
-from cube.manager.turn import Concern, Loop, Run
+from cube.manager.turn import Concern, Run, Settling
 from cube.model.action import Note, Plan
 from cube.model.job import Job, JobType
 from cube.model.node import Cluster, Cordon
@@ -15,23 +14,19 @@ from cube.model.observation import Observation
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.periodic import run_of
-from cube.scheduler.algorithms import Scheduler
 from cube.store.rows import Sweep
-from cube.store.store import Store
 
 PATIENCE = 30.0
 """Seconds for which a sweep waits for what time alone will change; the next one goes on with the rest."""
 
 
 class Manager:
-    """One cluster, its store and its fleet."""
+    """One cluster and its store, over the loop that works on it."""
 
-    def __init__(
-        self, cluster: Cluster, store: Store, fleet: Fleet, *, scheduler: Scheduler, clock: Clock
-    ) -> None:
-        self.store = store
-        self._clock = clock
-        self.loop = Loop(cluster, store, fleet, scheduler=scheduler, clock=clock)
+    def __init__(self, loop: Settling) -> None:
+        self.loop = loop
+        self.store = loop.store
+        self._clock = loop.clock
 
     @property
     def cluster(self) -> Cluster:
@@ -68,6 +63,19 @@ class Manager:
         for job in (known, *self._runs_of(name)):
             self._want(replace(job, stopped=True), run, "stopped")
         return self.loop.settle(observed, run, Concern(job=name))
+
+    def want(self, job: Job, run: Run) -> Job:
+        """Want this job, and leave it to whoever turns the loop to settle."""
+        self.loop.look_before_a_change()
+        wanted = self._want(replace(job, stopped=False), run, "deployed")
+        self._retry(job.name, run)
+        return wanted
+
+    def want_none(self, name: str, run: Run) -> None:
+        """Want none of the job's tasks, and leave it to whoever turns the loop to settle."""
+        known = self.job(name)
+        self.loop.look_before_a_change()
+        self._want(replace(known, stopped=True), run, "stopped")
 
     def remove(self, name: str, run: Run) -> Report:
         """Stop the job, then forget it; one whose tasks could not all be stopped is kept."""

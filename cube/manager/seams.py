@@ -31,6 +31,27 @@ class Worker(Protocol):
         ...
 
 
+class Hand(Protocol):
+    """A hand on single containers of one node."""
+
+    def logs(
+        self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """The container's lines with their stream. Raises CubeError where the node is lost."""
+        ...
+
+
+class Attended(Worker, Hand, Protocol):
+    """A worker that also tells when something happens on its node."""
+
+    def happenings(self) -> Iterator[str]:
+        """Once as soon as it listens, then whenever something has happened to a container; what it was.
+
+        Raises CubeError where the node is lost.
+        """
+        ...
+
+
 class Fleet(Protocol):
     """All workers of a cluster at once."""
 

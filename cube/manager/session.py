@@ -1,14 +1,18 @@
 """A manager put together for one command: its state file, its lock, its workers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
-from cube.manager.clock import RunClock
+from cube.manager.clock import RunClock, WallClock
 from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
 from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.recover import Finding, chosen_owner, gather, refuse_a_store_in_use, restored
+from cube.manager.service import Duty, Service
+from cube.manager.staff import Team
+from cube.manager.turn import Loop
 from cube.model.observation import Observation, Unknown
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.lock import hold
@@ -105,6 +109,19 @@ def recovering(office: Office, *, wait: float) -> Iterator[Recovery]:
 
 
 @contextmanager
+def serving(find: Callable[[], Office], duty: Duty) -> Iterator[Service]:
+    """A service over the state of the office that `find` gives, and gives again as the inventory changes."""
+    with recorded(find()) as store:
+        yield Service(store, find, partial(_team, store), duty)
+
+
+@contextmanager
+def _team(store: Store, office: Office, epoch: int) -> Iterator[Team]:
+    with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
+        yield Team(workers, Crew(workers, WallClock()))
+
+
+@contextmanager
 def looking_on(office: Office) -> Iterator[Manager]:
     """A manager that only looks; any number of them may, whoever is at work."""
     with recorded(office) as store, _manager(office, store, store.epoch) as manager:
@@ -152,4 +169,4 @@ def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
 
 def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
     clock, scheduler = RunClock(), ALGORITHMS[office.scheduler]
-    return Manager(office.cluster, store, Crew(workers, clock), scheduler=scheduler, clock=clock)
+    return Manager(Loop(office.cluster, store, Crew(workers, clock), scheduler=scheduler, clock=clock))

@@ -6,12 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from heapq import merge
 from queue import SimpleQueue
+from typing import TypeVar
 
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
+from cube.manager.seams import Hand
 from cube.model.task import Task
 from cube.worker.execution import own_ends
 from cube.worker.worker import Worker
+
+W = TypeVar("W")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
 
 
 def read_logs(
-    workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract
+    workers: Mapping[str, Hand], tasks: Sequence[Task], extract: Extract
 ) -> Iterator[LogLine | CubeError]:
     """What the tasks have written so far, merged by time; then why some could not be read."""
 
@@ -63,7 +67,7 @@ def read_logs(
 
 
 def follow_logs(
-    workers: Mapping[str, Worker], tasks: Sequence[Task], extract: Extract
+    workers: Mapping[str, Hand], tasks: Sequence[Task], extract: Extract
 ) -> Iterator[LogLine | CubeError]:
     """What the tasks write, as it comes, until each has ended; a node that is lost is told in between."""
     lines: SimpleQueue[LogLine | CubeError | None] = SimpleQueue()
@@ -99,7 +103,7 @@ def execute(workers: Mapping[str, Worker], task: Task, argv: Sequence[str], *, i
     return worker.execute(task.container, argv, ends=own_ends(interactive=interactive), tty=interactive)
 
 
-def _lines(workers: Mapping[str, Worker], task: Task, extract: Extract, *, follow: bool) -> Iterator[LogLine]:
+def _lines(workers: Mapping[str, Hand], task: Task, extract: Extract, *, follow: bool) -> Iterator[LogLine]:
     assert task.container is not None
     worker = _worker(workers, task)
     for stream, line in worker.logs(task.container, follow=follow, tail=extract.tail, since=extract.since):
@@ -107,7 +111,7 @@ def _lines(workers: Mapping[str, Worker], task: Task, extract: Extract, *, follo
         yield LogLine(task=task, at=at.decode("ascii", "replace"), stream=stream, text=text)
 
 
-def _worker(workers: Mapping[str, Worker], task: Task) -> Worker:
+def _worker(workers: Mapping[str, W], task: Task) -> W:
     worker = workers.get(task.node or "")
     if worker is None:
         raise InputError(f"node {task.node} is not in the inventory", where=str(task.slot))

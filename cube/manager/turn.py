@@ -1,8 +1,9 @@
 """Turns of the loop: observe, plan, act, record; and again, until nothing is left to do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from cube.errors import CubeError, InternalError
 from cube.manager.report import Done, Report, Step
@@ -45,6 +46,38 @@ class Concern:
     until: float = float("inf")
 
 
+class Settling(Protocol):
+    """What a manager needs of a loop: the one that a command turns itself, or the one of a service."""
+
+    store: Store
+    clock: Clock
+
+    @property
+    def cluster(self) -> Cluster:
+        """The environment."""
+        ...
+
+    def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
+        """The nodes as they are now, all of them by default."""
+        ...
+
+    def look_before_a_change(self) -> Mapping[str, Observation]:
+        """Every node, before anything is wanted. Raises CubeError for a fleet that is another store's."""
+        ...
+
+    def world(self, observed: Mapping[str, Observation]) -> World:
+        """All that a plan is made from, as it is recorded now."""
+        ...
+
+    def plan(self, world: World) -> Plan:
+        """The next wave."""
+        ...
+
+    def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
+        """Turns until nothing is left to do for the concern, nothing can be done, or the time is over."""
+        ...
+
+
 class Loop:
     """One cluster, its store and its fleet. It decides nothing: `reconcile` does."""
 
@@ -70,24 +103,12 @@ class Loop:
     def look_before_a_change(self) -> Mapping[str, Observation]:
         """Every node, before anything is wanted. Raises CubeError for a fleet that is another store's."""
         observed = self.look()
-        self._refuse_strangers(observed)
+        refuse_strangers(observed, self.cluster, self.store)
         return observed
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        with self.store.moment():
-            return World(
-                cluster=self.cluster.name,
-                owner=self.store.owner,
-                now=self.clock.now(),
-                nodes=as_seen(self.cluster.nodes, observed),
-                jobs=self.store.jobs(),
-                tasks=self.store.current_tasks(),
-                observed=observed,
-                rollouts=self.store.rollouts(),
-                cordons=self.store.cordons(),
-                silences=self.store.silences(),
-            )
+        return world_of(self.cluster, self.store, observed, self.clock.now())
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
@@ -106,7 +127,7 @@ class Loop:
             world = self.world(observed)
             plan = self.plan(world)
             check_room(plan, world)
-            todo = _worth_trying(plan, done)
+            todo = worth_trying(plan, done)
             news = any(not isinstance(action, Wait) for action in todo.actions)
             due = plan.due_for(concern.job)
             is_over = not news and (due is None or due > concern.until)
@@ -126,7 +147,7 @@ class Loop:
             done += wave
             self._pause_after(wave, done)
             touched = {step.effect.node for step in wave}
-            observed = _spent(observed) | dict(self.look(name for name in observed if name in touched))
+            observed = spent(observed) | dict(self.look(name for name in observed if name in touched))
         return Report(
             job=concern.job,
             plan=plan,
@@ -160,24 +181,42 @@ class Loop:
     def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
         if all(step.outcome.verdict is Verdict.OK for step in wave):
             return
-        tries = max(_misses(done).values(), default=1)
+        tries = max(misses(done).values(), default=1)
         self.clock.sleep(PAUSE * 2 ** (tries - 1))
 
-    def _refuse_strangers(self, observed: Mapping[str, Observation]) -> None:
-        """Two stores that drive one fleet would undo each other's work: the second is refused."""
-        for name, seen in observed.items():
-            for container in seen.containers if isinstance(seen, Seen) else ():
-                identity = container.identity
-                if identity and identity.cluster == self.cluster.name and identity.owner != self.store.owner:
-                    raise CubeError(
-                        f"cluster {self.cluster.name} is driven from another store",
-                        where=name,
-                        why=f"container {container.name} carries its mark, {identity.owner}",
-                        cure="Use its state file (--state). If that is lost: cube recover",
-                    )
+
+def world_of(cluster: Cluster, store: Store, observed: Mapping[str, Observation], now: float) -> World:
+    """All that a plan is made from, as it is recorded now."""
+    with store.moment():
+        return World(
+            cluster=cluster.name,
+            owner=store.owner,
+            now=now,
+            nodes=as_seen(cluster.nodes, observed),
+            jobs=store.jobs(),
+            tasks=store.current_tasks(),
+            observed=observed,
+            rollouts=store.rollouts(),
+            cordons=store.cordons(),
+            silences=store.silences(),
+        )
 
 
-def _spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
+def refuse_strangers(observed: Mapping[str, Observation], cluster: Cluster, store: Store) -> None:
+    """Two stores that drive one fleet would undo each other's work: the second is refused, with CubeError."""
+    for name, seen in observed.items():
+        for container in seen.containers if isinstance(seen, Seen) else ():
+            identity = container.identity
+            if identity and identity.cluster == cluster.name and identity.owner != store.owner:
+                raise CubeError(
+                    f"cluster {cluster.name} is driven from another store",
+                    where=name,
+                    why=f"container {container.name} carries its mark, {identity.owner}",
+                    cure="Use its state file (--state). If that is lost: cube recover",
+                )
+
+
+def spent(observed: Mapping[str, Observation]) -> dict[str, Observation]:
     """The same looks, their checks marked as counted: a failure planned from twice would count twice."""
     return {
         name: replace(seen, containers=tuple(map(_counted, seen.containers)))
@@ -191,14 +230,14 @@ def _counted(container: Container) -> Container:
     return container if container.health is Health.UNCHECKED else replace(container, health=Health.STARTING)
 
 
-def _worth_trying(plan: Plan, done: list[Done]) -> Plan:
+def worth_trying(plan: Plan, done: Sequence[Done]) -> Plan:
     """The plan without the effects that this run has asked for in vain too often."""
-    misses = _misses(done)
-    keep = tuple(action for action in plan.actions if misses[_target(action)] < TRIES)
+    tried = misses(done)
+    keep = tuple(action for action in plan.actions if tried[_target(action)] < TRIES)
     return replace(plan, actions=keep)
 
 
-def _misses(done: list[Done]) -> Counter[str]:
+def misses(done: Iterable[Done]) -> Counter[str]:
     """How often each target's effect was in vain; a start that failed is the restart policy's business."""
     return Counter(
         _target(step.effect)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cube.errors import CubeError, InternalError, LockedError
 from cube.manager.manager import Manager
 from cube.manager.report import Report
-from cube.manager.turn import Run
+from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome
 from cube.model.job import Job, JobType
 from cube.model.observation import Observation
@@ -96,7 +96,7 @@ def _work(history: History, store: Store, epoch: int, ask: Ask, name: str) -> No
     fleet = SimulatedFleet(
         site=history.site, clock=clock, random=history.random, epoch=epoch, witness=observer
     )
-    manager = Manager(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock)
+    manager = Manager(Loop(history.cluster, store, fleet, scheduler=ALGORITHMS["spread"], clock=clock))
     started, disturbed = history.engine.time, history.disturbed
     history.tell(f"{name} begins")
     report = ask(manager, Run(until=clock.now() + COMMAND, actor="simulator"))

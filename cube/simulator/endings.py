@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from cube.manager.manager import Manager
 from cube.manager.report import Report
-from cube.manager.turn import Run
+from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome
 from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import Container, Observation
@@ -208,6 +208,7 @@ class Serving:
 
 def _while_serving(history: History, job: Job, floor: int) -> Ask:
     def ask(manager: Manager, run: Run) -> Report:
+        assert isinstance(manager.loop, Loop)
         fleet = manager.loop.fleet
         assert isinstance(fleet, SimulatedFleet)
         fleet.witness = Serving(history=history, name=job.name, floor=floor)

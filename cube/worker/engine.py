@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from cube.connection import Channel
 from cube.errors import CubeError, UnreachableError
 from cube.model.job import TaskSpec
-from cube.model.labels import spec_of
+from cube.model.labels import CLUSTER, spec_of
 from cube.model.observation import Container, ContainerState, Engine
 from cube.worker.container import Json, container_of
 
@@ -125,6 +125,19 @@ def read_logs(
     with conversation(channel) as connection:
         response = _request(connection, f"/containers/{container}/logs?{urlencode(options)}")
         yield from lines(frames(response.read))
+
+
+def read_events(channel: Channel, *, cluster: str, kinds: Sequence[str]) -> Iterator[Json]:
+    """What happens to the cluster's containers, as it happens, until the channel is closed.
+
+    `kinds` are the engine's own words: `die`, `destroy`. Raises EngineError or EngineSilentError.
+    """
+    wanted = {"type": ["container"], "event": list(kinds), "label": [f"{CLUSTER}={cluster}"]}
+    with conversation(channel) as connection:
+        path = f"/events?{urlencode({'filters': json.dumps(wanted)})}"
+        response = _request(connection, path)
+        for line in iter(response.readline, b""):
+            yield _decoded(line, path)
 
 
 def frames(read: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:

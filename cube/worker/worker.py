@@ -28,6 +28,9 @@ from cube.worker import delivery, drift, engine, execution, health, inspection, 
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
+HAPPENINGS = ("die", "oom", "destroy", "pause", "unpause", "rename", "update", "health_status")
+"""What of an engine's events may call for something."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -118,6 +121,17 @@ class Worker:
         channel.expire_at(math.inf if follow else after(self._patience.act_in_all))
         channel.settimeout(None if follow else self._patience.listing)
         yield from engine.read_logs(channel, container, follow=follow, tail=tail, since=since)
+
+    def happenings(self) -> Iterator[str]:
+        """Once as soon as it listens, then whenever a container of the cluster ends or is changed: what was.
+
+        Goes on until the connection ends. Raises EngineError, and UnreachableError where it is lost.
+        """
+        channel = self.open_channel(self._patience.listing)
+        channel.expire_at(math.inf)
+        yield "listening"
+        for event in engine.read_events(channel, cluster=self._claim.cluster, kinds=HAPPENINGS):
+            yield str(event.get("status"))
 
     def execute(self, container: str, argv: Sequence[str], *, ends: execution.Ends, tty: bool = False) -> int:
         """Run a command in the container, between the given ends; its exit status.

@@ -1,0 +1,42 @@
+"""The application: every route, under the gate."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from cube import __version__
+from cube.api import book, events, jobs, nodes, problem, tasks
+from cube.api.desk import Desk
+from cube.api.gate import Gate
+from cube.model.token import Token
+
+ABOUT = "One cluster's manager. What changes something answers 202 and an operation, which says how it goes."
+
+
+def make_app(desk: Desk) -> FastAPI:
+    """Every route, open to all who reach it."""
+
+    @asynccontextmanager
+    async def listening(_app: FastAPI) -> AsyncIterator[None]:
+        asking = asyncio.create_task(desk.feed.run())
+        yield
+        asking.cancel()
+
+    app = FastAPI(
+        title="Cube", version=__version__, description=ABOUT, lifespan=listening,
+        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
+    )  # fmt: skip
+    app.state.desk = desk
+    for router in (jobs.router, tasks.router, nodes.router, events.router):
+        app.include_router(router, prefix="/api/v1")
+    app.include_router(book.router)
+    problem.install(app)
+    return app
+
+
+def guarded(desk: Desk, *, hosts: Sequence[str], tokens: Callable[[], Sequence[Token]] | None) -> ASGIApp:
+    """The application behind its gate."""
+    return Gate(make_app(desk), hosts=hosts, tokens=tokens)

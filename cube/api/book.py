@@ -1,0 +1,351 @@
+"""The wire format of Boring's book, on `/tasks` and `/nodes`: its clients work unchanged.
+
+A task of theirs becomes a job of its own, `task-ID`, with one task in it, and goes the way of every job.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from cube.api import nodes
+from cube.api.desk import JSON, AtDesk, Desk, NotFoundError, Who
+from cube.errors import CubeError, InputError
+from cube.manager.turn import Run
+from cube.model.job import Job, TaskSpec
+from cube.model.observation import Container, Observation, Seen
+from cube.model.resources import Resources
+from cube.model.task import State, Task
+from cube.spec.parse import parse
+from cube.view.fleet import NodeView
+
+router = APIRouter(tags=["book"])
+
+ZERO = "0001-01-01T00:00:00Z"
+"""Go's zero time: never."""
+
+STATES: Mapping[State, int] = {state: number for number, state in enumerate(State)}
+"""Pending 0, Scheduled 1, Running 2, Completed 3, Failed 4."""
+
+PREFIX = "task-"
+NAME = "book.name"
+"""The label that keeps what the client calls it."""
+
+DEFAULT_MEMORY = 64 * 2**20
+TIMEOUT = 300.0
+Port = Annotated[str, Field(pattern=r"^\d{1,5}(/(tcp|udp))?$")]
+Number = Annotated[str, Field(pattern=r"^\d{0,5}$")]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BookTask(Strict):
+    """A task as the book's clients write it, and read it back."""
+
+    ID: UUID
+    ContainerID: str = ""
+    Name: Annotated[str, Field(max_length=200)] = ""
+    State: Annotated[int, Field(ge=0, le=4)] = 0
+    Image: Annotated[str, Field(min_length=1, max_length=512, examples=["strm/helloworld-http"])]
+    Cpu: Annotated[float, Field(ge=0, le=1000)] = 0
+    Memory: Annotated[int, Field(ge=0, le=2**50)] = 0
+    Disk: Annotated[int, Field(ge=0, le=2**50)] = 0
+    ExposedPorts: Annotated[dict[Port, dict[str, Any]] | None, Field(max_length=100)] = None
+    HostPorts: dict[str, Any] | None = None
+    PortBindings: Annotated[dict[Port, Number] | None, Field(max_length=100)] = None
+    RestartPolicy: Annotated[str, Field(pattern="^(|no|always|unless-stopped|on-failure)$")] = ""
+    StartTime: str = ZERO
+    FinishTime: str = ZERO
+    HealthCheck: Annotated[str, Field(max_length=1024)] = ""
+    RestartCount: int = 0
+
+
+class BookEvent(Strict):
+    """What is to become of a task: `State` 2 to run it, 3 to stop it."""
+
+    ID: UUID
+    State: Annotated[int, Field(ge=2, le=3, examples=[2])]
+    Timestamp: str = ZERO
+    Task: BookTask
+
+
+class BookNode(BaseModel):
+    """A node as the book's clients read it."""
+
+    Name: str
+    Ip: str
+    Api: str
+    Cores: int
+    Memory: int
+    MemoryAllocated: int
+    Disk: int
+    DiskAllocated: int
+    Role: str
+    TaskCount: int
+    Stats: dict[str, Any]
+
+
+class BookError(BaseModel):
+    """How it fails."""
+
+    HTTPStatusCode: int
+    Message: str
+
+
+def _fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": BookError, "description": HTTPStatus(status).phrase} for status in statuses}
+
+
+@router.post(
+    "/tasks",
+    status_code=201,
+    response_model=BookTask,
+    responses=_fails(400, 401, 403, 409, 422, 423, 429, 503),
+)
+def start_task(desk: AtDesk, who: Who, event: BookEvent) -> Response:
+    """Run the task, or with `State` 3 stop it; answers before it runs."""
+    if event.State == STATES[State.COMPLETED]:
+        _stop(desk, who.name, event.Task.ID)
+    else:
+        job = job_of(event.Task)
+        run = Run(until=desk.service.clock.now() + TIMEOUT, actor=who.name)
+        with desk.service.holding.held(wait=10.0):
+            desk.manager.want(job, run)
+        desk.service.wake()
+    return _json(_one(desk, event.Task.ID), 201)
+
+
+@router.get("/tasks", response_model=list[BookTask], responses=_fails(401, 403, 429))
+def list_tasks(desk: AtDesk) -> Response:
+    """Every task of the cluster, whoever asked for it."""
+    return _json(_all(desk))
+
+
+@router.get("/tasks/{id}", response_model=BookTask, responses=_fails(401, 403, 404, 429))
+def read_task(desk: AtDesk, id: Annotated[str, Path(max_length=64)]) -> Response:
+    """One task."""
+    return _json(_one(desk, id))
+
+
+@router.delete("/tasks/{id}", status_code=204, responses=_fails(401, 403, 404, 409, 423, 429, 503))
+def stop_task(desk: AtDesk, who: Who, id: Annotated[str, Path(max_length=64)]) -> Response:
+    """Stop a task that a client of the book began."""
+    _stop(desk, who.name, id)
+    return Response(status_code=204)
+
+
+@router.get("/nodes", response_model=list[BookNode], responses=_fails(401, 403, 429))
+def list_nodes(desk: AtDesk) -> Response:
+    """Every node."""
+    observed = desk.service.look()
+    return _json([_of_node(view, observed[view.name]) for view in nodes.views(desk)])
+
+
+def is_of_the_book(path: str) -> bool:
+    """The path speaks the book's format."""
+    return path.split("/")[1:2] in (["tasks"], ["nodes"])
+
+
+def error_text(status: HTTPStatus, error: CubeError) -> str:
+    """The error in the book's words."""
+    return json.dumps({"HTTPStatusCode": int(status), "Message": " ".join(str(error).split())})
+
+
+def job_of(task: BookTask) -> Job:
+    """The job that a task of the book's becomes. Raises InputError where it cannot be run."""
+    group: dict[str, Any] = {
+        "image": task.Image,
+        "cpu": f"{max(round(task.Cpu * 1000), 10)}m",
+        "memory": str(task.Memory or DEFAULT_MEMORY),
+        "labels": {NAME: task.Name or str(task.ID)},
+        "ports": _ports(task),
+        **_restart(task.RestartPolicy),
+    }
+    if task.Disk:
+        group["disk"] = str(task.Disk)
+    if task.HealthCheck:
+        group["health"] = {"http": task.HealthCheck, "port": _first_port(group["ports"])}
+    text = json.dumps({"job": f"{PREFIX}{task.ID}", "groups": {"main": group}})
+    if "{{" in text or "{%" in text or "{#" in text:
+        raise InputError(
+            "the task cannot be used", where=str(task.ID), why="a text in it looks like a template"
+        )
+    return parse(text, f"task {task.ID}", {})
+
+
+def _ports(task: BookTask) -> dict[str, Any]:
+    """Every port that is exposed or bound is published, as the book's workers do it."""
+    bound = task.PortBindings or {}
+    ports = {}
+    for key in dict.fromkeys([*(task.ExposedPorts or {}), *bound]):
+        number, _, protocol = key.partition("/")
+        host = {"host": bound[key]} if bound.get(key) not in (None, "", "0") else {}
+        protocol = protocol or "tcp"
+        ports[f"p{number}-{protocol}"] = {
+            "container": number, "protocol": protocol, "public": "true", **host
+        }  # fmt: skip
+    return ports
+
+
+def _first_port(ports: Mapping[str, Any]) -> str:
+    if not ports:
+        raise InputError("the task cannot be checked", why="HealthCheck asks a port, and none is exposed")
+    return next(iter(ports))
+
+
+def _restart(policy: str) -> dict[str, Any]:
+    """Docker's policies; without one a task runs once, to its end."""
+    if policy in ("always", "unless-stopped"):
+        return {"type": "service", "restart": {"mode": "delay"}}
+    attempts = "5" if policy == "on-failure" else "0"
+    return {"type": "batch", "restart": {"attempts": attempts}, "reschedule": {"attempts": "0"}}
+
+
+def _stop(desk: Desk, actor: str, identity: object) -> None:
+    store = desk.manager.store
+    job = store.job(f"{PREFIX}{identity}")
+    if job is None:
+        if any(task.id == str(identity) for task in store.current_tasks()):
+            cure = "Stop its job: cube stop"
+            raise CubeError(f"task {identity} belongs to a job", cure=cure)
+        raise NotFoundError(f"there is no task {identity}")
+    run = Run(until=desk.service.clock.now() + TIMEOUT, actor=actor)
+    with desk.service.holding.held(wait=10.0):
+        desk.manager.want_none(job.name, run)
+    desk.service.wake()
+
+
+def _one(desk: Desk, identity: object) -> dict[str, Any]:
+    for found in _all(desk):
+        if found["ID"] == str(identity):
+            return found
+    raise NotFoundError(f"there is no task {identity}")
+
+
+def _all(desk: Desk) -> list[dict[str, Any]]:
+    """The tasks; one that was asked for and is not placed yet is Pending."""
+    store, observed = desk.manager.store, desk.service.look()
+    tasks = store.current_tasks()
+    placed = {task.slot.job for task in tasks}
+    waiting = [
+        _waiting(job)
+        for job in store.jobs()
+        if _is_ours(job.name) and job.name not in placed and not job.stopped
+    ]
+    return [_of_task(task, _container(task, observed)) for task in tasks] + waiting
+
+
+def _is_ours(job: str) -> bool:
+    return job.startswith(PREFIX)
+
+
+def _of_task(task: Task, container: Container | None) -> dict[str, Any]:
+    is_ours = _is_ours(task.slot.job)
+    started = container.created_at if container and task.state is not State.PENDING else None
+    return {
+        **_of_spec(task.spec),
+        "ID": task.slot.job.removeprefix(PREFIX) if is_ours else task.id,
+        "ContainerID": task.container or "",
+        "Name": task.spec.labels.get(NAME, str(task.slot)),
+        "State": STATES[task.state],
+        "HostPorts": _host_ports(task),
+        "PortBindings": {f"{p.container}/{p.protocol}": str(p.host) for p in task.spec.ports if p.host},
+        "StartTime": _time(started),
+        "FinishTime": _time(task.changed_at if task.state.is_terminal else None),
+        "RestartCount": task.restarts,
+    }
+
+
+def _waiting(job: Job) -> dict[str, Any]:
+    spec = job.groups[0].spec
+    return {
+        **_of_spec(spec),
+        "ID": job.name.removeprefix(PREFIX),
+        "ContainerID": "",
+        "Name": spec.labels.get(NAME, job.name),
+        "State": STATES[State.PENDING],
+        "HostPorts": {},
+        "PortBindings": {f"{p.container}/{p.protocol}": str(p.host) for p in spec.ports if p.host},
+        "StartTime": ZERO,
+        "FinishTime": ZERO,
+        "RestartCount": 0,
+    }
+
+
+def _of_spec(spec: TaskSpec) -> dict[str, Any]:
+    return {
+        "Image": spec.image,
+        "Cpu": spec.resources.cpu / 1000,
+        "Memory": spec.resources.memory,
+        "Disk": spec.resources.disk,
+        "ExposedPorts": {f"{port.container}/{port.protocol}": {} for port in spec.ports},
+        "RestartPolicy": "",
+        "HealthCheck": spec.health.path if spec.health else "",
+    }
+
+
+def _host_ports(task: Task) -> dict[str, Any]:
+    """As Docker's own API tells them: a list of addresses for each port."""
+    return {
+        f"{port.container}/{port.protocol}": [
+            {"HostIp": "0.0.0.0" if port.public else "127.0.0.1", "HostPort": str(task.ports[port.name])}  # noqa: S104
+        ]
+        for port in task.spec.ports
+        if port.name in task.ports
+    }
+
+
+def _of_node(view: NodeView, found: Observation) -> dict[str, Any]:
+    has = view.capacity or Resources()
+    return {
+        "Name": view.name,
+        "Ip": view.address,
+        "Api": "",
+        "Cores": has.cpu // 1000,
+        "Memory": has.memory,
+        "MemoryAllocated": view.promised.memory,
+        "Disk": has.disk,
+        "DiskAllocated": view.promised.disk,
+        "Role": view.role,
+        "TaskCount": view.tasks,
+        "Stats": _stats(found),
+    }
+
+
+def _stats(found: Observation) -> dict[str, Any]:
+    """As the book's workers tell them, in the names of goprocinfo; sizes in kB but for the disk's."""
+    stats = found.stats
+    if stats is None:
+        return {}
+    return {
+        "MemStats": {"MemTotal": stats.memory_total // 1024, "MemAvailable": stats.memory_available // 1024},
+        "DiskStats": {
+            "All": stats.disk_total, "Free": stats.disk_free, "Used": stats.disk_total - stats.disk_free
+        },
+        "CpuStats": {"Id": "cpu", "Idle": stats.cpu.idle, "Total": stats.cpu.total},
+        "LoadStats": {"Last1Min": stats.load[0], "Last5Min": stats.load[1], "Last15Min": stats.load[2]},
+        "TaskCount": len(found.containers) if isinstance(found, Seen) else 0,
+    }  # fmt: skip
+
+
+def _container(task: Task, observed: Mapping[str, Observation]) -> Container | None:
+    found = observed.get(task.node or "")
+    containers: Iterable[Container] = found.containers if isinstance(found, Seen) else ()
+    return next((held for held in containers if held.id == task.container), None)
+
+
+def _time(at: float | None) -> str:
+    return ZERO if at is None else datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value), status_code=status, media_type=JSON)

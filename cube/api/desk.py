@@ -1,0 +1,107 @@
+"""The desk: what the routes work with, and the answers that they give."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from starlette.requests import HTTPConnection
+
+from cube.api.access import Caller
+from cube.api.feed import Feed
+from cube.errors import CubeError, InputError
+from cube.manager.manager import Manager
+from cube.manager.operations import Operations
+from cube.manager.service import Service
+from cube.model.codec import to_data
+from cube.model.job import Job
+from cube.model.node import Node
+from cube.model.task import Task
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """One service, a manager over it, what it was asked to do, and the events as they come."""
+
+    service: Service
+    manager: Manager
+    operations: Operations
+    feed: Feed
+
+
+class NotFoundError(InputError):
+    """What a path names is not there."""
+
+
+class ChangedError(CubeError):
+    """What was to be changed is not what the caller had seen."""
+
+
+def _desk(connection: HTTPConnection) -> Desk:
+    desk: Desk = connection.app.state.desk
+    return desk
+
+
+def _caller(connection: HTTPConnection) -> Caller:
+    caller: Caller = connection.scope["caller"]
+    return caller
+
+
+AtDesk = Annotated[Desk, Depends(_desk)]
+Who = Annotated[Caller, Depends(_caller)]
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A model value as JSON."""
+    body = json.dumps(to_data(value), separators=(",", ":"))
+    return Response(body, status_code=status, media_type=JSON, headers=headers)
+
+
+def known_job(desk: Desk, name: str) -> Job:
+    """The newest version of the job. Raises NotFoundError."""
+    job = desk.manager.store.job(name)
+    if job is None:
+        raise _missing("job", name, (found.name for found in desk.manager.store.jobs()))
+    return job
+
+
+def known_task(desk: Desk, identity: str) -> Task:
+    """The task with that id. Raises NotFoundError."""
+    for task in desk.manager.store.tasks():
+        if task.id == identity:
+            return task
+    raise _missing("task", identity, ())
+
+
+def known_node(desk: Desk, name: str) -> Node:
+    """The node of that name. Raises NotFoundError."""
+    node = desk.manager.cluster.node(name)
+    if node is None:
+        raise _missing("node", name, (found.name for found in desk.manager.cluster.nodes))
+    return node
+
+
+def refuse_changed(job: Job, if_match: str | None) -> None:
+    """Raises ChangedError where the job is not in the version that the caller's `If-Match` names."""
+    wanted = {word.strip() for word in (if_match or "*").split(",")}
+    if not wanted & {"*", tag_of(job)}:
+        cure = "Look at it again, and decide again."
+        raise ChangedError(f"job {job.name} is in version {job.version}", why=f"not {if_match}", cure=cure)
+
+
+def tag_of(job: Job) -> str:
+    """The job's version as an entity tag."""
+    return f'"{job.version}"'
+
+
+def base_of(request: Request) -> str:
+    """What the API's own addresses begin with."""
+    return str(request.base_url).rstrip("/") + "/api/v1"
+
+
+def _missing(kind: str, name: str, known: Iterable[str]) -> NotFoundError:
+    some = ", ".join(sorted(known)[:10])
+    return NotFoundError(f"there is no {kind} {name!r}", cure=f"Known {kind}s: {some}." if some else "")

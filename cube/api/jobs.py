@@ -1,0 +1,220 @@
+"""Jobs: what is wanted, and everything that changes it."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Request, Response
+
+from cube.api.access import Caller
+from cube.api.answers import OperationView, operation_view, plan_data
+from cube.api.desk import AtDesk, Desk, Who, answer, base_of, known_job, refuse_changed, tag_of
+from cube.api.problem import responses
+from cube.api.schema import Dispatch, Return, Scaling, Source, Submission, Waits
+from cube.errors import InputError
+from cube.manager.manager import Manager
+from cube.manager.operations import Ask
+from cube.manager.operations import Request as Asked
+from cube.manager.turn import Run
+from cube.model.job import Hooks, Job
+from cube.model.rollout import Rollout
+from cube.model.token import Role
+from cube.spec.parse import parse
+from cube.store.rows import JobVersion
+from cube.view.fleet import JobView, job_view
+
+router = APIRouter(tags=["jobs"])
+
+Name = Annotated[str, Path(max_length=255, description="The job's name.")]
+IfMatch = Annotated[str | None, Header(description='The version that is meant, as "3": else 412.')]
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
+CHANGES: dict[str, Any] = {
+    "status_code": 202,
+    "response_model": OperationView,
+    "responses": responses(400, 401, 403, 404, 409, 412, 422, 429),
+}
+READS = responses(401, 403, 404, 422, 429)
+
+
+@router.get("/jobs", response_model=list[JobView], responses=READS)
+def list_jobs(desk: AtDesk) -> Response:
+    """Every job, and how far it is."""
+    return answer(_views(desk, desk.manager.store.jobs()))
+
+
+@router.get("/jobs/{name}", response_model=Job, responses=READS)
+def read_job(desk: AtDesk, name: Name) -> Response:
+    """The newest version of a job; its ETag is what `If-Match` takes."""
+    job = known_job(desk, name)
+    return answer(job, headers={"ETag": tag_of(job)})
+
+
+@router.get("/jobs/{name}/status", response_model=JobView, responses=READS)
+def read_status(desk: AtDesk, name: Name) -> Response:
+    """How far a job is."""
+    return answer(_views(desk, (known_job(desk, name),))[0])
+
+
+@router.get("/jobs/{name}/versions", response_model=list[JobVersion], responses=READS)
+def list_versions(desk: AtDesk, name: Name) -> Response:
+    """Every version of a job, the oldest first: when, by whom and why it was made."""
+    known_job(desk, name)
+    return answer(desk.manager.store.versions(name))
+
+
+@router.get("/deployments", response_model=list[Rollout], responses=READS)
+def list_deployments(desk: AtDesk) -> Response:
+    """How far the newest version of each job has come."""
+    return answer(tuple(desk.manager.store.rollouts().values()))
+
+
+@router.get("/deployments/{name}", response_model=list[Rollout], responses=READS)
+def list_deployments_of(desk: AtDesk, name: Name) -> Response:
+    """How far each version of a job has come, the oldest first."""
+    known_job(desk, name)
+    return answer(desk.manager.store.rollouts_of(name))
+
+
+@router.post("/plan", response_model=dict[str, Any], responses=responses(400, 401, 403, 409, 422, 429))
+def plan(desk: AtDesk, body: Source) -> Response:
+    """What a deploy of this job file would do first. Changes nothing."""
+    job = job_of(desk, body)
+    found, _ = desk.manager.preview(job)
+    return answer({"job": job.name, **plan_data(found), "fingerprint": found.fingerprint})
+
+
+@router.post("/jobs", **CHANGES)
+def submit(
+    desk: AtDesk, who: Who, request: Request, body: Submission, if_match: IfMatch = None, key: Key = None
+) -> Response:
+    """Make the fleet run a job as its file says. The operation says how that goes.
+
+    The same file again changes nothing. `Idempotency-Key`: the same one again is the same operation.
+    """
+    job = job_of(desk, body)
+    _refuse_hooks(job, who)
+    known = desk.manager.store.job(job.name)
+    if known is not None:
+        refuse_changed(known, if_match)
+
+    def ask(manager: Manager, run: Run) -> Any:
+        return manager.deploy(job, run, expected=body.expected)
+
+    return _begin(desk, who, request, body, f"deploy {job.name}", job.name, ask, key)
+
+
+@router.delete("/jobs/{name}", **CHANGES)
+def remove(desk: AtDesk, who: Who, request: Request, name: Name, if_match: IfMatch = None) -> Response:
+    """Stop a job and forget it; its events stay."""
+    return _change(desk, who, request, name, if_match, Waits(), "remove", lambda m, run: m.remove(name, run))
+
+
+@router.post("/jobs/{name}/stop", **CHANGES)
+def stop(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+) -> Response:
+    """Stop every task of a job; it stays known."""
+    return _change(desk, who, request, name, if_match, body, "stop", lambda m, run: m.stop(name, run))
+
+
+@router.post("/jobs/{name}/scale", **CHANGES)
+def scale(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Scaling, if_match: IfMatch = None
+) -> Response:
+    """Run another number of tasks, until the next deploy says otherwise."""
+    counts = body.counts
+    return _change(
+        desk, who, request, name, if_match, body, "scale", lambda m, run: m.scale(name, counts, run)
+    )
+
+
+@router.post("/jobs/{name}/rollback", **CHANGES)
+def rollback(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Return, if_match: IfMatch = None
+) -> Response:
+    """Go back to an earlier version."""
+    to = body.version
+    return _change(
+        desk, who, request, name, if_match, body, "rollback", lambda m, run: m.rollback(name, to, run)
+    )
+
+
+@router.post("/jobs/{name}/promote", **CHANGES)
+def promote(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+) -> Response:
+    """Let a new version take the place of every old task."""
+    return _change(desk, who, request, name, if_match, body, "promote", lambda m, run: m.promote(name, run))
+
+
+@router.post("/jobs/{name}/pause", **CHANGES)
+def pause(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+) -> Response:
+    """Replace no further task, until somebody resumes the rollout."""
+    return _change(desk, who, request, name, if_match, body, "pause", lambda m, run: m.pause(name, run))
+
+
+@router.post("/jobs/{name}/resume", **CHANGES)
+def resume(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+) -> Response:
+    """Go on with a rollout that was paused."""
+    return _change(desk, who, request, name, if_match, body, "resume", lambda m, run: m.resume(name, run))
+
+
+@router.post("/jobs/{name}/dispatch", **CHANGES)
+def dispatch(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Dispatch, key: Key = None
+) -> Response:
+    """Begin a run of a parameterized job. `Idempotency-Key`: the same one again begins no other."""
+    known_job(desk, name)
+    values = dict(body.values)
+    return _begin(
+        desk, who, request, body, f"dispatch {name}", name, lambda m, run: m.dispatch(name, values, run), key
+    )
+
+
+def job_of(desk: Desk, body: Source) -> Job:
+    """The job that the file describes, its templates rendered here. Raises InputError."""
+    cluster = desk.manager.cluster
+    variables = {
+        "var": {**cluster.variables, **body.variables},
+        "env": dict(body.environment),
+        "cluster": {"name": cluster.name, "nodes": [node.name for node in cluster.nodes]},
+    }
+    return parse(body.source, body.file, variables)
+
+
+def _refuse_hooks(job: Job, who: Caller) -> None:
+    """A hook is a command on the manager's own machine."""
+    if replace(job.hooks, timeout=Hooks().timeout) != Hooks() and not who.role.may(Role.ADMIN):
+        raise InputError(
+            "this job has hooks",
+            where=job.name,
+            why="they run on the manager's machine, and only an admin's token may bring them there",
+            cure="Leave hooks out, or deploy it with the role admin.",
+        )
+
+
+def _change(
+    desk: Desk, who: Caller, request: Request, name: str, if_match: str | None, waits: Waits, what: str,
+    ask: Ask,
+) -> Response:  # fmt: skip
+    refuse_changed(known_job(desk, name), if_match)
+    return _begin(desk, who, request, waits, f"{what} {name}", name, ask, None)
+
+
+def _begin(
+    desk: Desk, who: Caller, request: Request, waits: Waits, what: str, job: str, ask: Ask, key: str | None
+) -> Response:
+    asked = Asked(what=what, actor=who.name, timeout=waits.timeout, wait=waits.lock_wait, job=job, key=key)
+    begun = desk.operations.begin(asked, ask)
+    where = f"{base_of(request)}/operations/{begun.id}"
+    return answer(operation_view(begun), 202, {"Location": where})
+
+
+def _views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:
+    store = desk.manager.store
+    tasks, rollouts = store.current_tasks(), store.rollouts()
+    silent = {look.node for look in store.looks() if look.cause is not None}
+    return tuple(job_view(job, tasks, rollouts.get(job.name), silent) for job in jobs)

@@ -1,0 +1,117 @@
+"""Nodes: how they are, and who may have new tasks."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+
+from cube.api.answers import OperationView, operation_view
+from cube.api.desk import AtDesk, Desk, Who, answer, base_of, known_node
+from cube.api.problem import responses
+from cube.api.schema import Drain, Supposition
+from cube.errors import InputError
+from cube.manager.manager import scaled
+from cube.manager.operations import Request as Asked
+from cube.manager.turn import Run
+from cube.model.observation import Seen
+from cube.view.fleet import NodeView, node_view
+from cube.whatif.change import Change
+from cube.whatif.play import play
+
+router = APIRouter(tags=["nodes"])
+
+Name = Annotated[str, Path(max_length=255, description="The node's name.")]
+READS = responses(401, 403, 404, 422, 429)
+CHANGES: dict[str, Any] = {"responses": responses(400, 401, 403, 404, 409, 422, 423, 429)}
+
+
+@router.get("/cluster", response_model=dict[str, Any], responses=READS)
+def read_cluster(desk: AtDesk) -> Response:
+    """The cluster's name, its nodes and groups, and what the inventory says of each node."""
+    cluster = desk.manager.cluster
+    nodes = [{"name": n.name, "datacenter": n.datacenter, "labels": dict(n.labels)} for n in cluster.nodes]
+    groups = {name: list(members) for name, members in cluster.groups.items()}
+    return answer({"name": cluster.name, "nodes": nodes, "groups": groups})
+
+
+@router.get("/nodes", response_model=list[NodeView], responses=READS)
+def list_nodes(desk: AtDesk) -> Response:
+    """Every node as it was last seen: what it has, what is promised on it, what is in use."""
+    return answer(views(desk))
+
+
+@router.get("/nodes/{name}", response_model=NodeView, responses=READS)
+def read_node(desk: AtDesk, name: Name) -> Response:
+    """One node."""
+    known_node(desk, name)
+    return answer(next(view for view in views(desk) if view.name == name))
+
+
+@router.get("/nodes/{name}/observation", response_model=dict[str, Any], responses=READS)
+def read_observation(desk: AtDesk, name: Name) -> Response:
+    """All that the last look at a node showed: its stats, its engine and every container."""
+    known_node(desk, name)
+    found = desk.service.look()[name]
+    return answer({"seen": isinstance(found, Seen), "observation": found})
+
+
+@router.post("/nodes/{name}/cordon", status_code=204, **CHANGES)
+def cordon(desk: AtDesk, who: Who, name: Name) -> Response:
+    """Keep new tasks away from a node."""
+    known_node(desk, name)
+    desk.manager.cordon(name, Run(until=0.0, actor=who.name))
+    return Response(status_code=204)
+
+
+@router.post("/nodes/{name}/uncordon", status_code=204, **CHANGES)
+def uncordon(desk: AtDesk, who: Who, name: Name) -> Response:
+    """Let a node have new tasks again."""
+    known_node(desk, name)
+    desk.manager.uncordon(name, Run(until=0.0, actor=who.name))
+    desk.service.wake()
+    return Response(status_code=204)
+
+
+@router.post("/nodes/{name}/drain", status_code=202, response_model=OperationView, **CHANGES)
+def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain) -> Response:
+    """Move every task of a node elsewhere."""
+    known_node(desk, name)
+    begun = desk.operations.begin(
+        Asked(what=f"drain {name}", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
+        lambda manager, run: manager.drain(name, run, deadline=body.deadline),
+    )
+    return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
+
+
+@router.post(
+    "/simulate", response_model=dict[str, Any], responses=responses(400, 401, 403, 404, 409, 422, 429)
+)
+def simulate(desk: AtDesk, body: Supposition) -> Response:
+    """What would be if nodes were lost, or groups had other counts. Changes nothing."""
+    world = desk.service.world(desk.service.look())
+    for name in body.lose:
+        known_node(desk, name)
+    jobs = {job.name: job for job in world.jobs}
+    for path, count in body.scale.items():
+        name, _, group = path.partition("/")
+        if name not in jobs:
+            raise InputError(f"there is no job {name!r}", where="scale")
+        jobs[name] = scaled(jobs[name], {group: count})
+    wanted = tuple(jobs[name] for name in body_jobs(body))
+    change = Change(lost=frozenset(body.lose), jobs=wanted)
+    return answer(play(world, change, desk.service.scheduler))
+
+
+def views(desk: Desk) -> tuple[NodeView, ...]:
+    """Every node of the inventory, in its order."""
+    store, cluster, observed = desk.manager.store, desk.manager.cluster, desk.service.look()
+    tasks, cordons = store.current_tasks(), store.cordons()
+    return tuple(
+        node_view(node, observed[node.name], tasks, cordons.get(node.name), cluster.name)
+        for node in cluster.nodes
+        if node.name in observed
+    )
+
+
+def body_jobs(body: Supposition) -> list[str]:
+    """The jobs that are supposed to be scaled, each once."""
+    return list(dict.fromkeys(path.partition("/")[0] for path in body.scale))

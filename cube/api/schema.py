@@ -1,0 +1,83 @@
+"""What a request may hold. Unknown keys are refused."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JOB_FILE = "job: web\ngroups:\n  web:\n    count: 2\n    image: nginx:1.27\n"
+MAX_COUNT = 10_000
+MAX_SOURCE = 1 << 18
+MAX_TIMEOUT = 86_400.0
+
+Name = Annotated[str, Field(max_length=255)]
+Variables = Annotated[dict[Name, Annotated[str, Field(max_length=65_536)]], Field(max_length=1_000)]
+Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT, description="Seconds after which it is given up.")]
+
+
+class Body(BaseModel):
+    """What all of them share."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Waits(Body):
+    """How long an operation may take, and how long it may wait for another Cube that is at work."""
+
+    timeout: Timeout = 300.0
+    lock_wait: Annotated[float, Field(ge=0, le=3_600.0)] = 0.0
+
+
+class Source(Body):
+    """A job file: its text, what it is called in messages, and the values of its variables."""
+
+    source: Annotated[str, Field(max_length=MAX_SOURCE, examples=[JOB_FILE])]
+    file: Annotated[str, Field(max_length=1_000, examples=["jobs/web.yml"])] = "job"
+    variables: Variables = {}
+    environment: Annotated[Variables, Field(description="What `env` holds in its templates.")] = {}
+
+
+class Submission(Source, Waits):
+    """A job file to be carried out. `expected`: what a plan said before, to be done so or not at all."""
+
+    expected: Annotated[list[str], Field(max_length=100_000)] | None = None
+
+
+class Scaling(Waits):
+    """How many tasks each named group is to have."""
+
+    counts: Annotated[
+        dict[Name, Annotated[int, Field(ge=0, le=MAX_COUNT)]], Field(min_length=1, examples=[{"web": 3}])
+    ]
+
+
+class Return(Waits):
+    """The version to go back to; none: the last one that had succeeded."""
+
+    version: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+
+class Dispatch(Waits):
+    """The values of a parameterized job's parameters."""
+
+    values: Variables = {}
+
+
+class Drain(Waits):
+    """When a task without another place is stopped: so many seconds from now; none: never."""
+
+    deadline: Annotated[float, Field(ge=0, le=MAX_TIMEOUT)] | None = None
+
+
+class Supposition(Body):
+    """What is supposed: nodes that are lost, and counts of groups as `job/group`."""
+
+    lose: Annotated[list[Name], Field(max_length=10_000, examples=[["node3"]])] = []
+    scale: Annotated[dict[Name, Annotated[int, Field(ge=0, le=MAX_COUNT)]], Field(max_length=1_000)] = {}
+
+
+class NewToken(Body):
+    """A token: what its holder may do, and for how many seconds it is good."""
+
+    name: Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["ci"])]
+    role: Annotated[str, Field(pattern="^(read|operate|admin)$", examples=["operate"])]
+    expires_in: Annotated[float, Field(gt=0, le=10 * 366 * 86_400.0)] = 90 * 86_400.0

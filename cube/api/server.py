@@ -1,0 +1,100 @@
+"""The server: the application on a socket, in a thread of its own."""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from cube.errors import InputError
+
+STOP = 5
+"""Seconds that those who still listen have after the manager was told to end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where the manager listens; `certificate` and `key` are PEM files, None: in the clear."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def url(self) -> str:
+        """Where it is found."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+
+
+def refuse_unsafe(address: Address, *, has_tokens: bool) -> None:
+    """Raises InputError for what anybody could listen to, or use."""
+    if not address.is_local and address.certificate is None:
+        raise InputError(
+            "the manager would be public without TLS",
+            where=f"{address.host}:{address.port}",
+            why="every token that is sent there could be read on the way",
+            cure="Give it --certificate and --key, or listen on 127.0.0.1 and go there over SSH (ssh -L).",
+        )
+    if not address.is_local and not has_tokens:
+        raise InputError("the manager would be open to everybody", cure="Leave --no-tokens out.")
+
+
+@contextmanager
+def listening(app: ASGIApp, address: Address) -> Iterator[None]:
+    """The application answers there while the block runs. Raises InputError where it cannot."""
+    config = uvicorn.Config(
+        app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="websockets-sansio",
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.key,
+        timeout_graceful_shutdown=STOP,
+    )
+    with _bound(address) as bound:
+        server = uvicorn.Server(config)
+        try:
+            config.load()
+        except OSError as error:
+            where = f"{address.certificate}, {address.key}"
+            raise InputError("the certificate cannot be used", where=where, why=str(error)) from None
+        thread = threading.Thread(target=server.run, args=([bound],), name="cube-api", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(STOP + 2)
+
+
+def _bound(address: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address.host, address.port))
+    except OSError as error:
+        bound.close()
+        where = f"{address.host}:{address.port}"
+        cure = "Is another manager there already? Name another port with --listen."
+        raise InputError(
+            "the manager cannot listen", where=where, why=str(error.strerror), cure=cure
+        ) from None
+    return bound

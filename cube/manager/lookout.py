@@ -1,0 +1,80 @@
+"""Lookout: two threads at one node. One looks, whenever it is due or asked to; one listens to the engine.
+
+Each node has its own, so that one that hangs delays no other.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cube.errors import CubeError
+from cube.manager.seams import Attended, Clock
+from cube.model.observation import Observation
+
+LISTEN_AGAIN = 5.0
+"""Seconds before a node that could not be listened to is tried again; looks go on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a look found. `began` is the count at its beginning: what was done later, it may have missed."""
+
+    node: str
+    began: int
+    found: Observation
+
+
+class Lookout:
+    """Looks at a node until it is closed, and tells of each look.
+
+    `count` numbers what happens in the service; `every` is the longest pause between two looks, in seconds.
+    """
+
+    def __init__(
+        self,
+        worker: Attended,
+        clock: Clock,
+        *,
+        count: Callable[[], int],
+        tell: Callable[[Sight], None],
+        every: float,
+    ) -> None:
+        self.every = every
+        self._worker = worker
+        self._clock = clock
+        self._count = count
+        self._tell = tell
+        self._asked = threading.Event()
+        self._closed = threading.Event()
+
+    def begin(self, name: str) -> None:
+        """Start both threads. They end by themselves soon after `close`, whatever the node does."""
+        for what in (self._look_on, self._listen_on):
+            threading.Thread(target=what, args=(name,), name=f"cube-lookout-{name}", daemon=True).start()
+
+    def look_soon(self) -> None:
+        """Look again at once, or as soon as the look under way has ended."""
+        self._asked.set()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
+        self._asked.set()
+
+    def _look_on(self, name: str) -> None:
+        while not self._closed.is_set():
+            self._asked.clear()
+            began = self._count()
+            found = self._worker.observe(self._clock.now())
+            if not self._closed.is_set():
+                self._tell(Sight(node=name, began=began, found=found))
+                self._asked.wait(self.every)
+
+    def _listen_on(self, _name: str) -> None:
+        while not self._closed.is_set():
+            with suppress(CubeError):
+                for _ in self._worker.happenings():
+                    self._asked.set()
+            self._asked.set()  # a stream that ends is news of its own
+            self._closed.wait(LISTEN_AGAIN)

@@ -1,0 +1,133 @@
+"""What is known of each node now, by a lookout at each, and of which it is enough to act on."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+
+from cube.manager.lookout import Lookout, Sight
+from cube.manager.seams import Attended, Clock
+from cube.manager.turn import spent
+from cube.model.observation import Cause, Observation, Seen, Unknown
+from cube.model.task import Health
+
+
+class Picture:
+    """The last look at each node. Not safe to share: the service's own thread keeps it.
+
+    A node is ready whose last look began after everything that was done there; what is known of any other
+    may be of before, and nothing is asked of it meanwhile.
+    """
+
+    def __init__(self, clock: Clock, tell: Callable[[Sight], None], *, every: float) -> None:
+        self.observed: dict[str, Observation] = {}
+        self.fresh: set[str] = set()
+        self._clock = clock
+        self._tell = tell
+        self._every = every
+        self._numbers = itertools.count(1)
+        self._lookouts: dict[str, Lookout] = {}
+        self._changed: dict[str, int] = {}
+        self._busy: set[str] = set()
+        self._sights: dict[str, Sight] = {}
+
+    def open(self, workers: Mapping[str, Attended]) -> None:
+        """Look at these nodes from now on, and no more at those before; none is ready yet."""
+        self.close()
+        before, now = self.observed, self._clock.now()
+        self.observed = {name: before.get(name) or _not_yet(name, now) for name in workers}
+        self._sights = {}
+        self.doubt()
+        self._lookouts = {
+            name: Lookout(worker, self._clock, count=self._count, tell=self._tell, every=self._every)
+            for name, worker in workers.items()
+        }
+        for name, lookout in self._lookouts.items():
+            lookout.begin(name)
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        for lookout in self._lookouts.values():
+            lookout.close()
+        self._lookouts = {}
+
+    def doubt(self) -> None:
+        """Somebody else may have changed the nodes: no look that began before now counts."""
+        self._changed = dict.fromkeys(self.observed, self._count())
+        self.look_soon(self._lookouts)
+
+    def take(self, sight: Sight) -> bool:
+        """Keep what a look found, unless it may be of before the last change; False: it says nothing new."""
+        if sight.node not in self.observed or sight.node in self._busy or not self._is_valid(sight):
+            return False
+        before = self._sights.get(sight.node)
+        was_ready = self.is_ready(sight.node)
+        self._sights[sight.node] = sight
+        self.observed[sight.node] = sight.found
+        self.fresh.add(sight.node)
+        return not was_ready or before is None or not _is_as_before(sight.found, before.found)
+
+    def taken(self) -> Mapping[str, Observation]:
+        """What was looked at since the last time that it was asked for."""
+        fresh, self.fresh = self.fresh, set()
+        return {name: self.observed[name] for name in fresh if name in self.observed}
+
+    def begin(self, node: str) -> None:
+        """Something is done on that node from now on."""
+        self._busy.add(node)
+
+    def end(self, node: str) -> None:
+        """It has been done; the node is looked at before anything more is asked of it."""
+        self._busy.remove(node)
+        self._changed[node] = self._count()
+        self.look_soon((node,))
+
+    def spend(self) -> None:
+        """What the checks said has been counted once."""
+        self.observed = spent(self.observed)
+
+    def is_ready(self, node: str | None) -> bool:
+        """What is known of the node is of after all that was done there; so it is of one that has left."""
+        if node is None or node not in self.observed:
+            return True
+        sight = self._sights.get(node)
+        return node not in self._busy and sight is not None and self._is_valid(sight)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every node is ready."""
+        return all(self.is_ready(name) for name in self.observed)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is being done on any node."""
+        return not self._busy
+
+    def look_soon(self, nodes: Iterable[str | None]) -> None:
+        """Look at them now."""
+        for name in set(nodes) & self._lookouts.keys():
+            self._lookouts[str(name)].look_soon()
+
+    def look_every(self, pauses: Mapping[str, float]) -> None:
+        """The longest pause between two looks at a node, where it is shorter than for the others."""
+        for name, lookout in self._lookouts.items():
+            lookout.every = min(pauses.get(name, self._every), self._every)
+
+    def _count(self) -> int:
+        return next(self._numbers)
+
+    def _is_valid(self, sight: Sight) -> bool:
+        return sight.began > self._changed.get(sight.node, 0)
+
+
+def _not_yet(node: str, now: float) -> Unknown:
+    return Unknown(node=node, at=now, cause=Cause.SILENT, why="it has not been looked at yet", cure="")
+
+
+def _is_as_before(found: Observation, before: Observation) -> bool:
+    """Nothing that a plan could be made from differs; a check that answers badly counts every time."""
+    if isinstance(found, Unknown) or isinstance(before, Unknown):
+        return type(found) is type(before)
+    return found.containers == before.containers and not _has_bad_news(found)
+
+
+def _has_bad_news(found: Seen) -> bool:
+    return any(held.health is Health.UNHEALTHY for held in found.containers)

@@ -1,0 +1,138 @@
+"""A node, and a job, each as one value that says how it stands."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from cube.model.job import Job, JobType
+from cube.model.node import Cordon, Node
+from cube.model.observation import Observation, Seen, Unknown
+from cube.model.resources import Resources
+from cube.model.rollout import Rollout
+from cube.model.task import Health, State, Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """A node as it was last seen. `state`: ready, cordoned, draining or unknown, and then `why`.
+
+    `capacity` is all that the machine has, `reserved` what the inventory keeps free, `promised` what Cube's
+    tasks there may use, `used` what is in use by everybody; None where nothing is known. `busy` is the share
+    0..1 of the CPUs' time since the machine was switched on. `others` counts containers that are not Cube's.
+    """
+
+    name: str
+    address: str
+    datacenter: str
+    role: str
+    labels: Mapping[str, str]
+    state: str
+    why: str
+    cure: str
+    seen_at: float
+    engine: str
+    capacity: Resources | None
+    reserved: Resources
+    promised: Resources
+    used: Resources | None
+    load: float | None
+    tasks: int
+    others: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job and how far it is: `wanted` tasks, `running` ones, `healthy` of these, and those that `failed`.
+
+    `state` of its rollout: running, paused, succeeded or failed.
+    """
+
+    name: str
+    type: JobType
+    version: int
+    priority: int
+    stopped: bool
+    parent: str | None
+    wanted: int
+    running: int
+    healthy: int
+    failed: int
+    pending: int
+    nodes: tuple[str, ...]
+    rollout: str
+    reason: str
+
+
+def node_view(
+    node: Node, found: Observation, tasks: Iterable[Task], cordon: Cordon | None, cluster: str
+) -> NodeView:
+    """The node with what stands on it; `tasks` are those of the whole cluster."""
+    mine = [task for task in tasks if task.node == node.name and not task.state.is_terminal]
+    seen = found if isinstance(found, Seen) else None
+    containers = seen.containers if seen else ()
+    others = sum(held.identity is None or held.identity.cluster != cluster for held in containers)
+    stats = found.stats
+    return NodeView(
+        name=node.name,
+        address=node.access.address,
+        datacenter=node.datacenter,
+        role=node.role,
+        labels=dict(node.labels),
+        state=_node_state(node, found, cordon),
+        why=f"{found.cause}: {found.why}" if isinstance(found, Unknown) else "",
+        cure=found.cure if isinstance(found, Unknown) else "",
+        seen_at=found.at,
+        engine=seen.engine.version if seen else "",
+        capacity=stats.capacity if stats else None,
+        reserved=node.reserved,
+        promised=sum((task.spec.resources for task in mine), Resources()),
+        used=Resources(
+            cpu=min(int(stats.load[0] * 1000), stats.cpus * 1000),
+            memory=stats.memory_total - stats.memory_available,
+            disk=stats.disk_total - stats.disk_free,
+        )
+        if stats
+        else None,
+        load=stats.load[0] if stats else None,
+        tasks=len(mine),
+        others=others,
+    )
+
+
+def job_view(job: Job, tasks: Iterable[Task], rollout: Rollout | None, silent: Collection[str]) -> JobView:
+    """The job with its tasks, of which those on `silent` nodes are not known to run."""
+    mine = [task for task in tasks if task.slot.job == job.name]
+    running = [task for task in mine if task.state is State.RUNNING and task.node not in silent]
+    healthy = [task for task in running if task.health in (Health.HEALTHY, Health.UNCHECKED)]
+    return JobView(
+        name=job.name,
+        type=job.type,
+        version=job.version,
+        priority=job.priority,
+        stopped=job.stopped,
+        parent=job.parent,
+        wanted=_wanted(job, mine),
+        running=len(running),
+        healthy=len(healthy),
+        failed=sum(task.state is State.FAILED for task in mine),
+        pending=sum(task.state in (State.PENDING, State.SCHEDULED) for task in mine),
+        nodes=tuple(sorted({task.node for task in running if task.node})),
+        rollout=rollout.state if rollout else "",
+        reason=rollout.reason if rollout else "",
+    )
+
+
+def _node_state(node: Node, found: Observation, cordon: Cordon | None) -> str:
+    if isinstance(found, Unknown):
+        return "unknown"
+    if cordon is not None:
+        return "draining" if cordon.draining else "cordoned"
+    return "ready" if node.schedulable else "cordoned"
+
+
+def _wanted(job: Job, mine: Collection[Task]) -> int:
+    """A system job wants as many as there are slots for it."""
+    if job.stopped or job.type.is_template:
+        return 0
+    if job.type is JobType.SYSTEM:
+        return len({task.slot for task in mine if task.state is not State.COMPLETED})
+    return sum(group.count for group in job.groups)
