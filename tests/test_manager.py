@@ -65,6 +65,7 @@ def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Man
     assert report.summary == "1 change, 1 on nodes that are not in the inventory"
     assert [(task.node, task.state) for task in report.out_of_sight] == [("node2", State.RUNNING)]
     assert store.job("web") is not None
+    assert any("cube remove web" in warning for warning in report.plan.warnings)
 
 
 def test_a_node_that_is_forgotten_leaves_no_failed_task_behind(manager: Manager, store: Store) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cube.cli import render
 from cube.cli.progress import print_plan, print_report, tell, what_begins_it
 from cube.manager.report import Done, Report
 from cube.model.action import Decision, Note, Outcome, Plan, Refusal, Start, Verdict, Wait
@@ -75,6 +76,15 @@ def test_only_what_was_seen_is_counted_as_running_p12(capsys: pytest.CaptureFixt
     tasks = [task(index, node=f"node{index + 1}") for index in range(3)]
     print_report(report(*tasks, observed=looked))
     assert "; 1 running" in capsys.readouterr().out
+
+
+def test_a_failed_task_is_told_with_the_moment_of_the_next_try(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = task(0, state=State.FAILED)
+    print_report(report(failed, plan=Plan(later={"web": NOW, "other": NOW})))
+    told = capsys.readouterr().out
+    assert f"the first sweep after {render.moment(NOW)} goes on with web: cube reconcile" in told
+    print_report(report(failed))
+    assert "goes on" not in capsys.readouterr().out
 
 
 def test_a_plan_tells_what_has_failed_by_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,9 @@ def print_report(report: Report, seconds: float | None = None) -> None:
     render.warn(report.plan.warnings)
     if report.rollout and (said := rollout_end(report, report.rollout)):
         render.line(f"  {said[0]}", said[1])
+    for name in sorted({task.slot.job for task in report.failed} & report.plan.later.keys()):
+        at = render.moment(report.plan.later[name])
+        render.line(f"  the first sweep after {at} goes on with {name}: cube reconcile")
     for name in sorted(_jobs_with_trouble(report)):
         render.line(f"  what failed left its last words: cube postmortem {name}")
     mine = [task for task in report.tasks if report.job in (None, task.slot.job)]

@@ -80,9 +80,11 @@ class Manager:
     def remove(self, name: str, run: Run) -> Report:
         """Stop the job, then forget it; one whose tasks could not all be stopped is kept."""
         report = self.stop(name, run)
-        if report.exit_code == 0:
-            for job in (name, *(found.name for found in self._runs_of(name))):
-                self.store.forget_job(job)
+        if report.exit_code != 0:
+            kept = f"job {name} is kept until all its tasks are known to have ended: cube remove {name}"
+            return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, kept)))
+        for job in (name, *(found.name for found in self._runs_of(name))):
+            self.store.forget_job(job)
         return report
 
     def scale(self, name: str, counts: Mapping[str, int], run: Run) -> Report:

@@ -266,19 +266,24 @@ class Plan:
     """The actions of one wave, none of which waits for another.
 
     `due` is when the passing of time alone will change the plan, by job: a restart, the next health check.
-    `wake` is when a manager that has nothing else to do should look again: the next run of a periodic job.
+    `later` is the same for all that a sweep will see to, be it due in days: the next run of a periodic job.
     `held` says what will follow once these are done, if it can; `warnings` what a person should know.
     """
 
     actions: tuple[Action, ...] = ()
     due: Mapping[str, float] = field(default_factory=dict)
-    wake: float | None = None
+    later: Mapping[str, float] = field(default_factory=dict)
     held: tuple[Held, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def due_for(self, job: str | None) -> float | None:
         """When time alone will change what the plan asks for that job; None: for any."""
         return min((at for name, at in self.due.items() if job in (None, name)), default=None)
+
+    @property
+    def wake(self) -> float | None:
+        """When a manager that has nothing else to do should look again."""
+        return min(self.later.values(), default=None)
 
     @property
     def fingerprint(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """When time alone will change the plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cube.model.task import Slot
 from cube.reconciler.buckets import Bucket, Sorted
@@ -21,22 +21,27 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
         *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks.unfilled, tasks.holders)),
         *next_proofs(world, wants, tasks),
     )
+    return first_of_each(times)
+
+
+def first_of_each(times: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The first time of each job."""
     first: dict[str, float] = {}
     for job, at in times:
         first[job] = min(at, first.get(job, at))
     return first
 
 
-def later_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[float]:
+def later_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
     """What is left to the next sweep: new tasks for those that failed for good, ends of quarantines."""
     for task in tasks.of(Bucket.FAILED, Bucket.QUARANTINED):
         group = wants[task.slot].group
         is_held = tasks.holders.get(task.slot) is task
         if is_held and not can_restart(task, group) and can_reschedule(task, group):
-            yield reschedule_due(task, group, world.now)
+            yield task.slot.job, reschedule_due(task, group, world.now)
     for task in tasks.of(Bucket.QUARANTINED):
         if task.quarantined_until is not None:
-            yield task.quarantined_until
+            yield task.slot.job, task.quarantined_until
 
 
 def _restarts(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:

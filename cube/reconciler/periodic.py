@@ -55,10 +55,12 @@ def launches(world: World) -> tuple[Launch, ...]:
     return tuple(launch for launch in found if launch is not None)
 
 
-def next_launches(world: World) -> tuple[float, ...]:
+def next_launches(world: World) -> tuple[tuple[str, float], ...]:
     """When the next run of each periodic job is due, in seconds since the epoch."""
-    schedules = [job.schedule for job in world.jobs if job.type is JobType.PERIODIC and not job.stopped]
-    return tuple(at for schedule in schedules if schedule for at in next_runs(schedule, world.now, 1))
+    jobs = [job for job in world.jobs if job.type is JobType.PERIODIC and not job.stopped]
+    return tuple(
+        (job.name, at) for job in jobs if job.schedule for at in next_runs(job.schedule, world.now, 1)
+    )
 
 
 def is_overdue(job: Job, world: World) -> bool:

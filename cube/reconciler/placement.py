@@ -83,7 +83,7 @@ def _fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[R
             moves -= opening.is_move
             done.append((opening, _place(opening, found.node, found.ports, decision)))
         elif opening.beside is None:
-            done.append((opening, _wait(opening, decision, f"fits on none of {nodes} nodes")))
+            done.append((opening, _wait(opening, decision, f"fits on none of {_nodes(nodes)}")))
     stuck = sum(isinstance(action, Wait) for _, action in done)
     if batch.together and stuck:
         why = f"all of {batch.together} is placed or nothing: {stuck} of {len(done)} tasks fit nowhere"
@@ -230,7 +230,7 @@ def _wait(opening: Opening, decision: Decision, reason: str) -> Wait:
 
 def _place(opening: Opening, node: str, ports: Mapping[str, int], decision: Decision) -> Place:
     why = f"{opening.why}: " if opening.why else ""
-    candidates = len(decision.scores) + decision.others
+    candidates = _nodes(len(decision.scores) + decision.others)
     return Place(
         slot=opening.want.slot,
         version=opening.want.job.version,
@@ -238,8 +238,12 @@ def _place(opening: Opening, node: str, ports: Mapping[str, int], decision: Deci
         node=node,
         ports=ports,
         decision=decision,
-        reason=f"{why}best of {candidates} nodes, score {decision.scores[node]:.3f}",
+        reason=f"{why}best of {candidates}, score {decision.scores[node]:.3f}",
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,
     )
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"

@@ -9,7 +9,7 @@ from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
-from cube.reconciler.due import later_changes, next_changes
+from cube.reconciler.due import first_of_each, later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.line import Opening
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
@@ -70,7 +70,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     return Plan(
         actions=actions,
         due={job: at for job, at in due.items() if at <= world.now + SOON},
-        wake=min((*due.values(), *later_changes(world, wants, tasks), *next_launches(world)), default=None),
+        later=first_of_each((*due.items(), *later_changes(world, wants, tasks), *next_launches(world))),
         held=wave.held,
         warnings=tuple(warnings(world, tasks)),
     )
