@@ -15,6 +15,7 @@ from cube.cli import (
     cordon,
     cron,
     deploy,
+    export,
     image,
     inventory,
     lab,
@@ -64,7 +65,8 @@ def cube(
 RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (
-        deploy.deploy, deploy.plan, convert.convert, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
+        deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
+        convert.convert, export.export,
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,

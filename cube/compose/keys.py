@@ -94,7 +94,12 @@ def _build(scene: Scene, document: Document) -> Iterator[Told]:
 
 
 def _platform(document: Document) -> Iterator[Told]:
-    yield odd(document, "the task goes to any node, whatever its processor", "platform")
+    """`linux/arm64/v8`, or the machine alone."""
+    parts = text_of(document).split("/")
+    system, machine = parts[:2] if len(parts) > 1 else ("linux", parts[0])
+    if system != "linux":
+        yield lost(document, "platform: Cube's nodes run Linux", "platform")
+    yield put("architecture", listing([machine], document.mark))
 
 
 _NO_NETWORKS = "Cube has no networks between tasks: they reach each other by the ports that nodes publish"

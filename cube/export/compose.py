@@ -1,0 +1,201 @@
+"""A job as a Compose file."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from cube.export.unsaid import Export, unsaid
+from cube.model.job import CheckKind, Constraint, Group, HealthCheck, Job, JobType, Operator, Port, TaskSpec
+from cube.model.policy import Condition, Order
+
+_SAID = frozenset(
+    f"{kind}.{name}"
+    for kind, names in {
+        "Job": "name type",
+        "Group": "name count type depends_on max_per_node constraints spread",
+        "TaskSpec": "image command entrypoint env user ports volumes labels stop_signal stop_grace "
+        "pids_limit allow_new_privileges working_dir hostname group_add cap_add cap_drop read_only tmpfs "
+        "shm_size ulimits cpu_limit extra_hosts logging init health",
+        "Resources": "cpu memory",
+        "RestartPolicy": "attempts delay window",
+        "UpdatePolicy": "max_parallel order min_healthy_time auto_revert",
+    }.items()
+    for name in names.split()
+)
+_ATTRIBUTES = {"node.name": "node.hostname", "node.role": "node.role"}
+_BY_ITSELF = (20000, 29999)
+
+
+def compose(job: Job) -> Export:
+    """Every group a service. What neither Compose nor Swarm has a word for is lost."""
+    services = {group.name: _service(job, group) for group in job.groups}
+    names = {
+        volume.source for group in job.groups for volume in group.spec.volumes if "/" not in volume.source
+    }
+    volumes = {_key(name): {"name": name} for name in sorted(names)}
+    found = {"name": job.name, "services": services, **({"volumes": volumes} if volumes else {})}
+    lost = (*unsaid(job, _SAID), *_lost(job))
+    return Export(text=yaml.safe_dump(_escaped(found), sort_keys=False, allow_unicode=True), lost=lost)
+
+
+def _service(job: Job, group: Group) -> dict[str, Any]:
+    spec = group.spec
+    kind = job.type_of(group)
+    found = {
+        "image": spec.image,
+        "entrypoint": _list(spec.entrypoint),
+        "command": _list(spec.command),
+        "environment": dict(spec.env),
+        "ports": [_port(port) for port in spec.ports],
+        "volumes": [
+            {
+                "type": "bind" if "/" in volume.source else "volume",
+                "source": volume.source if "/" in volume.source else _key(volume.source),
+                "target": volume.target,
+                **({"read_only": True} if volume.read_only else {}),
+            }
+            for volume in spec.volumes
+        ],
+        "healthcheck": _health(spec.health),
+        "depends_on": {
+            other: {"condition": _condition(job, other, state)} for other, state in group.depends_on.items()
+        },
+        "labels": dict(spec.labels),
+        **_confines(spec),
+        "deploy": _deploy(group, kind),
+    }
+    return {key: value for key, value in found.items() if value not in (None, {}, [], False)} | (
+        {} if spec.init else {"init": False}
+    )
+
+
+def _confines(spec: TaskSpec) -> dict[str, Any]:
+    return {
+        "user": spec.user,
+        "working_dir": spec.working_dir,
+        "hostname": spec.hostname,
+        "group_add": list(spec.group_add),
+        "cap_add": list(spec.cap_add),
+        "cap_drop": list(spec.cap_drop),
+        "read_only": spec.read_only,
+        "tmpfs": [f"{each.target}:size={each.size}" for each in spec.tmpfs],
+        "shm_size": spec.shm_size,
+        "ulimits": {each.name: {"soft": each.soft, "hard": each.hard} for each in spec.ulimits},
+        "extra_hosts": dict(spec.extra_hosts),
+        "security_opt": [f"no-new-privileges:{str(not spec.allow_new_privileges).lower()}"],
+        "logging": {"driver": spec.logging.driver, "options": dict(spec.logging.options)},
+        "stop_signal": spec.stop_signal,
+        "stop_grace_period": f"{spec.stop_grace:g}s",
+        "init": spec.init,
+    }
+
+
+def _deploy(group: Group, kind: JobType) -> dict[str, Any]:
+    update, spec = group.update, group.spec
+    modes = {JobType.SYSTEM: "global", JobType.BATCH: "replicated-job"}
+    limits = {"memory": f"{spec.resources.memory}", "pids": spec.pids_limit}
+    if spec.cpu_limit is not None:
+        limits["cpus"] = f"{spec.cpu_limit / 1000:g}"
+    condition = "on-failure" if kind is JobType.BATCH else "any"
+    restart = {
+        "condition": condition,
+        "delay": f"{group.restart.delay:g}s",
+        "window": f"{group.restart.window:g}s",
+    }
+    placement = {
+        "constraints": [word for each in group.constraints if (word := _constraint(each))],
+        "preferences": [
+            {"spread": _attribute(each.attribute)} for each in group.spread if _attribute(each.attribute)
+        ],
+        "max_replicas_per_node": group.max_per_node,
+    }
+    found = {
+        "mode": modes.get(kind, "replicated"),
+        "replicas": None if kind is JobType.SYSTEM else group.count,
+        "resources": {"limits": limits, "reservations": {"cpus": f"{spec.resources.cpu / 1000:g}"}},
+        "placement": {key: value for key, value in placement.items() if value},
+        "restart_policy": restart | {"max_attempts": group.restart.attempts},
+        "update_config": {
+            "parallelism": update.max_parallel,
+            **({} if update.order is Order.AUTO else {"order": update.order.value}),
+            "monitor": f"{update.min_healthy_time:g}s",
+            "failure_action": "rollback" if update.auto_revert else "pause",
+        },
+    }
+    return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _port(port: Port) -> dict[str, Any]:
+    found: dict[str, Any] = {"name": port.name, "target": port.container, "protocol": port.protocol}
+    if port.host is not None:
+        found["published"] = str(port.host)
+    elif port.host_range != _BY_ITSELF:
+        found["published"] = f"{port.host_range[0]}-{port.host_range[1]}"
+    return found | ({} if port.public else {"host_ip": "127.0.0.1"})
+
+
+def _health(check: HealthCheck | None) -> dict[str, Any] | None:
+    if check is None or check.kind in (CheckKind.HTTP, CheckKind.TCP):
+        return None
+    test = {"test": ["CMD", *check.command]} if check.kind is CheckKind.EXEC else {}
+    times = {"interval": check.interval, "timeout": check.timeout, "start_period": check.grace}
+    return {**test, **{key: f"{value:g}s" for key, value in times.items()}, "retries": check.failures}
+
+
+def _condition(job: Job, other: str, state: Condition) -> str:
+    if state is Condition.COMPLETED:
+        return "service_completed_successfully"
+    group = job.group(other)
+    has_check = group is not None and _health(group.spec.health) is not None
+    return "service_healthy" if has_check else "service_started"
+
+
+def _constraint(constraint: Constraint) -> str:
+    """Empty: Swarm has no word for it."""
+    signs = {Operator.EQUAL: "==", Operator.NOT_EQUAL: "!="}
+    attribute = _attribute(constraint.attribute)
+    if constraint.operator not in signs or not attribute:
+        return ""
+    return f"{attribute} {signs[constraint.operator]} {constraint.values[0]}"
+
+
+def _attribute(attribute: str) -> str:
+    if attribute.startswith("label."):
+        return f"node.labels.{attribute.removeprefix('label.')}"
+    return _ATTRIBUTES.get(attribute, "")
+
+
+def _lost(job: Job) -> Iterator[str]:
+    for group in job.groups:
+        check = group.spec.health
+        if check is not None and check.kind in (CheckKind.HTTP, CheckKind.TCP):
+            yield f"{group.name}.health: a check by {check.kind}; Compose asks by a command in the container"
+        elif check is not None and (check.successes, check.headers, check.body) != (1, {}, ""):
+            yield f"{group.name}.health.successes: {check.successes}"
+        for constraint in group.constraints:
+            if not _constraint(constraint):
+                yield f"{group.name}.constraints: {constraint}"
+        for spread in group.spread:
+            if spread.targets or not _attribute(spread.attribute):
+                yield f"{group.name}.spread: {spread.attribute}"
+    if job.type.is_template:
+        yield f"type: {job.type}; Compose runs it once, at once"
+
+
+def _list(words: tuple[str, ...] | None) -> list[str] | None:
+    return None if words is None else list(words)
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name)
+
+
+def _escaped(value: Any) -> Any:
+    """Compose would replace what follows a dollar sign."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value

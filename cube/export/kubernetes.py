@@ -1,0 +1,307 @@
+"""A job as manifests of Kubernetes."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from cube.export.unsaid import Export, unsaid
+from cube.model.job import CheckKind, Constraint, Group, HealthCheck, Job, JobType, Operator, Port, TaskSpec
+from cube.model.policy import Order
+
+_SAID = frozenset(
+    f"{kind}.{name}"
+    for kind, names in {
+        "Job": "name type schedule datacenters",
+        "Group": "name count type constraints spread",
+        "TaskSpec": "image command entrypoint env ports volumes labels stop_grace user allow_new_privileges "
+        "working_dir hostname cap_add cap_drop read_only tmpfs cpu_limit extra_hosts health",
+        "Resources": "cpu memory disk",
+        "UpdatePolicy": "max_parallel order min_healthy_time progress_deadline",
+    }.items()
+    for name in names.split()
+)
+_ATTRIBUTES = {
+    "node.name": "kubernetes.io/hostname",
+    "node.datacenter": "topology.kubernetes.io/zone",
+    "node.architecture": "kubernetes.io/arch",
+}
+_OPERATORS = {
+    Operator.EQUAL: "In", Operator.IN: "In", Operator.NOT_EQUAL: "NotIn", Operator.NOT_IN: "NotIn",
+    Operator.IS_SET: "Exists",
+}  # fmt: skip
+_CLAIM = "1Gi"
+
+
+def kubernetes(job: Job) -> Export:
+    """Every group a Deployment, DaemonSet, Job or CronJob; ports also a Service, a named volume a claim."""
+    manifests: list[dict[str, Any]] = []
+    for group in job.groups:
+        manifests += [_workload(job, group), *_service(job, group)]
+    names = {
+        volume.source for group in job.groups for volume in group.spec.volumes if "/" not in volume.source
+    }
+    manifests += [_claim(job, name) for name in sorted(names)]
+    lost = (*unsaid(job, _SAID), *_lost(job))
+    return Export(text=_written(manifests), lost=lost)
+
+
+class _Dumper(yaml.SafeDumper):
+    """No anchors: a manifest is to be read by people, too."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Of nothing."""
+        return True
+
+
+def _written(manifests: list[dict[str, Any]]) -> str:
+    return str(yaml.dump_all(manifests, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def _workload(job: Job, group: Group) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/part-of": job.name, "app.kubernetes.io/name": group.name}
+    pod = {"metadata": {"labels": labels, "annotations": dict(group.spec.labels)}, "spec": _pod(job, group)}
+    kind = job.type_of(group)
+    if kind in (JobType.BATCH, JobType.PERIODIC, JobType.PARAMETERIZED):
+        return _batch(job, group, pod)
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}, "template": pod}
+    if kind is JobType.SYSTEM:
+        return _manifest("apps/v1", "DaemonSet", _name(job, group), spec)
+    first = group.update.order is not Order.STOP_FIRST
+    rolling = {
+        "maxSurge": group.update.max_parallel if first else 0,
+        "maxUnavailable": 0 if first else group.update.max_parallel,
+    }
+    spec |= {
+        "replicas": group.count,
+        "minReadySeconds": math.ceil(group.update.min_healthy_time),
+        "progressDeadlineSeconds": math.ceil(group.update.progress_deadline),
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
+    }
+    return _manifest("apps/v1", "Deployment", _name(job, group), spec)
+
+
+def _batch(job: Job, group: Group, pod: dict[str, Any]) -> dict[str, Any]:
+    body = {
+        "template": pod,
+        "completions": group.count,
+        "parallelism": group.count,
+        "backoffLimit": group.restart.attempts,
+    }
+    if job.schedule is None:
+        suspended = {"suspend": True} if job.type is JobType.PARAMETERIZED else {}
+        return _manifest("batch/v1", "Job", _name(job, group), body | suspended)
+    schedule = job.schedule
+    if schedule.deadline is not None:
+        body["activeDeadlineSeconds"] = math.ceil(schedule.deadline)
+    spec = {
+        "schedule": schedule.cron,
+        "timeZone": schedule.timezone,
+        "concurrencyPolicy": "Forbid" if schedule.prohibit_overlap else "Allow",
+        "jobTemplate": {"spec": body},
+    }
+    return _manifest("batch/v1", "CronJob", _name(job, group), spec)
+
+
+def _manifest(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _name(job: Job, group: Group) -> str:
+    return f"{job.name}-{group.name}"
+
+
+def _pod(job: Job, group: Group) -> dict[str, Any]:
+    spec = group.spec
+    is_batch = job.type_of(group) not in (JobType.SERVICE, JobType.SYSTEM)
+    hosts = {
+        address: [name for name, other in spec.extra_hosts.items() if other == address]
+        for address in spec.extra_hosts.values()
+    }
+    found = {
+        "restartPolicy": "Never" if is_batch else None,
+        "hostname": spec.hostname,
+        "terminationGracePeriodSeconds": math.ceil(spec.stop_grace),
+        "hostAliases": [
+            {"ip": address, "hostnames": names}
+            for address, names in hosts.items()
+            if address != "host-gateway"
+        ],
+        "affinity": _affinity(job, group),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": _attribute(spread.attribute),
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"app.kubernetes.io/name": group.name}},
+            }
+            for spread in group.spread
+        ],
+        "containers": [_container(group)],
+        "volumes": [*_volumes(job, spec)],
+    }
+    return _kept(found)
+
+
+def _container(group: Group) -> dict[str, Any]:
+    spec = group.spec
+    requests = {"cpu": f"{spec.resources.cpu}m", "memory": str(spec.resources.memory)}
+    requests |= {"ephemeral-storage": str(spec.resources.disk)} if spec.resources.disk else {}
+    limits = {"memory": str(spec.resources.memory)} | (
+        {} if spec.cpu_limit is None else {"cpu": f"{spec.cpu_limit}m"}
+    )
+    found = {
+        "name": group.name,
+        "image": spec.image,
+        "command": None if spec.entrypoint is None else [*map(_literal, spec.entrypoint)],
+        "args": None if spec.command is None else [*map(_literal, spec.command)],
+        "workingDir": spec.working_dir,
+        "env": [{"name": name, "value": _literal(value)} for name, value in sorted(spec.env.items())],
+        "ports": [_port(port) for port in spec.ports],
+        "resources": {"requests": requests, "limits": limits},
+        "securityContext": _security(spec),
+        "volumeMounts": [
+            *(
+                {"name": f"volume-{index}", "mountPath": volume.target, "readOnly": volume.read_only}
+                for index, volume in enumerate(spec.volumes)
+            ),
+            *({"name": f"memory-{index}", "mountPath": each.target} for index, each in enumerate(spec.tmpfs)),
+        ],
+        **_probes(spec),
+    }
+    return _kept(found)
+
+
+def _literal(text: str) -> str:
+    """Kubernetes would replace `$(NAME)`."""
+    return text.replace("$(", "$$(")
+
+
+def _kept(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if value not in (None, {}, [])}
+
+
+def _security(spec: TaskSpec) -> dict[str, Any]:
+    user, _, group = (spec.user or "").partition(":")
+    found: dict[str, Any] = {
+        "allowPrivilegeEscalation": spec.allow_new_privileges,
+        "readOnlyRootFilesystem": spec.read_only,
+        "capabilities": _kept({"add": list(spec.cap_add), "drop": list(spec.cap_drop)}),
+        "runAsUser": int(user) if user.isdigit() else None,
+        "runAsGroup": int(group) if group.isdigit() else None,
+    }
+    return _kept(found)
+
+
+def _port(port: Port) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": port.name[:15].rstrip("-"),
+        "containerPort": port.container,
+        "protocol": port.protocol.upper(),
+    }
+    return found | ({} if port.host is None or not port.public else {"hostPort": port.host})
+
+
+def _probes(spec: TaskSpec) -> dict[str, Any]:
+    check = spec.health
+    if check is None or check.kind is CheckKind.IMAGE:
+        return {}
+    probe = {
+        **_asked(check, spec),
+        "periodSeconds": max(math.ceil(check.interval), 1),
+        "timeoutSeconds": max(math.ceil(check.timeout), 1),
+        "failureThreshold": check.failures,
+    }
+    grace = {"initialDelaySeconds": math.ceil(check.grace)}
+    return {"readinessProbe": probe | {"successThreshold": check.successes}, "livenessProbe": probe | grace}
+
+
+def _asked(check: HealthCheck, spec: TaskSpec) -> dict[str, Any]:
+    port = next((port.container for port in spec.ports if port.name == check.port), 0)
+    match check.kind:
+        case CheckKind.HTTP:
+            headers = [{"name": name, "value": value} for name, value in sorted(check.headers.items())]
+            return {"httpGet": _kept({"path": check.path, "port": port, "httpHeaders": headers})}
+        case CheckKind.TCP:
+            return {"tcpSocket": {"port": port}}
+    return {"exec": {"command": list(check.command)}}
+
+
+def _volumes(job: Job, spec: TaskSpec) -> Iterator[dict[str, Any]]:
+    for index, volume in enumerate(spec.volumes):
+        if "/" in volume.source:
+            yield {"name": f"volume-{index}", "hostPath": {"path": volume.source}}
+        else:
+            claim = {"claimName": _claim_name(job, volume.source)}
+            yield {"name": f"volume-{index}", "persistentVolumeClaim": claim}
+    for index, each in enumerate(spec.tmpfs):
+        yield {"name": f"memory-{index}", "emptyDir": {"medium": "Memory", "sizeLimit": str(each.size)}}
+
+
+def _claim(job: Job, source: str) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _CLAIM}}}
+    return _manifest("v1", "PersistentVolumeClaim", _claim_name(job, source), spec)
+
+
+def _claim_name(job: Job, source: str) -> str:
+    return f"{job.name}-{source.lower().replace('_', '-')}"
+
+
+def _service(job: Job, group: Group) -> Iterator[dict[str, Any]]:
+    if group.spec.ports:
+        labels = {"app.kubernetes.io/part-of": job.name, "app.kubernetes.io/name": group.name}
+        ports = [
+            {"name": port.name[:15].rstrip("-"), "port": port.container, "protocol": port.protocol.upper()}
+            for port in group.spec.ports
+        ]
+        yield _manifest("v1", "Service", _name(job, group), {"selector": labels, "ports": ports})
+
+
+def _affinity(job: Job, group: Group) -> dict[str, Any]:
+    terms = [_term(each) for each in group.constraints if _is_said(each)]
+    if job.datacenters:
+        terms.append(
+            {"key": _ATTRIBUTES["node.datacenter"], "operator": "In", "values": list(job.datacenters)}
+        )
+    if not terms:
+        return {}
+    selector = {"nodeSelectorTerms": [{"matchExpressions": terms}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": selector}}
+
+
+def _term(constraint: Constraint) -> dict[str, Any]:
+    values = {"values": list(constraint.values)} if constraint.values else {}
+    return {"key": _attribute(constraint.attribute), "operator": _OPERATORS[constraint.operator], **values}
+
+
+def _is_said(constraint: Constraint) -> bool:
+    return constraint.operator in _OPERATORS
+
+
+def _attribute(attribute: str) -> str:
+    return _ATTRIBUTES.get(attribute, attribute.removeprefix("label."))
+
+
+def _lost(job: Job) -> Iterator[str]:
+    for group in job.groups:
+        spec = group.spec
+        for constraint in group.constraints:
+            if not _is_said(constraint):
+                yield f"{group.name}.constraints: {constraint}"
+        user = (spec.user or "0").partition(":")[0]
+        if not user.isdigit():
+            yield f"{group.name}.user: {spec.user}; Kubernetes knows users by number"
+        if spec.health is not None and spec.health.kind is CheckKind.IMAGE:
+            yield f"{group.name}.health: Kubernetes does not ask the image's own check"
+        if spec.health is not None and (spec.health.body or spec.health.status != (200, 399)):
+            yield f"{group.name}.health: the answer's status and body; 200 to 399 is good for Kubernetes"
+        yield from (
+            f"{group.name}.volumes: {volume.source}: how large it must be: {_CLAIM} is written"
+            for volume in spec.volumes
+            if "/" not in volume.source
+        )
+        if "host-gateway" in spec.extra_hosts.values():
+            yield f"{group.name}.extra_hosts: host-gateway"
+    if job.type is JobType.PARAMETERIZED:
+        yield "type: parameterized; the Job is suspended, and has no parameters"

@@ -1,0 +1,51 @@
+"""What of a job an export leaves out. A field that nobody thought of is told, never dropped."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any
+
+from cube.model.codec import to_data
+from cube.model.job import Job
+
+_NO_MATTER = frozenset({"Job.version", "Job.stopped", "Job.parent", "Job.launched"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """The text, and for a person what it does not say, one line each."""
+
+    text: str
+    lost: tuple[str, ...]
+
+
+def unsaid(job: Job, said: Collection[str]) -> Iterator[str]:
+    """Each field of the job that is not as it is by itself, and not among those `said`: `Group.count`.
+
+    A policy is said as a whole, or field by field.
+    """
+    yield from _within(job, "", said)
+
+
+def _within(value: Any, where: str, said: Collection[str]) -> Iterator[str]:
+    for each in fields(value):
+        name, found = f"{type(value).__name__}.{each.name}", getattr(value, each.name)
+        if name in _NO_MATTER or name in said or found == _default(each):
+            continue
+        if name == "Job.groups":
+            for group in found:
+                yield from _within(group, f"{where}{group.name}.", said)
+        elif is_dataclass(found) and any(other.startswith(f"{type(found).__name__}.") for other in said):
+            yield from _within(found, where if each.name == "spec" else f"{where}{each.name}.", said)
+        else:
+            yield f"{where}{each.name}: {_shown(found)}"
+
+
+def _default(each: "Field[Any]") -> Any:
+    if each.default_factory is not MISSING:
+        return each.default_factory()
+    return each.default
+
+
+def _shown(found: Any) -> str:
+    data = to_data(found)
+    return f"{data:g}" if isinstance(data, float) else str(data)

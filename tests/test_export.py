@@ -1,0 +1,114 @@
+"""Jobs in the words of others: read by those who are to read them, and nothing is left out in silence."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import kubernetes_validate
+import pytest
+import yaml
+
+from cube.compose.convert import convert
+from cube.compose.project import Source, Surroundings
+from cube.export.compose import compose
+from cube.export.kubernetes import kubernetes
+from cube.export.nomad import nomad
+from cube.export.unsaid import unsaid
+from cube.model.job import Group, HealthCheck, Job, JobType, TaskSpec
+from cube.spec.parse import parse, resolve
+from tests.test_spec import FULL, VARIABLES
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = {
+    "full": parse(FULL, "job.yml", VARIABLES),
+    **{path.stem: parse(path.read_text(), path.name, VARIABLES) for path in sorted(ROOT.glob("jobs/*.yml"))},
+    **{
+        path.stem: parse(path.read_text(), path.name, {})
+        for path in sorted((ROOT / "tests/cases/compose/taken").glob("*.job"))
+    },
+}
+WAYS = {"compose": compose, "nomad": nomad, "kubernetes": kubernetes}
+
+
+@pytest.fixture(params=EXAMPLES, name="job")
+def _job(request: pytest.FixtureRequest) -> Job:
+    return EXAMPLES[request.param]
+
+
+def taken_back(job: Job) -> Job:
+    found = convert([Source(path="compose.yaml", text=compose(job).text)], Surroundings())
+    return resolve(found.job)
+
+
+def test_kubernetes_takes_the_manifests(job: Job) -> None:
+    manifests = list(yaml.safe_load_all(kubernetes(job).text))
+    assert len(manifests) >= len(job.groups)
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, "1.30", strict=True)
+
+
+def test_the_parser_of_hcl_takes_the_job_of_nomad_and_reads_its_words_back(job: Job) -> None:
+    (found,) = hcl2.loads(nomad(job).text)["job"]
+    (body,) = found.values()
+    groups = {name.strip('"'): inner for each in body["group"] for name, inner in each.items()}
+    assert groups.keys() == {group.name for group in job.groups}
+    for group in job.groups:
+        (task,) = groups[group.name]["task"][0].values()
+        assert task["config"][0]["image"].strip('"') == group.spec.image
+
+
+def test_a_dollar_sign_of_the_job_is_no_template_of_nomad_s_or_anybody_s() -> None:
+    spec = replace(
+        EXAMPLES["web"].groups[0].spec, command=("${node.datacenter}", "%{if}", "$(HOME)", "$HOME")
+    )
+    job = Job(name="a", groups=(Group(name="a", spec=spec),))
+    assert 'args = ["$${node.datacenter}", "%%{if}", "$(HOME)", "$HOME"]' in nomad(job).text
+    assert "- $$(HOME)" in kubernetes(job).text
+    assert taken_back(job).groups[0].spec.command == spec.command
+
+
+@pytest.mark.parametrize("name", [name for name, job in EXAMPLES.items() if not job.type.is_template])
+def test_a_compose_file_that_was_exported_is_the_same_containers_again(name: str) -> None:
+    job = EXAMPLES[name]
+    back = taken_back(job)
+    for group, again in zip(job.groups, back.groups, strict=True):
+        health = group.spec.health
+        asked = health if health and str(health.kind) in ("exec", "image") else None
+        same = replace(group.spec, health=asked and replace(asked, successes=1, headers={}, body=""))
+        # Disk has no word in Compose, and what is reserved of CPU is told in whole millicores.
+        found = replace(again.spec, resources=replace(again.spec.resources, disk=group.spec.resources.disk))
+        volumes = {(each.source, each.target, each.read_only) for each in same.volumes}
+        assert {(each.source, each.target, each.read_only) for each in found.volumes} == volumes
+        assert replace(found, volumes=()) == replace(same, volumes=())
+        assert (again.count, again.max_per_node) == (group.count, group.max_per_node)
+        assert again.update.max_parallel == group.update.max_parallel
+        assert again.depends_on.keys() == group.depends_on.keys()
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"priority": 7}, "priority"), ({"all_or_nothing": True}, "all_or_nothing")],
+)
+def test_what_has_no_word_is_told(way: Any, change: dict[str, Any], word: str) -> None:
+    job = replace(EXAMPLES["web"], **change)
+    assert any(line.startswith(word) for line in way(job).lost) or f"{word} = 7" in way(job).text
+
+
+def test_a_field_that_nobody_thought_of_is_told() -> None:
+    """Where an export says nothing of tasks but their image, each of their fields that is set is told."""
+    spec = EXAMPLES["full"].groups[0].spec
+    plain = TaskSpec(image=spec.image)
+    told = {line.partition(":")[0] for line in unsaid(EXAMPLES["full"], {"TaskSpec.image"})}
+    set_ = {each.name for each in fields(spec) if getattr(spec, each.name) != getattr(plain, each.name)}
+    assert {f"web.{name}" for name in set_} <= told
+
+
+def test_a_check_that_compose_cannot_ask_is_told() -> None:
+    check = HealthCheck(kind="http", port="http")  # type: ignore[arg-type]
+    spec = replace(EXAMPLES["web"].groups[0].spec, health=check)
+    job = replace(
+        EXAMPLES["web"], type=JobType.SERVICE, groups=(replace(EXAMPLES["web"].groups[0], spec=spec),)
+    )
+    assert any("a check by http" in line for line in compose(job).lost)
