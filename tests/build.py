@@ -6,6 +6,7 @@ from typing import Any
 
 from cube.model.job import Group, Job, TaskSpec
 from cube.model.labels import identity_of, labels_of
+from cube.model.move import Move
 from cube.model.node import Access, Cordon, Node, Silence
 from cube.model.observation import (
     Cause,
@@ -127,6 +128,7 @@ def world(
     rollouts: Iterable[Rollout] = (),
     cordons: Iterable[Cordon] = (),
     silences: Iterable[Silence] = (),
+    moves: Iterable[Move] = (),
 ) -> World:
     """Where nothing is observed for a task's node, the node is seen with that task's container running."""
     recorded = tuple(tasks)
@@ -143,6 +145,7 @@ def world(
         rollouts={found.job: found for found in rollouts},
         cordons={found.node: found for found in cordons},
         silences={found.node: found for found in silences},
+        moves={found.slot: found for found in moves},
     )
 
 

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from cube.errors import InputError
 from cube.model.job import JobType, Volume
 from cube.model.node import Cordon
+from cube.model.observation import ContainerState
+from cube.model.rollout import Rollout, RolloutState
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.scheduler.filters import refusals_of
 from cube.whatif.play import known_room
 from cube.whatif.rebalance import Exchange, moved, rebalance
-from tests.build import GIB, NOW, job, seen, spec, task, world
+from tests.build import GIB, NOW, container, job, seen, spec, task, unknown, world
 
 NODES = ("node1", "node2", "node3")
 
@@ -25,14 +27,23 @@ NODES = ("node1", "node2", "node3")
 def fleet(homes: Sequence[int], **of_job: Any) -> World:
     """Jobs of one task each, on the nodes of those numbers."""
     of_task = of_job.pop("task", spec())
+    tasks = [
+        task(0, job=f"job{number}", node=NODES[home], order=number + 1, spec=of_task)
+        for number, home in enumerate(homes)
+    ]
     return world(
         jobs=[job(f"job{number}", task=of_task, **of_job) for number in range(len(homes))],
-        tasks=[
-            task(0, job=f"job{number}", node=NODES[home], order=number + 1, spec=of_task)
-            for number, home in enumerate(homes)
+        tasks=tasks,
+        observed=[
+            seen(name, *(container(found) for found in tasks if found.node == name), memory=GIB)
+            for name in NODES
         ],
-        observed=[seen(name, memory=GIB) for name in NODES],
+        rollouts=[in_place(f"job{number}") for number in range(len(homes))],
     )
+
+
+def in_place(name: str) -> Rollout:
+    return Rollout(job=name, version=1, since=NOW - 100, state=RolloutState.SUCCEEDED)
 
 
 def moves(before: World, *, scheduler: str = "tight", most: int = 20, least: float = 0.01) -> list[Exchange]:
@@ -94,6 +105,42 @@ def test_what_only_reads_from_a_volume_may_move() -> None:
 def test_nothing_moves_to_a_cordoned_node_and_nothing_from_it() -> None:
     cordons = {"node2": Cordon(node="node2", at=NOW, actor="me")}
     assert moves(replace(fleet([0, 1, 1, 1, 1]), cordons=cordons)) == []
+
+
+def test_a_group_of_which_a_task_is_missing_is_left_alone() -> None:
+    whole = fleet([0, 1, 1, 1, 1], count=1)
+    assert len(moves(whole)) == 1
+    assert moves(replace(whole, jobs=tuple(job(found.name, count=2) for found in whole.jobs))) == []
+
+
+def test_a_task_that_has_not_run_for_long_enough_or_is_no_more_is_left_alone() -> None:
+    before = fleet([0, 1, 1, 1, 1], min_healthy_time=200.0)
+    assert moves(before) == []
+    lone = before.tasks[0]
+    gone = seen("node1", container(lone, ContainerState.EXITED), memory=GIB)
+    dead = replace(fleet([0, 1, 1, 1, 1]), observed={**before.observed, "node1": gone})
+    assert "node1" not in [move.task.node for move in moves(dead)]
+
+
+@pytest.mark.parametrize("state", [RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FAILED])
+def test_what_is_being_rolled_out_is_left_alone(state: RolloutState) -> None:
+    before = fleet([0, 1, 1, 1, 1])
+    rollouts = {name: replace(found, state=state) for name, found in before.rollouts.items()}
+    assert moves(replace(before, rollouts=rollouts)) == []
+
+
+def test_nothing_moves_while_we_are_cut_off_p8() -> None:
+    before = fleet([0, 1, 1, 1, 1])
+    silent = {name: unknown(name) for name in ("node4", "node5", "node6", "node7")}
+    assert moves(replace(before, observed={**before.observed, **silent})) == []
+
+
+def test_a_job_is_judged_by_the_scheduler_that_it_names_and_left_alone_by_one_that_takes_turns() -> None:
+    assert moves(fleet([0, 1, 1, 1, 1], scheduler="spread")) == moves(
+        fleet([0, 1, 1, 1, 1]), scheduler="spread"
+    )
+    for name in ("roundrobin", "not installed"):
+        assert moves(fleet([0, 1, 1, 1, 1], scheduler=name)) == []
 
 
 def test_a_scheduler_that_takes_turns_has_no_better_place_to_tell() -> None:

@@ -72,7 +72,7 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,
            task.logs, task.execute),
     FLEET: (
-        deploy.reconcile, simulate.simulate, rebalance.rebalance,
+        deploy.reconcile, simulate.simulate, rebalance.rebalance, rebalance.move,
         inventory.inventory, recover.recover, adopt.adopt,
     ),
 }  # fmt: skip

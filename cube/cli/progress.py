@@ -8,6 +8,7 @@ from cube.manager.report import Done, Report, Step
 from cube.model.action import (
     Conclude,
     Effect,
+    EndMove,
     Launch,
     Note,
     Place,
@@ -75,6 +76,8 @@ def tell(step: Step, say: Say) -> None:
                 say(f"  failed {task.slot} on {task.node}: {action.reason}", "red")
             case Conclude(state=RolloutState.FAILED):
                 say(f"  failed version {action.version} of {action.job}: {action.reason}", "red")
+            case EndMove():
+                say(f"  {action}", None if action.is_done else "yellow")
             case Revert() | Launch():
                 say(f"  {_described(action)}", None)
 
@@ -84,6 +87,8 @@ def print_plan(plan: Plan) -> None:
     for action in plan.actions:
         if isinstance(action, Note) and action.target is State.FAILED:
             render.line(f"  ! failed {action.task.slot} on {action.task.node}: {action.reason}")
+        if isinstance(action, EndMove):
+            render.line(f"  ! {action}")
         if isinstance(action, Shown):
             render.line(f"  {SIGNS[type(action)]} {_described(action)}")
         if isinstance(action, Place):

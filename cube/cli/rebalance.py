@@ -1,15 +1,16 @@
-"""`cube rebalance`: which few moves would gain most, by the record; they are planned only."""
+"""`cube rebalance` and `cube move`: the few moves that gain most, one at a time; and one that is named."""
 
 from typing import Annotated
 
 import typer
 
 from cube.cli import options
-from cube.errors import InputError
 
 
 def rebalance(
-    plan: Annotated[bool, typer.Option("--plan", help="Print the moves; no other way yet.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the moves with gain and price, and change nothing.")
+    ] = False,
     max_moves: Annotated[int, typer.Option("--max-moves", help="At most so many.", min=1, max=1000)] = 10,
     min_gain: Annotated[
         float, typer.Option("--min-gain", help="By how much a task's score is to rise.", min=0.0, max=1.0)
@@ -17,17 +18,57 @@ def rebalance(
     scheduler: options.Algorithm = None,
     inventory: options.Inventory = None,
     state: options.State = None,
+    timeout: options.Timeout = "15m",
+    lock_wait: options.LockWait = "0s",
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Print the moves of tasks that would gain most, each with its price; nothing is touched.
+    """Move the tasks that gain most by it, one at a time, each new one proven before its old one stops.
 
-    Example: cube rebalance --plan --max-moves 5 --min-gain 0.1
+    Ends at the first move that does not come to pass. Ctrl-C ends it, too: the next sweep finishes the move
+    that is under way. Example: cube rebalance --max-moves 5 --min-gain 0.1
     """
-    from cube.cli import supposed
+    from cube.cli import moves, settle
     from cube.cli.office import office
+    from cube.manager.moves import rebalance as moving
 
-    if not plan:
-        cure = "Add --plan; to empty a whole node: cube node drain NODE"
-        raise InputError("moves are planned only, and not carried out yet", cure=cure)
     place = office(inventory, state, scheduler)
-    supposed.show_rebalance(supposed.recorded_world(place), place.scheduler, max_moves, min_gain, output)
+    moves.refuse_turns(place)
+    if plan:
+        moves.preview(place, max_moves, min_gain, output)
+        return
+    settle.settle(
+        place,
+        "rebalance",
+        lambda manager, run: moving(manager, run, max_moves=max_moves, min_gain=min_gain),
+        (timeout, lock_wait),
+        output,
+    )
+
+
+def move(
+    task: Annotated[
+        str, typer.Argument(metavar="TASK", help="A task: job/group[index], or the start of its id.")
+    ],
+    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    timeout: options.Timeout = "5m",
+    lock_wait: options.LockWait = "0s",
+    output: options.Format = options.Output.TABLE,
+) -> None:
+    """Move one task to a node: the new one is proven before the old one stops, if both may run at once.
+
+    Dropped, and exit 1, where the node cannot take it: the old one stays.
+    Example: cube move 'web/main[2]' node3
+    """
+    from cube.cli import settle
+    from cube.cli.office import office
+    from cube.manager.moves import move as moving
+
+    settle.settle(
+        office(inventory, state),
+        f"move {task}",
+        lambda manager, run: moving(manager, task, node, run),
+        (timeout, lock_wait),
+        output,
+    )

@@ -187,6 +187,7 @@ def report_data(report: Report) -> dict[str, Any]:
         "failed": to_data(report.failed),
         "waiting": to_data(report.waiting),
         "held": to_data(report.held),
+        "moves": to_data(report.moves),
         "unknown": to_data(report.unknown),
         "warnings": list(report.plan.warnings),
     }

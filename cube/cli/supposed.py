@@ -26,12 +26,10 @@ from cube.store.rows import Look
 from cube.store.store import open_store
 from cube.whatif.change import NO_ENGINE, Addition, Change, added_nodes
 from cube.whatif.play import Move, Packing, Play, Stuck, falls, play
-from cube.whatif.rebalance import rebalance
 
 MOVE = ("task", "from", "to", "score", "reason")
 STUCK = ("task", "from", "reason")
 PACKING = ("node", "cpu", "cpu then", "memory", "memory then", "fuller")
-EXCHANGE = ("task", "from", "to", "score", "gain", "price")
 FALL = ("node", "survives", "reason")
 
 TOLD = 5
@@ -124,29 +122,6 @@ def show_falls(world: World, change: Change, scheduler: str, output: options.Out
     else:
         render.line(f"survives the loss of any one node of {len(found)}", "green")
     return 1 if bad else 0
-
-
-def show_rebalance(
-    world: World, scheduler: str, max_moves: int, min_gain: float, output: options.Output
-) -> None:
-    """Print the moves that would gain most, in their order."""
-    found = rebalance(world, ALGORITHMS[scheduler], max_moves=max_moves, min_gain=min_gain)
-    rows = [
-        {
-            "task": str(move.task.slot),
-            "id": move.task.id,
-            "from": move.task.node,
-            "to": move.target,
-            "score": f"{move.before:.3f} -> {move.after:.3f}",
-            "gain": f"{move.gain:.3f}",
-            "price": f"1 restart of {move.of} in {move.task.slot.job}/{move.task.slot.group}",
-        }
-        for move in found
-    ]
-    if output is options.Output.JSON or rows:
-        render.table(rows, EXCHANGE, output)
-    else:
-        render.line(f"no move gains {min_gain:g} or more")
 
 
 def bar(share: float) -> str:

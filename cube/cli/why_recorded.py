@@ -22,11 +22,15 @@ SHORTEST = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A task as it was, and what was decided about it when; None: nothing of that is recorded."""
+    """A task as it was, and what was decided about it when; None: nothing of that is recorded.
+
+    `moves` tell what has become of the wish to have it elsewhere, or here, since it was first wanted.
+    """
 
     task: PastTask
     event: TaskEvent | None
     decision: Decision | None
+    moves: tuple[TaskEvent, ...] = ()
 
     @property
     def picked(self) -> str | None:
@@ -61,8 +65,13 @@ def account_of(events: Sequence[TaskEvent], name: str, where: str) -> Account:
     of_interest = mine[-1:] if task.state is State.PENDING else mine
     for event in reversed(of_interest):
         if (decision := decision_of(event)) is not None:
-            return Account(task=task, event=event, decision=decision)
-    return Account(task=task, event=None, decision=None)
+            return Account(task=task, event=event, decision=decision, moves=_moves(events, task))
+    return Account(task=task, event=None, decision=None, moves=_moves(events, task))
+
+
+def _moves(events: Sequence[TaskEvent], task: PastTask) -> tuple[TaskEvent, ...]:
+    about = (event for event in events if event.slot == task.slot and not event.task)
+    return tuple(event for event in about if event.at >= task.created_at)
 
 
 def _find(tasks: Sequence[PastTask], name: str, where: str) -> PastTask:
@@ -99,9 +108,11 @@ def _print_head(account: Account) -> None:
     render.line(f"{task.slot}, task {task.id[:8]}, version {task.version}: {task.state}{where}", "cyan")
     if event is None:
         render.line(task.reason)
-        return
-    what = "placed" if event.node else "waits since"
-    render.line(f"{what} {render.moment(event.at)} by {event.actor}: {event.reason}")
+    else:
+        what = "placed" if event.node else "waits since"
+        render.line(f"{what} {render.moment(event.at)} by {event.actor}: {event.reason}")
+    for move in account.moves:
+        render.line(f"{render.moment(move.at)} by {move.actor}: {move.reason}")
 
 
 def _print_node(decision: Decision, picked: str | None, node: str) -> None:
@@ -133,6 +144,7 @@ def _data(account: Account, node: str | None) -> dict[str, Any]:
         "time": event and event.at,
         "by": event and event.actor,
         "reason": event.reason if event else account.task.reason,
+        "moves": [{"time": move.at, "by": move.actor, "reason": move.reason} for move in account.moves],
         "picked": account.picked,
         "runner_up": other,
         "margin": why_told.margin(decision, account.picked, other)

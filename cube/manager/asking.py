@@ -9,6 +9,7 @@ from cube.manager.turn import Concern, Run
 from cube.model.action import (
     Action,
     Conclude,
+    EndMove,
     Forget,
     Launch,
     Note,
@@ -86,3 +87,5 @@ def job_of(action: Action) -> str | None:
             return action.job.name
         case Conclude() | Revert() | Forget():
             return action.job
+        case EndMove():
+            return action.move.slot.job

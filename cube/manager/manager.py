@@ -141,12 +141,12 @@ class Manager:
 
     def cordon(self, node: str, run: Run) -> None:
         """Keep new tasks away from the node. Raises InputError for a node that is not in the inventory."""
-        self._refuse_unknown(node)
+        self.refuse_unknown(node)
         self.store.put_cordon(Cordon(node=node, at=self._clock.now(), actor=run.actor))
 
     def uncordon(self, node: str, run: Run) -> bool:
         """Let the node have new tasks again; False: nobody had kept them away."""
-        self._refuse_unknown(node)
+        self.refuse_unknown(node)
         return self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
 
     def drain(self, node: str, run: Run, *, deadline: float | None = None) -> Report:
@@ -154,7 +154,7 @@ class Manager:
 
         `deadline` in seconds from now; None: a task without a place elsewhere stays.
         """
-        self._refuse_unknown(node)
+        self.refuse_unknown(node)
         observed = self.loop.look_before_a_change()
         now = self._clock.now()
         until = None if deadline is None else now + deadline
@@ -185,10 +185,14 @@ class Manager:
     def reconcile(self, run: Run) -> Report:
         """Change nothing that is wanted, and settle."""
         started = self._clock.now()
-        report = self.loop.settle(self.loop.look_before_a_change(), run, Concern(until=started + PATIENCE))
+        report = self.loop.settle(self.loop.look_before_a_change(), run, self.patience())
         sweep = Sweep(started=started, finished=self._clock.now(), result=report.summary)
         self.store.put_sweep(sweep)
         return report
+
+    def patience(self) -> Concern:
+        """What a sweep waits for that begins now."""
+        return Concern(until=self._clock.now() + PATIENCE)
 
     def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
         """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing."""
@@ -208,6 +212,14 @@ class Manager:
                 f"there is no job {name!r}", where=self.cluster.name, cure=f"Known jobs: {known}."
             )
         return job
+
+    def refuse_unknown(self, node: str) -> None:
+        """Raises InputError for a node that is not in the inventory."""
+        if self.cluster.node(node) is None:
+            known = ", ".join(found.name for found in self.cluster.nodes)
+            raise InputError(
+                f"there is no node {node!r}", where=self.cluster.name, cure=f"Known nodes: {known}."
+            )
 
     def _preview(self, job: Job | None, observed: Mapping[str, Observation]) -> Plan:
         world = self.loop.world(observed)
@@ -290,13 +302,6 @@ class Manager:
     def _note(self, tasks: Iterable[Task], reason: str, run: Run) -> None:
         notes = [Note(task=task, target=State.COMPLETED, reason=reason) for task in tasks]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
-
-    def _refuse_unknown(self, node: str) -> None:
-        if self.cluster.node(node) is None:
-            known = ", ".join(found.name for found in self.cluster.nodes)
-            raise InputError(
-                f"there is no node {node!r}", where=self.cluster.name, cure=f"Known nodes: {known}."
-            )
 
 
 def scaled(job: Job, counts: Mapping[str, int]) -> Job:

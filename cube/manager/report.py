@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cube.model.action import Effect, Held, Outcome, Place, Plan, Quarantine, Start, Stop, Verdict, Wait
+from cube.model.action import (
+    Effect,
+    EndMove,
+    Held,
+    Outcome,
+    Place,
+    Plan,
+    Quarantine,
+    Start,
+    Stop,
+    Verdict,
+    Wait,
+)
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
@@ -27,7 +39,8 @@ class Report:
 
     `job` is the one that was asked about; None: all. `plan` is the last one; what it still holds could
     not be done. `tasks` are the current ones, `rollouts` those of every job. `asked` is the version that the
-    run began with, 0 where it was about no single one.
+    run began with, 0 where it was about no single one. `moves` are those that it was asked for and saw
+    the end of.
     """
 
     job: str | None
@@ -38,6 +51,7 @@ class Report:
     is_late: bool
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     asked: int = 0
+    moves: tuple[EndMove, ...] = ()
 
     @property
     def unknown(self) -> tuple[Unknown, ...]:
@@ -131,14 +145,17 @@ class Report:
         """0 settled; 1 something failed, fits nowhere or took too long; 3 a node or a task is unknown."""
         if self.failed or self.waiting or self.undone or self.stuck or self.has_gone_back:
             return 3 if self._is_only_unknown else 1
-        if self.is_late:
+        if self.is_late or not all(end.is_done for end in self.moves):
             return 1
         return 3 if self.unknown or self.out_of_sight or self.unproven else 0
 
     @property
     def summary(self) -> str:
         """The run in a few words: how much was changed, and what is not as it should be."""
+        moved = sum(end.is_done for end in self.moves)
         troubles = (
+            (moved, "moved"),
+            (len(self.moves) - moved, "not moved"),
             (len(self.failed), "failed"),
             (len(self.waiting), "waiting"),
             (len(self.undone), "not done"),

@@ -57,6 +57,11 @@ class Settling(Protocol):
         """The environment."""
         ...
 
+    @property
+    def scheduler(self) -> Scheduler:
+        """Who chooses nodes for jobs that name none."""
+        ...
+
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """The nodes as they are now, all of them by default."""
         ...
@@ -88,7 +93,7 @@ class Loop:
         self.store = store
         self.clock = clock
         self.fleet = fleet
-        self._scheduler = scheduler
+        self.scheduler = scheduler
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """Ask the nodes, all of them by default, and remember their stats; of all, also who is silent."""
@@ -112,7 +117,7 @@ class Loop:
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
-        return reconcile(world, self._scheduler)
+        return reconcile(world, self.scheduler)
 
     def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Turns until nothing is left to do, nothing can be done, or the time is over.
@@ -199,6 +204,7 @@ def world_of(cluster: Cluster, store: Store, observed: Mapping[str, Observation]
             rollouts=store.rollouts(),
             cordons=store.cordons(),
             silences=store.silences(),
+            moves=store.moves(),
         )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cube.model.job import Job, TaskSpec
+from cube.model.move import Move
 from cube.model.observation import PostMortem
 from cube.model.rollout import RolloutState
 from cube.model.task import Health, Slot, State, Task
@@ -239,7 +240,21 @@ class Forget:
     reason: str
 
 
-Action = Place | Start | Stop | Quarantine | Note | Wait | Launch | Conclude | Revert | Forget
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndMove:
+    """A move is over. `is_done`: the task runs where it was to go; else the move is dropped, and why."""
+
+    move: Move
+    is_done: bool
+    reason: str
+
+    def __str__(self) -> str:
+        if self.is_done:
+            return f"moved {self.move.slot} from {self.move.source} to {self.move.target}: {self.reason}"
+        return f"not moved {self.move.slot} to {self.move.target}: {self.reason}"
+
+
+Action = Place | Start | Stop | Quarantine | Note | Wait | Launch | Conclude | Revert | Forget | EndMove
 Effect = Start | Stop | Quarantine
 """The actions that touch a node; a Place becomes a Start once its task is recorded."""
 

@@ -61,19 +61,28 @@ def why_outdated(task: Task, want: Want, world: World) -> str:
     """Why the task is not what its slot wants; empty: it is."""
     if task.spec != want.group.spec:
         return f"version {want.job.version} is wanted"
-    if world.is_draining(task.node):
-        return f"{task.node} is drained"
-    node = world.nodes.get(task.node or "")
-    if node is not None and (
-        want.node not in (None, node.name) or not fits_for_good(want.job, want.group, node)
-    ):
-        return f"{node.name} no longer meets what its group demands"
+    if why := _why_misplaced(task, want, world):
+        return why
     container = world.container(task)
     if container is None:
         return ""
     if container.is_cut_off and task.quarantined_until is None:
         return "it was cut off as sick after all: that came late"
     return f"changed by hand: {container.drift}" if container.drift else ""
+
+
+def _why_misplaced(task: Task, want: Want, world: World) -> str:
+    """Why its slot wants another node; empty: it does not."""
+    if world.is_draining(task.node):
+        return f"{task.node} is drained"
+    move, node = world.moves.get(task.slot), world.nodes.get(task.node or "")
+    if move is not None and task.node != move.target:
+        return f"moves to {move.target}: {move.reason}"
+    if node is not None and (
+        want.node not in (None, node.name) or not fits_for_good(want.job, want.group, node)
+    ):
+        return f"{node.name} no longer meets what its group demands"
+    return ""
 
 
 def _bucket(task: Task, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]) -> Bucket:

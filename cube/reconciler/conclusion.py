@@ -26,7 +26,7 @@ def next_proofs(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iter
     for slot, task in tasks.holders.items():
         want = wants[slot]
         is_rolling = world.rollout(slot.job).state is RolloutState.RUNNING
-        is_awaited = is_rolling or slot in beside or (slot.job, slot.group) in replaced
+        is_awaited = is_rolling or slot in beside or slot in world.moves or (slot.job, slot.group) in replaced
         if is_awaited and serves(task, world) and not is_proven(task, want.group, world):
             yield slot.job, proven_at(task, want.group, world.now)
 
@@ -81,12 +81,13 @@ def _why_it_failed(rollout: Rollout, wants: Sequence[Want], world: World, tasks:
     by_slot = {want.slot: want for want in wants}
     for task in tasks.of(Bucket.KEPT, Bucket.FAILED):
         is_new = task.slot in by_slot and task.version == rollout.version
-        if is_new and (why := _why_not_proven(task, by_slot[task.slot].group, world)):
+        if is_new and (why := why_not_proven(task, by_slot[task.slot].group, world)):
             return f"{task.slot} {why}"
     return ""
 
 
-def _why_not_proven(task: Task, group: Group, world: World) -> str:
+def why_not_proven(task: Task, group: Group, world: World) -> str:
+    """Why a task that is to take over a slot will not come up; empty: there is no sign of that."""
     if task.state is State.FAILED:
         is_over = not can_restart(task, group) or begins_a_window(task, group)
         return f"failed: {task.reason}" if is_over else ""

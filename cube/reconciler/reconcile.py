@@ -12,6 +12,7 @@ from cube.reconciler.dependency import unmet
 from cube.reconciler.due import first_of_each, later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.line import Opening
+from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import place_all, room_of
 from cube.reconciler.renames import under_new_names
@@ -41,6 +42,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     Pure and deterministic: the same world gives the same plan. Nothing is done about a node that is unknown.
     """
     world, renames = under_new_names(world)
+    world, arrivals = without_ended_moves(world)
     wants = wants_of(world)
     tasks = sort_tasks(world, wants)
     ends = conclusions(world, wants, tasks)
@@ -52,6 +54,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     begun = place_all(world, wave.begins, scheduler, wave.room)
     actions: tuple[Action, ...] = (
         *renames,
+        *arrivals,
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
         *wave.stops,

@@ -175,7 +175,7 @@ def _exchanges(
         if len(beginning) + len(stopping) >= most:
             break
         want = wants[task.slot]
-        if _may_start_first(want) and fits_beside(want, room):
+        if _may_start_first(task, want) and fits_beside(want, room):
             beginning.append(task)
         elif want.group.update.order is not Order.START_FIRST and (kept := keep_room(task, want, room)):
             stopping.append(task)
@@ -183,17 +183,16 @@ def _exchanges(
     return beginning, stopping, room
 
 
-def _may_start_first(want: Want) -> bool:
+def _may_start_first(task: Task, want: Want) -> bool:
     order = want.group.update.order
-    return order is Order.START_FIRST or (order is Order.AUTO and not _would_clash(want))
+    return order is Order.START_FIRST or (order is Order.AUTO and not _would_clash(task, want))
 
 
-def _would_clash(want: Want) -> bool:
+def _would_clash(task: Task, want: Want) -> bool:
     """Two tasks of the slot would want one host port, or write to one volume."""
-    spec = want.group.spec
-    return any(port.host is not None for port in spec.ports) or any(
-        not volume.read_only for volume in spec.volumes
-    )
+    spec, is_apart = want.group.spec, want.node not in (None, task.node)
+    wants_a_port = any(port.host is not None for port in spec.ports) and not is_apart
+    return wants_a_port or any(not volume.read_only for volume in spec.volumes)
 
 
 def _under_way(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> int:

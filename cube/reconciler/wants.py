@@ -15,7 +15,7 @@ from cube.scheduler.state import NodeState, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """A slot that a job wants filled. `node`: the one that it belongs to, for a system job."""
+    """A slot that a job wants filled. `node`: the one that it belongs to, or that it is to move to."""
 
     slot: Slot
     job: Job
@@ -43,7 +43,7 @@ def wants_of(world: World) -> Mapping[Slot, Want]:
         for want in (
             _one_per_node(job, group, world)
             if job.type_of(group) is JobType.SYSTEM
-            else _as_counted(job, group)
+            else _as_counted(job, group, world)
         )
     )
     return {want.slot: want for want in wants}
@@ -70,9 +70,11 @@ def _wants_tasks(job: Job, world: World) -> bool:
     return not (job.stopped or job.type.is_template or is_overdue(job, world))
 
 
-def _as_counted(job: Job, group: Group) -> Iterator[Want]:
+def _as_counted(job: Job, group: Group, world: World) -> Iterator[Want]:
     for index in range(group.count):
-        yield Want(slot=Slot(job=job.name, group=group.name, index=index), job=job, group=group)
+        slot = Slot(job=job.name, group=group.name, index=index)
+        move = world.moves.get(slot)
+        yield Want(slot=slot, job=job, group=group, node=move.target if move is not None else None)
 
 
 def _one_per_node(job: Job, group: Group, world: World) -> Iterator[Want]:

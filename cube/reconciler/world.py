@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cube.model.job import Job
+from cube.model.move import Move
 from cube.model.node import Cordon, Node, Silence
 from cube.model.observation import Container, Observation, Seen
 from cube.model.rollout import Rollout
@@ -17,7 +18,8 @@ class World:
 
     `nodes` by name, in inventory order; `jobs` in their latest versions, `rollouts` how far these have come;
     `tasks` the latest task of each slot and every older one that has not ended; `observed` an answer, or its
-    absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node.
+    absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node;
+    `moves` are the slots that are to be filled on another node.
     """
 
     cluster: str
@@ -30,6 +32,7 @@ class World:
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     cordons: Mapping[str, Cordon] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
+    moves: Mapping[Slot, Move] = field(default_factory=dict)
 
     def seen(self, node: str | None) -> Seen | None:
         """The node's answer; None where it is unknown or no longer in the inventory."""

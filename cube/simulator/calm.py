@@ -122,9 +122,10 @@ def _settled(update: UpdatePolicy) -> UpdatePolicy:
 def check_settled(history: History) -> None:
     """What holds once the faults have stopped."""
     store = history.open()
-    tasks = store.current_tasks()
+    tasks, moves = store.current_tasks(), store.moves()
     history.put_back(store)
     machines = living(history)
+    laws.no_move_is_left(machines, tasks, moves)
     laws.nothing_is_promised_twice(machines, tasks)
     laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
     laws.is_as_wanted(machines, history.wanted, tasks)

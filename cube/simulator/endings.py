@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cube.manager import moves
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome
 from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import Container, Observation
+from cube.model.policy import Order
 from cube.model.resources import Resources
-from cube.model.task import State, Task
+from cube.model.rollout import RolloutState
+from cube.model.task import Slot, State, Task
 from cube.simulator.calm import check_settled, mutations_of_a_sweep, pass_time, settle
 from cube.simulator.commands import Ask, asking, deploying, finish
 from cube.simulator.faults import SimulatedFleet
+from cube.simulator.happenings import add_a_node
 from cube.simulator.history import History
 from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of
 from cube.simulator.machine import Machine
@@ -39,7 +43,7 @@ def an_update_serves(history: History) -> None:
     main = job.groups[0]
     _want(history, job, _next_version(main))
     floor = main.count - main.update.max_parallel
-    finish(history, "update", _while_serving(history, history.wanted[job.name], floor))
+    finish(history, "update", _while_serving(history, job, floor, deploying(history.wanted[job.name])))
 
 
 def a_tight_update_serves(history: History) -> None:
@@ -74,7 +78,7 @@ def a_sick_version_is_given_up(history: History) -> None:
         machine.program = lambda spec: 1 if spec == sick.spec else None
     _want(history, job, sick)
     floor = main.count - main.update.max_parallel
-    finish(history, "update", _while_serving(history, history.wanted[job.name], floor))
+    finish(history, "update", _while_serving(history, job, floor, deploying(history.wanted[job.name])))
     _want(history, job, main)
     finish(history, "deploy", deploying(history.wanted[job.name]))
 
@@ -170,6 +174,68 @@ def we_are_cut_off(history: History) -> None:
     must(before == after, f"P8 brakes: {sorted(before ^ after)} while we were cut off")
 
 
+def a_rebalance_serves(history: History) -> None:
+    """P19, P7: a new node gets tasks that are crowded elsewhere, one by one, and no job serves less."""
+    add_a_node(history)
+    settle(history)
+    if (job := _a_service(history)) is None:
+        return
+    main, most = job.groups[0], history.random.randint(1, 3)
+    before = _places(history, job)
+    floor = len(before) - (main.update.order is Order.STOP_FIRST)
+    finish(
+        history,
+        "rebalance",
+        _while_serving(
+            history,
+            job,
+            floor,
+            lambda manager, run: moves.rebalance(manager, run, max_moves=most, min_gain=0.02),
+        ),
+    )
+    after = _places(history, job)
+    moved = [slot for slot, node in before.items() if after.get(slot) != node]
+    must(len(moved) <= most, f"P8 {len(moved)} of {job.name} moved, {most} may")
+    crowded = len(set(before.values())) < min(len(before), len(_living(history)))
+    is_free = not main.spec.volumes and not main.depends_on
+    new = history.site.machines[history.nodes[-1]]
+    fits = has_room(new, main.spec, tasks_of(history))
+    must(not (crowded and is_free and fits) or bool(moved), f"{job.name} is crowded, and stays: {before}")
+
+
+def a_move_goes_or_stays(history: History) -> None:
+    """P19: a task that somebody wants elsewhere is there once, and serves all the while if it can."""
+    if (job := _a_service(history)) is None or not _is_in_place(history, job):
+        return
+    main, before = job.groups[0], _places(history, job)
+    slot = history.random.choice(sorted(before, key=str))
+    others = [machine for machine in _living(history) if machine.name != before[slot]]
+    if not others or main.spec.volumes:
+        return
+    there = history.random.choice(others)
+    fits = has_room(there, main.spec, tasks_of(history)) and there.name in history.nodes
+    floor = len(before) - (main.update.order is Order.STOP_FIRST)
+    history.moving.add(slot)
+    ask = _while_serving(
+        history, job, floor, lambda manager, run: moves.move(manager, str(slot), there.name, run)
+    )
+    finish(history, "move", ask)
+    after = _places(history, job)
+    wanted = (
+        {**before, slot: there.name} if fits and not main.depends_on else {**before, slot: after.get(slot)}
+    )
+    must(after == wanted, f"P19 {slot} was to move to {there.name}: {before}, then {after}")
+
+
+def _places(history: History, job: Job) -> Mapping[Slot, str]:
+    """Where each slot of the job's first group is filled."""
+    return {
+        slot_of(found): machine.name
+        for machine, found in _running(history)
+        if (slot_of(found).job, slot_of(found).group) == (job.name, job.groups[0].name)
+    }
+
+
 Ending = Callable[[History], None]
 
 ENDINGS: tuple[Ending, ...] = (
@@ -178,6 +244,8 @@ ENDINGS: tuple[Ending, ...] = (
     a_canary_waits,
     a_sick_version_is_given_up,
     a_drain_empties,
+    a_rebalance_serves,
+    a_move_goes_or_stays,
     a_crash_is_restarted,
     a_sickness_is_healed,
     a_dead_node_is_given_up,
@@ -206,13 +274,13 @@ class Serving:
         must(left >= self.floor, f"P19 safe rollout: {left} of {self.name} serve, {self.floor} must")
 
 
-def _while_serving(history: History, job: Job, floor: int) -> Ask:
-    def ask(manager: Manager, run: Run) -> Report:
+def _while_serving(history: History, job: Job, floor: int, act: Ask) -> Ask:
+    def ask(manager: Manager, run: Run) -> Report | bool | None:
         assert isinstance(manager.loop, Loop)
         fleet = manager.loop.fleet
         assert isinstance(fleet, SimulatedFleet)
         fleet.witness = Serving(history=history, name=job.name, floor=floor)
-        return manager.deploy(job, run)
+        return act(manager, run)
 
     return ask
 
@@ -231,6 +299,14 @@ def _a_service(history: History) -> Job | None:
         if job.type is JobType.SERVICE and job.groups[0].count and name not in waiting | dead
     ]
     return history.random.choice(jobs) if jobs else None
+
+
+def _is_in_place(history: History, job: Job) -> bool:
+    """Its rollout is over: else it is not moved."""
+    store = history.open()
+    rollout = store.rollouts().get(job.name)
+    history.put_back(store)
+    return rollout is not None and rollout.state is RolloutState.SUCCEEDED
 
 
 def tasks_of(history: History) -> Sequence[Task]:

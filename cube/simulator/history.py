@@ -11,6 +11,7 @@ from random import Random
 from cube.model.job import Job, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import Slot
 from cube.simulator.clock import WatchedClock
 from cube.simulator.engine import START, Engine
 from cube.simulator.faults import Site, Weather
@@ -45,8 +46,8 @@ class History:
 
     `doubtful` are the jobs of which only the record knows what is wanted now: the manager worked it out, and
     may have been killed over it. `disturbed` counts what happened to the machines by itself, `drained` are
-    the nodes that are to be empty. `answered`: when each node last answered
-    anybody. `has_jumped`: a clock was set, and no duration is to be trusted.
+    the nodes that are to be empty, `moving` the slots that somebody wanted elsewhere. `answered`: when each
+    node last answered anybody. `has_jumped`: a clock was set, and no duration is to be trusted.
     """
 
     seed: int
@@ -62,6 +63,7 @@ class History:
     doubtful: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
     cordoned: set[str] = field(default_factory=set)
+    moving: set[Slot] = field(default_factory=set)
     answered: dict[str, float] = field(default_factory=dict)
     has_jumped: bool = False
     disturbed: int = 0

@@ -95,6 +95,13 @@ def what_waits_fits_nowhere(
         must(not free, f"14 converges: {waiting.slot} waits, and fits on {free}")
 
 
+def no_move_is_left(machines: Mapping[str, Machine], tasks: Sequence[Task], moves: Iterable[Slot]) -> None:
+    """14: what was to move has moved, or stays; but nobody ends what is on a machine that is away."""
+    for slot in moves:
+        nodes = [task.node for task in tasks if task.slot == slot and not task.state.is_terminal]
+        must(not set(nodes) <= set(machines), f"14 converges: {slot} is still to move, and is on {nodes}")
+
+
 def _may_go_anywhere(job: Job | None, slot: Slot) -> bool:
     """It waits for no certain node, and for no other group."""
     group = job.group(slot.group) if job else None

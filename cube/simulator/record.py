@@ -82,6 +82,11 @@ class Reading:
         (count,) = self._one(sql, [task]) or (0,)
         return int(count)
 
+    def moves(self) -> dict[Slot, str]:
+        """The slots that are to move, each with the node where it is to go."""
+        found = self.connection.execute('SELECT job, "group", "index", target FROM moves')
+        return {Slot(job=job, group=group, index=index): target for job, group, index, target in found}
+
     def _tasks(self, where: str, values: Iterable[Any]) -> list[Recorded]:
         sql = f"""SELECT id, job, "group", "index", node, body, state, health, ports
             FROM tasks JOIN specs ON digest = spec WHERE {where}"""  # noqa: S608 - both are this module's

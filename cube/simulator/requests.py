@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from cube.manager import moves
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Run
@@ -10,7 +11,7 @@ from cube.model.job import Job, JobType
 from cube.simulator.commands import Ask, asking, deploying, finish, sweep
 from cube.simulator.drawn import draw_job, draw_work
 from cube.simulator.history import History
-from cube.simulator.laws import must, ours, slot_of
+from cube.simulator.laws import must, ours, runs, slot_of
 
 
 def deploy(history: History) -> Ask:
@@ -132,6 +133,28 @@ def uncordon(history: History) -> Ask | None:
     return _opening(history, history.random.choice(closed), Manager.uncordon)
 
 
+def rebalance(history: History) -> Ask:
+    """Somebody wants tasks to stand where they stand best."""
+    most = history.random.randint(1, 3)
+    return lambda manager, run: moves.rebalance(manager, run, max_moves=most, min_gain=0.02)
+
+
+def move(history: History) -> Ask | None:
+    """Somebody wants a task on another node, be there room or not."""
+    places = [
+        (slot_of(found), node)
+        for machine, found in ours(history.site.machines)
+        if runs(found) and not machine.specs[found.id].volumes
+        for node in history.nodes
+        if node != machine.name
+    ]
+    if not places:
+        return None
+    slot, node = history.random.choice(places)
+    history.moving.add(slot)
+    return lambda manager, run: moves.move(manager, str(slot), node, run)
+
+
 def sweep_now(_history: History) -> Ask:
     """Cron."""
     return sweep
@@ -141,7 +164,7 @@ REQUESTS: tuple[Callable[[History], Ask | None], ...] = (
     *(deploy, deploy, deploy, deploy_again),
     *(deploy_work, dispatch),
     *(scale, stop, remove, rollback, promote, pause, resume),
-    *(drain, cordon, uncordon),
+    *(drain, cordon, uncordon, rebalance, move, move, move),
     *(sweep_now, sweep_now, minutes_of_cron),
 )
 

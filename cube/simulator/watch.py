@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from cube.model.action import Effect, Outcome, Start, Stop, Verdict
 from cube.model.job import Group, Job
 from cube.model.observation import Container, Observation, Seen
-from cube.model.policy import Condition, OnDisconnect
-from cube.model.task import Health, State
+from cube.model.policy import Condition, OnDisconnect, Order
+from cube.model.task import Health, Slot, State
 from cube.simulator.history import History
 from cube.simulator.laws import must, ours, parent_of, place_of, places_of, runs, slot_of, spec_of
 from cube.simulator.machine import Machine
@@ -65,6 +65,8 @@ class Watch:
             self.history.has_jumped or age <= PLAN_KEEPS + LOOK,
             f"P4 a plan of {age:.0f}s ago: {effect.reason}",
         )
+        moves = self.history.reading.moves().keys() - self.history.moving
+        must(len(moves) <= 1, f"P8 one move at a time: {sorted(map(str, moves))}")
         self._has_an_intent(effect)
         if isinstance(effect, Start):
             self._may_start(effect)
@@ -112,6 +114,7 @@ class Watch:
                 f"1 only what is wanted is begun: {what}, {job.version} is wanted",
             )
             self._finds_what_it_depends_on(effect, job, group)
+            self._goes_where_it_is_to_go(effect)
             self._is_the_only_run(effect, job)
 
     def _has_room(self, effect: Start) -> None:
@@ -177,6 +180,11 @@ class Watch:
                 what = f"{effect.task.slot} begins while {up} of {other.count} of {name} run"
                 must(up >= other.count, f"depends_on: {what}")
 
+    def _goes_where_it_is_to_go(self, effect: Start) -> None:
+        """A slot that moves gets its new task on that node and nowhere else."""
+        target = self.history.reading.moves().get(effect.task.slot, effect.node)
+        must(target == effect.node, f"{effect.task.slot} begins on {effect.node}, and is to move to {target}")
+
     def _is_the_only_run(self, effect: Start, job: Job) -> None:
         """A run begins while another one is there only where its schedule allows it."""
         parent = self.history.reading.job(job.parent) if job.parent else None
@@ -214,7 +222,7 @@ class Watch:
         ]
         spec = machine.specs[found.id]
         is_sick = spec.health is not None and effect.target is State.FAILED
-        is_to_leave = effect.node in self.history.drained
+        is_to_leave = effect.node in self.history.drained or self._is_to_move_first(effect, slot, job)
         is_current = job is not None and spec_of(job, slot.group) == spec and not is_to_leave
         must(
             not (is_expected and is_current) or is_sick or bool(held),
@@ -223,6 +231,12 @@ class Watch:
         same = [(where, other) for where, other in held if slot_of(other) == slot]
         if is_expected and same and not is_sick and not is_to_leave:
             self._has_a_proven_successor(effect, same)
+
+    def _is_to_move_first(self, effect: Stop, slot: Slot, job: Job | None) -> bool:
+        """Somebody wants it on another node, and its job wants no two of it at a time."""
+        group = job.group(slot.group) if job is not None else None
+        is_first = group is not None and group.update.order is Order.STOP_FIRST
+        return is_first and self.history.reading.moves().get(slot, effect.node) != effect.node
 
     def _has_a_proven_successor(self, effect: Stop, held: Sequence[tuple[Machine, Container]]) -> None:
         """P19: who serves is stopped for another only when that one has served for long enough."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from cube.model.job import Job
+from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
@@ -131,6 +132,11 @@ def stable_version(connection: sqlite3.Connection, job: str) -> int | None:
 def cordons(connection: sqlite3.Connection) -> tuple[Cordon, ...]:
     """The nodes that get no new tasks, by name."""
     return select(connection, rows.cordon_of, "SELECT * FROM cordons ORDER BY node")
+
+
+def moves(connection: sqlite3.Connection) -> tuple[Move, ...]:
+    """The slots that are to be filled on another node, in the order in which that was wanted."""
+    return select(connection, rows.move_of, "SELECT * FROM moves ORDER BY rowid")
 
 
 def silences(connection: sqlite3.Connection) -> tuple[Silence, ...]:

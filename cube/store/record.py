@@ -11,6 +11,7 @@ from cube.model.action import (
     Action,
     Conclude,
     Effect,
+    EndMove,
     Forget,
     Launch,
     Note,
@@ -23,6 +24,7 @@ from cube.model.action import (
     Wait,
 )
 from cube.model.job import Job, TaskSpec
+from cube.model.move import Move
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import changes, read, rows, write
@@ -103,6 +105,11 @@ class Recording:
         slot = Slot(job=job, group="", index=0)
         self._tell(task="", slot=slot, version=version, source=None, target=None, node=None, reason=reason)
 
+    def move(self, move: Move) -> None:
+        """The slot is to be filled on another node."""
+        self._tables.put("moves", [rows.move_row(move)], key=("job", "group", "index"))
+        self._tell_of_move(move, f"to move from {move.source} to {move.target}: {move.reason}")
+
     def tell_of_node(self, node: str, reason: str) -> None:
         """What happened to a node."""
         self._tell(task="", slot=NO_SLOT, version=0, source=None, target=None, node=node, reason=reason)
@@ -121,15 +128,12 @@ class Recording:
         self._tables.put("events", [rows.event_row(event) for event in self._events], key=("number",))
         write.note_deaths(self._connection, self._deaths)
 
-    def _note(self, action: Wait | Note | Launch | Conclude | Revert | Forget) -> None:
+    def _note(self, action: Wait | Note | Launch | Conclude | Revert | Forget | EndMove) -> None:
         match action:
             case Wait():
                 self._wait(action)
             case Note():
-                known = self._known(action.task)
-                self._change(changes.note(action, known, now=self._now))
-                if action.node is not None and known.node is not None:
-                    write.rename_node(self._connection, known.node, action.node)
+                self._see(action)
             case Launch():
                 if not read.newest_jobs(self._connection, action.job.name):
                     self.want(action.job, action.reason)
@@ -139,8 +143,20 @@ class Recording:
                 self._revert(action)
             case Forget():
                 write.forget_job(self._connection, action.job)
+            case EndMove():
+                self._end(action)
             case _:
                 assert_never(action)
+
+    def _see(self, action: Note) -> None:
+        known = self._known(action.task)
+        self._change(changes.note(action, known, now=self._now))
+        if action.node is not None and known.node is not None:
+            write.rename_node(self._connection, known.node, action.node)
+
+    def _end(self, action: EndMove) -> None:
+        if write.end_move(self._connection, action.move.slot):
+            self._tell_of_move(action.move, str(action))
 
     def _conclude_rollout(self, action: Conclude) -> None:
         known = read.rollouts(self._connection, action.job)[-1]
@@ -204,6 +220,10 @@ class Recording:
             self._specs.append(change.after.spec)
         if change.told:
             self._tell(**change.event)
+
+    def _tell_of_move(self, move: Move, reason: str) -> None:
+        about = {"task": "", "slot": move.slot, "version": 0, "node": move.target}
+        self._tell(**about, source=None, target=None, reason=reason)
 
     def _tell_of_orphan(self, effect: Stop, reason: str) -> None:
         detail = {"container": effect.container, "name": effect.container_name}

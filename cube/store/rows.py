@@ -12,6 +12,7 @@ from typing import Any
 
 from cube.model.codec import from_data, to_data
 from cube.model.job import Job, TaskSpec
+from cube.model.move import Move
 from cube.model.node import Cordon
 from cube.model.observation import Cause, Observation, PostMortem, Stats, Unknown
 from cube.model.rollout import Rollout
@@ -120,6 +121,16 @@ def cordon_row(cordon: Cordon) -> Row:
 def cordon_of(row: sqlite3.Row) -> Cordon:
     """What a row of `cordons` holds."""
     return from_data(Cordon, {**dict(row), "draining": bool(row["draining"])})
+
+
+def move_row(move: Move) -> Row:
+    """A row of `moves`."""
+    return {**_slot_row(move.slot), "source": move.source, "target": move.target, "reason": move.reason}
+
+
+def move_of(row: sqlite3.Row) -> Move:
+    """What a row of `moves` holds."""
+    return Move(slot=_slot_of(row), source=row["source"], target=row["target"], reason=row["reason"])
 
 
 def death_row(death: Death) -> Row:

@@ -173,7 +173,21 @@ def _add_to_tasks(tasks: Any) -> None:
     tasks.add_column("quarantined_until", float)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences)
+def _moves(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE moves (
+            job TEXT NOT NULL,
+            "group" TEXT NOT NULL,
+            "index" INTEGER NOT NULL,
+            source TEXT NOT NULL,
+            target TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            PRIMARY KEY (job, "group", "index")
+        ) STRICT"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves)
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

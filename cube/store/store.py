@@ -12,10 +12,11 @@ from uuid import uuid4
 from cube.errors import CubeError, InputError
 from cube.model.action import Effect, Outcome, Plan
 from cube.model.job import Job
+from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation, Stats
 from cube.model.rollout import Rollout, RolloutState
-from cube.model.task import Task, TaskEvent
+from cube.model.task import Slot, Task, TaskEvent
 from cube.store import copy, read, rows, write
 from cube.store.check import problems
 from cube.store.guard import Guard
@@ -197,6 +198,16 @@ class Store:
             self._connection.execute("DELETE FROM cordons WHERE node = ?", [node])
             recording.tell_of_node(node, "uncordoned")
             return True
+
+    def moves(self) -> Mapping[Slot, Move]:
+        """The slots that are to be filled on another node."""
+        with self._guard as connection:
+            return {move.slot: move for move in read.moves(connection)}
+
+    def put_move(self, move: Move, *, now: float, actor: str) -> None:
+        """Want the slot on another node; an earlier wish for it is over."""
+        with self._recording(now, actor) as recording:
+            recording.move(move)
 
     def silences(self) -> Mapping[str, Silence]:
         """How long the nodes that did not answer the last look have been silent."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from cube.model.codec import to_data
 from cube.model.node import Silence
+from cube.model.task import Slot
 from cube.store import read, rows
 from cube.store.lease import Lease
 from cube.store.rows import Death, Row, Sweep
@@ -40,7 +41,7 @@ def _upsert(table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
     others = [name for name in columns if name not in key]
     changes = ", ".join(f'"{name}" = excluded."{name}"' for name in others)
     then = f"UPDATE SET {changes}" if changes else "NOTHING"
-    conflict = ", ".join(key)
+    conflict = ", ".join(f'"{name}"' for name in key)
     return f"INSERT INTO {table} ({names}) VALUES ({values}) ON CONFLICT ({conflict}) DO {then}"  # noqa: S608
 
 
@@ -94,9 +95,16 @@ def forget_job(connection: sqlite3.Connection, name: str) -> bool:
         return False
     connection.execute("DELETE FROM tasks WHERE job = ?", [name])
     connection.execute("DELETE FROM rollouts WHERE job = ?", [name])
+    connection.execute("DELETE FROM moves WHERE job = ?", [name])
     connection.execute("DELETE FROM jobs WHERE name = ?", [name])
     connection.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM tasks)")
     return True
+
+
+def end_move(connection: sqlite3.Connection, slot: Slot) -> bool:
+    """The slot is to move no more; False: it was not."""
+    sql = 'DELETE FROM moves WHERE job = ? AND "group" = ? AND "index" = ?'
+    return connection.execute(sql, [slot.job, slot.group, slot.index]).rowcount > 0
 
 
 def rename_node(connection: sqlite3.Connection, old: str, new: str) -> None:

@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 
 from cube.errors import InputError
 from cube.model.job import JobType
-from cube.model.task import Slot, State, Task
+from cube.model.move import Move
+from cube.model.rollout import RolloutState
+from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, sort_tasks
 from cube.reconciler.placement import Room
+from cube.reconciler.silence import is_cut_off
+from cube.reconciler.tasks import is_proven
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import Algorithm, ByFormula, Scheduler, is_last_resort
+from cube.scheduler.algorithms import Algorithm, ByFormula, Scheduler, is_last_resort, scheduler_of
 from cube.scheduler.filters import choose_ports
 from cube.scheduler.state import Load, NodeState
 from cube.whatif.play import known_room
@@ -34,18 +38,39 @@ class Exchange:
         """By how much its score would rise."""
         return self.after - self.before
 
+    @property
+    def price(self) -> str:
+        """What it costs, in words."""
+        return f"1 restart of {self.of} in {self.task.slot.job}/{self.task.slot.group}"
 
-def rebalance(world: World, scheduler: Scheduler, *, max_moves: int, min_gain: float) -> tuple[Exchange, ...]:
+    @property
+    def wish(self) -> Move:
+        """The move as it is recorded before it is carried out."""
+        assert self.task.node is not None, "what is to move runs somewhere"
+        scores = f"{self.before:.3f} -> {self.after:.3f}"
+        reason = f"gains {self.gain:.3f} ({scores}) for {self.price}"
+        return Move(slot=self.task.slot, source=self.task.node, target=self.target, reason=reason)
+
+
+def rebalance(
+    world: World,
+    scheduler: Scheduler,
+    *,
+    max_moves: int,
+    min_gain: float,
+    settled: frozenset[Slot] = frozenset(),
+) -> tuple[Exchange, ...]:
     """At most so many moves, each the one that gains most after those before it, none less than `min_gain`.
 
-    A task moves once at most, and there is room for it where it goes while it is still where it was. Raises
-    InputError for a scheduler whose scores do not say how well a task stands.
+    A task moves once at most, and those that fill `settled` slots never; there is room for it where it goes
+    while it is still where it was. None while another move is under way. Raises InputError as
+    `refuse_turns` does.
     """
-    if isinstance(scheduler, Algorithm) and not isinstance(scheduler.rule, ByFormula):
-        cure = "Name another, such as --scheduler tight."
-        raise InputError("this scheduler takes turns, and finds no place better than another", cure=cure)
+    refuse_turns(scheduler)
+    if world.moves:
+        return ()
     wants = wants_of(world)
-    movable = {task.id: task for task in movable_tasks(world, wants)}
+    movable = {task.id: task for task in movable_tasks(world, wants) if task.slot not in settled}
     room, moves = known_room(world), list[Exchange]()
     while len(moves) < max_moves:
         found = max(_exchanges(movable.values(), wants, room, scheduler), key=_worth, default=None)
@@ -57,17 +82,32 @@ def rebalance(world: World, scheduler: Scheduler, *, max_moves: int, min_gain: f
     return tuple(moves)
 
 
-def movable_tasks(world: World, wants: Mapping[Slot, Want]) -> Iterator[Task]:
-    """Those that run as wanted, on nodes that answer, and lose nothing by a restart.
+def refuse_turns(scheduler: Scheduler) -> None:
+    """Raises InputError for a scheduler whose scores do not say how well a task stands."""
+    if _takes_turns(scheduler):
+        cure = "Name another, such as --scheduler tight."
+        raise InputError("this scheduler takes turns, and finds no place better than another", cure=cure)
 
-    Not those of batch and system groups, nor those that write to a volume.
+
+def movable_tasks(world: World, wants: Mapping[Slot, Want]) -> Iterator[Task]:
+    """Those of services that lose nothing by a restart: none of their group is missing, sick or in motion.
+
+    Not those that write to a volume, none of a job whose version is not in place, and none at all while it is
+    we who are cut off.
     """
-    tasks = sort_tasks(world, wants)
-    for task in tasks.of(Bucket.KEPT, Bucket.MISSING):  # the record knows no containers
-        want = wants[task.slot]
+    if is_cut_off(world.observed):
+        return
+    proven = {
+        task.slot: task
+        for task in sort_tasks(world, wants).of(Bucket.KEPT)
+        if is_proven(task, wants[task.slot].group, world)
+    }
+    lacking = {(slot.job, slot.group) for slot in wants if slot not in proven}
+    for slot, task in proven.items():
+        want, is_in_place = wants[slot], world.rollout(slot.job).state is RolloutState.SUCCEEDED
         is_service = want.job.type_of(want.group) is JobType.SERVICE
         writes = any(not volume.read_only for volume in task.spec.volumes)
-        if is_service and not writes and task.state is State.RUNNING:
+        if is_service and is_in_place and not writes and (slot.job, slot.group) not in lacking:
             yield task
 
 
@@ -97,16 +137,23 @@ def _exchanges(
 
 def _best(task: Task, want: Want, room: Room, scheduler: Scheduler) -> Iterator[Exchange]:
     assert task.node is not None
+    chosen = scheduler_of(want.job, scheduler)
+    if chosen is None or _takes_turns(chosen):
+        return
     states = tuple(_left(state, task) if name == task.node else state for name, state in room.items())
     request = replace(want.request(task.order), avoid=frozenset(task.failed_on)).among(states)
-    candidates, _ = scheduler.select_candidate_nodes(request, states)
+    candidates, _ = chosen.select_candidate_nodes(request, states)
     preferred = tuple(state for state in candidates if not is_last_resort(request, state))
-    scores = scheduler.score(request, preferred)
+    scores = chosen.score(request, preferred)
     if task.node in scores:
-        there = scheduler.pick(scores, preferred).node.name
+        there = chosen.pick(scores, preferred).node.name
         if there != task.node:
             before, after = scores[task.node], scores[there]
             yield Exchange(task=task, target=there, before=before, after=after, of=want.group.count)
+
+
+def _takes_turns(scheduler: Scheduler) -> bool:
+    return isinstance(scheduler, Algorithm) and not isinstance(scheduler.rule, ByFormula)
 
 
 def _left(state: NodeState, task: Task) -> NodeState:

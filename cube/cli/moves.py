@@ -1,0 +1,37 @@
+"""Behind `cube rebalance --plan`: moves in words."""
+
+from cube.cli import options, render
+from cube.manager import moves
+from cube.manager.office import Office
+from cube.manager.session import looking_on
+from cube.scheduler.algorithms import ALGORITHMS
+from cube.whatif import rebalance
+
+MOVE = ("task", "from", "to", "score", "gain", "price")
+
+
+def refuse_turns(place: Office) -> None:
+    """Raises InputError for a scheduler that finds no place better than another."""
+    rebalance.refuse_turns(ALGORITHMS[place.scheduler])
+
+
+def preview(place: Office, max_moves: int, min_gain: float, output: options.Output) -> None:
+    """Print the moves that a rebalance would begin now, in their order."""
+    with looking_on(place) as manager:
+        found = moves.preview(manager, max_moves=max_moves, min_gain=min_gain)
+    rows = [
+        {
+            "task": str(move.task.slot),
+            "id": move.task.id,
+            "from": move.task.node,
+            "to": move.target,
+            "score": f"{move.before:.3f} -> {move.after:.3f}",
+            "gain": f"{move.gain:.3f}",
+            "price": move.price,
+        }
+        for move in found
+    ]
+    if output is options.Output.JSON or rows:
+        render.table(rows, MOVE, output)
+    else:
+        render.line(f"no move gains {min_gain:g} or more")

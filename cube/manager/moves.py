@@ -1,0 +1,110 @@
+"""Moving tasks from node to node: one that somebody names, or, one after another, those that gain most."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cube.errors import InputError
+from cube.manager.manager import Manager
+from cube.manager.report import Report, Step
+from cube.manager.tasks import find_tasks
+from cube.manager.turn import Concern, Run
+from cube.model.action import EndMove, Plan
+from cube.model.job import JobType
+from cube.model.move import Move
+from cube.model.observation import Observation
+from cube.model.task import Slot, State, Task
+from cube.whatif.rebalance import Exchange
+from cube.whatif.rebalance import rebalance as best_moves
+
+
+def preview(manager: Manager, *, max_moves: int, min_gain: float) -> tuple[Exchange, ...]:
+    """The moves that a rebalance would begin now, in their order. Changes nothing."""
+    return _best(manager, manager.look(), max_moves=max_moves, min_gain=min_gain)
+
+
+def rebalance(manager: Manager, run: Run, *, max_moves: int, min_gain: float) -> Report:
+    """Settle, move the task that would gain most by it, settle, look, and so on.
+
+    At most `max_moves`, none twice, none for less than `min_gain`, and none after one that was dropped or is
+    not over. The run may end between two, or in the midst of one: the next sweep goes on with that.
+    """
+    loop = manager.loop
+    reports, settled = [loop.settle(loop.look_before_a_change(), run, manager.patience())], frozenset[Slot]()
+    while len(settled) < max_moves and not reports[-1].is_late:
+        observed = loop.look_before_a_change()
+        best = _best(manager, observed, max_moves=1, min_gain=min_gain, settled=settled)
+        if not best:
+            break
+        settled |= {best[0].task.slot}
+        reports.append(_carry_out(manager, best[0].wish, observed, run))
+        if reports[-1].exit_code == 1:
+            break
+    return replace(
+        reports[-1],
+        job=None,
+        done=tuple(done for report in reports for done in report.done),
+        moves=tuple(end for report in reports for end in report.moves),
+    )
+
+
+def move(manager: Manager, name: str, node: str, run: Run) -> Report:
+    """Want the task of that name on that node, and settle.
+
+    Raises InputError for a name that means no task or several, for a node that is not known or has it
+    already, and for a task that belongs to its node or would leave its data there.
+    """
+    manager.refuse_unknown(node)
+    task = _the_task(manager, name)
+    _refuse_what_stays(manager, task, node)
+    assert task.node is not None, "what was found by its container is on a node"
+    reason = f"{run.actor} wants it there"
+    wish = Move(slot=task.slot, source=task.node, target=node, reason=reason)
+    return _carry_out(manager, wish, manager.loop.look_before_a_change(), run)
+
+
+def _best(
+    manager: Manager,
+    observed: Mapping[str, Observation],
+    *,
+    max_moves: int,
+    min_gain: float,
+    settled: frozenset[Slot] = frozenset(),
+) -> tuple[Exchange, ...]:
+    world, scheduler = manager.loop.world(observed), manager.loop.scheduler
+    return best_moves(world, scheduler, max_moves=max_moves, min_gain=min_gain, settled=settled)
+
+
+def _carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
+    ends: list[EndMove] = []
+
+    def tell(step: Step) -> None:
+        actions = step.actions if isinstance(step, Plan) else ()
+        ends.extend(end for end in actions if isinstance(end, EndMove) and end.move.slot == wish.slot)
+        run.tell(step)
+
+    manager.store.put_move(wish, now=manager.loop.clock.now(), actor=run.actor)
+    report = manager.loop.settle(observed, replace(run, tell=tell), Concern(job=wish.slot.job))
+    return replace(report, moves=tuple(ends))
+
+
+def _the_task(manager: Manager, name: str) -> Task:
+    running = [task for task in manager.store.current_tasks() if task.state is State.RUNNING]
+    found = find_tasks(running, name)
+    if len(found) > 1:
+        known = ", ".join(str(task.slot) for task in found[:5])
+        raise InputError(f"{name!r} names {len(found)} tasks", cure=f"One of: {known}.")
+    return found[0]
+
+
+def _refuse_what_stays(manager: Manager, task: Task, node: str) -> None:
+    job = manager.job(task.slot.job)
+    group = job.group(task.slot.group)
+    if task.node == node:
+        raise InputError(f"{task.slot} is on {node} already")
+    if group is not None and job.type_of(group) is not JobType.SERVICE:
+        kind = job.type_of(group)
+        raise InputError(f"{task.slot} cannot be moved", why=f"it is a {kind} task, and its work is not")
+    if any(not volume.read_only for volume in task.spec.volumes):
+        raise InputError(
+            f"{task.slot} cannot be moved", why=f"it writes to a volume, which stays on {task.node}"
+        )
