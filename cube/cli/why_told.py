@@ -50,7 +50,8 @@ def print_decision(decision: Decision, picked: str | None) -> None:
     if picked is not None and (other := runner_up(decision, picked)):
         print_comparison(decision, picked, other, RUNNER_UP)
     elif picked is not None:
-        render.line("no other node could take it")
+        is_bound = "node" in decision.refusals_by_filter
+        render.line("it was wanted on that node alone" if is_bound else "no other node could take it")
     _print_refusals(decision)
     for number, remedy in enumerate(decision.remedies):
         render.line(f"{'or' if number else 'smallest change'}: {_in_words(remedy)}", "yellow")
