@@ -36,6 +36,9 @@ PREFIX = "task-"
 NAME = "book.name"
 """The label that keeps what the client calls it."""
 
+POLICY = "book.restart"
+"""The label that keeps the client's word for when it is restarted."""
+
 DEFAULT_MEMORY = 64 * 2**20
 TIMEOUT = 300.0
 Port = Annotated[str, Field(pattern=r"^\d{1,5}(/(tcp|udp))?$")]
@@ -166,7 +169,7 @@ def job_of(task: BookTask) -> Job:
         "image": task.Image,
         "cpu": f"{max(round(task.Cpu * 1000), 10)}m",
         "memory": str(task.Memory or DEFAULT_MEMORY),
-        "labels": {NAME: task.Name or str(task.ID)},
+        "labels": {NAME: task.Name or str(task.ID), POLICY: task.RestartPolicy},
         "ports": _ports(task),
         **_restart(task.RestartPolicy),
     }
@@ -288,7 +291,7 @@ def _of_spec(spec: TaskSpec) -> dict[str, Any]:
         "Memory": spec.resources.memory,
         "Disk": spec.resources.disk,
         "ExposedPorts": {f"{port.container}/{port.protocol}": {} for port in spec.ports},
-        "RestartPolicy": "",
+        "RestartPolicy": spec.labels.get(POLICY, ""),
         "HealthCheck": spec.health.path if spec.health else "",
     }
 

@@ -1,5 +1,6 @@
 """The gate before every route: the host that is meant, the page that asks, the token that is shown."""
 
+import asyncio
 import math
 import time
 from collections import deque
@@ -16,6 +17,9 @@ from cube.model.token import Role, Token
 
 FAILURES = 10
 """Wrong tokens from one address in a minute, before it has to wait."""
+
+KEPT = 1.0
+"""Seconds for which the tokens are taken as they were."""
 
 MINUTE = 60.0
 ADDRESSES = 4096
@@ -38,6 +42,8 @@ class Gate:
         self._app = app
         self._hosts = frozenset(name.lower() for name in hosts)
         self._tokens = tokens
+        self._known: Sequence[Token] = ()
+        self._read_at = -math.inf
         self._failures: dict[str, deque[float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,7 +52,7 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refuse_place(headers) or self._admit(scope, headers)
+        refusal = self._refuse_place(headers) or self._admit(scope, headers, await self._tokens_now())
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -67,11 +73,20 @@ class Gate:
             return CubeError("a page from elsewhere may not ask", why=origin[:100]), HTTPStatus.FORBIDDEN, {}
         return None
 
-    def _admit(self, scope: Scope, headers: Headers) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+    async def _tokens_now(self) -> Sequence[Token]:
+        """As they are in the store, which is asked again after a second: by then a revoked one is refused."""
+        if self._tokens is not None and time.monotonic() - self._read_at > KEPT:
+            self._read_at = time.monotonic()
+            self._known = await asyncio.to_thread(self._tokens)
+        return self._known
+
+    def _admit(
+        self, scope: Scope, headers: Headers, tokens: Sequence[Token]
+    ) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
         if self._tokens is None:
             scope["caller"] = OPEN
             return None
-        caller = self._caller(headers)
+        caller = _caller(headers, tokens)
         if caller is None:
             return self._refuse_token((scope.get("client") or ("",))[0])
         needed = role_for(scope.get("method", "GET"), scope["path"])
@@ -90,14 +105,6 @@ class Gate:
         text = CubeError("a token is needed", cure="Make one: cube token create NAME --role read")
         return text, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"}
 
-    def _caller(self, headers: Headers) -> Caller | None:
-        kind, _, secret = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not secret or self._tokens is None:
-            return None
-        now = time.time()
-        found = next((token for token in self._tokens() if token.admits(secret.strip(), now)), None)
-        return Caller(name=f"{found.name} (token)", role=found.role) if found else None
-
     def _must_wait(self, address: str) -> int:
         failures = self._failures.get(address, deque())
         if len(failures) < FAILURES:
@@ -111,6 +118,15 @@ class Gate:
 
 
 _MISDIRECTED = HTTPStatus.MISDIRECTED_REQUEST
+
+
+def _caller(headers: Headers, tokens: Sequence[Token]) -> Caller | None:
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return None
+    now = time.time()
+    found = next((token for token in tokens if token.admits(secret.strip(), now)), None)
+    return Caller(name=f"token {found.name}", role=found.role) if found else None
 
 
 def _name_of(host: str) -> str:

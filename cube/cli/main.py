@@ -28,6 +28,7 @@ from cube.cli import (
     status,
     store,
     task,
+    token,
     version,
     why,
 )
@@ -85,6 +86,7 @@ for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
 app.add_typer(runs.app, name="job", rich_help_panel=RUN)
 app.add_typer(image.app, name="image", rich_help_panel=RUN)
 app.add_typer(manager.app, name="manager", rich_help_panel=FLEET)
+app.add_typer(token.app, name="token", rich_help_panel=FLEET)
 app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)
 app.add_typer(node.app, name="node", rich_help_panel=FLEET)
 app.add_typer(node.worker_app, name="worker", rich_help_panel=FLEET)

@@ -57,8 +57,13 @@ def start(terms: Terms) -> None:
             feed=Feed(service.store),
         )
         hosts = (address.host, "localhost", "127.0.0.1", "[::1]", *terms.hosts)
-        with listening(guarded(desk, hosts=hosts, tokens=None), address):
+        tokens = None if terms.no_tokens else service.store.tokens
+        with listening(guarded(desk, hosts=hosts, tokens=tokens), address):
             render.line(f"the manager of cluster {service.cluster.name} is at {address.url}", "green")
+            if tokens is not None and not tokens():
+                render.line(
+                    "nobody may ask it anything yet; make a token: cube token create NAME --role operate"
+                )
             service.run()
     render.line("ended; what was done is recorded")
 

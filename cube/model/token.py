@@ -1,8 +1,13 @@
 """Token: what a request to a manager shows, and what it may do with it."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+
+from cube.errors import InputError
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 PREFIX = "cube_"
 """What every token begins with, so that one that was published by mistake is found."""
@@ -35,6 +40,16 @@ class Token:
     def admits(self, secret: str, now: float) -> bool:
         """The secret is the one that the token was made with, and it is still good."""
         return digest_of(secret) == self.digest and now < self.expires_at
+
+
+def named(name: str, role: str) -> tuple[str, Role]:
+    """A token's name and role, as somebody wrote them. Raises InputError for what is none."""
+    if not _NAME.fullmatch(name):
+        cure = "Write 1 to 64 letters, digits, '.', '_' and '-'."
+        raise InputError(f"{name!r} is no name for a token", cure=cure)
+    if role not in tuple(Role):
+        raise InputError(f"there is no role {role!r}", cure=f"Known: {', '.join(Role)}.")
+    return name, Role(role)
 
 
 def digest_of(secret: str) -> str:

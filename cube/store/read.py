@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from cube.model.codec import from_data
 from cube.model.job import Job
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
+from cube.model.token import Token
 from cube.store import rows
 from cube.store.lease import Lease
 from cube.store.rows import Death, JobVersion, Look, Sweep
@@ -137,6 +139,12 @@ def cordons(connection: sqlite3.Connection) -> tuple[Cordon, ...]:
 def moves(connection: sqlite3.Connection) -> tuple[Move, ...]:
     """The slots that are to be filled on another node, in the order in which that was wanted."""
     return select(connection, rows.move_of, "SELECT * FROM moves ORDER BY rowid")
+
+
+def tokens(connection: sqlite3.Connection) -> tuple[Token, ...]:
+    """What requests may show, by name."""
+    sql = "SELECT name, role, digest, created_at, expires_at, actor FROM tokens ORDER BY name"
+    return select(connection, lambda row: from_data(Token, dict(row)), sql)
 
 
 def silences(connection: sqlite3.Connection) -> tuple[Silence, ...]:

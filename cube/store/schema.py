@@ -187,7 +187,20 @@ def _moves(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves)
+def _tokens(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE tokens (
+            name TEXT PRIMARY KEY,
+            role TEXT NOT NULL,
+            digest TEXT NOT NULL UNIQUE,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            actor TEXT NOT NULL
+        ) STRICT"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens)
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

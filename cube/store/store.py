@@ -11,12 +11,14 @@ from uuid import uuid4
 
 from cube.errors import CubeError, InputError
 from cube.model.action import Effect, Outcome, Plan
+from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation, Stats
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Slot, Task, TaskEvent
+from cube.model.token import Token
 from cube.store import copy, read, rows, write
 from cube.store.check import problems
 from cube.store.guard import Guard
@@ -208,6 +210,29 @@ class Store:
         """Want the slot on another node; an earlier wish for it is over."""
         with self._recording(now, actor) as recording:
             recording.move(move)
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Every token that requests to a manager may show, by name; expired ones, too."""
+        with self._guard as connection:
+            return read.tokens(connection)
+
+    def put_token(self, token: Token) -> None:
+        """Let requests show that token. Raises InputError where another one has its name."""
+        with self._recording(token.created_at, token.actor) as recording:
+            if token.name in [found.name for found in read.tokens(self._connection)]:
+                cure = f"Revoke it first: cube token revoke {token.name}"
+                raise InputError(f"there is a token {token.name} already", cure=cure)
+            self._tables.put("tokens", [to_data(token)], key=("name",))
+            recording.tell_of_node("", f"token {token.name} made, with the role {token.role}")
+
+    def revoke_token(self, name: str, *, now: float, actor: str) -> bool:
+        """Let no request show it any more; False: there is none of that name."""
+        with self._recording(now, actor) as recording:
+            if name not in [found.name for found in read.tokens(self._connection)]:
+                return False
+            self._connection.execute("DELETE FROM tokens WHERE name = ?", [name])
+            recording.tell_of_node("", f"token {name} revoked")
+            return True
 
     def silences(self) -> Mapping[str, Silence]:
         """How long the nodes that did not answer the last look have been silent."""
