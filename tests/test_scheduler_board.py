@@ -240,7 +240,8 @@ def test_a_plan_for_a_large_fleet_is_the_one_that_would_be_made_node_by_node(
     given_world = world(jobs=[job(count=30), job("db", count=25)], observed=looks)
     plans = []
     for border in (0, 10**9):
-        monkeypatch.setattr("cube.scheduler.fleet.WORTHWHILE", border)
+        for name in ("WORTHWHILE", "WORTHWHILE_AGAIN"):
+            monkeypatch.setattr(f"cube.scheduler.fleet.{name}", border)
         found = reconcile(given_world, ALGORITHMS["tight"])
         plans.append(
             [

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube.model.action import Place
-from cube.model.job import Constraint, Operator
+from cube.model.job import Constraint, Operator, TaskSpec
 from cube.model.observation import Seen
 from cube.model.policy import DisconnectPolicy, OnDisconnect
 from cube.model.resources import Resources
@@ -21,7 +21,8 @@ from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.scheduler.filters import refusals_of
 from cube.whatif.change import Addition, Change, added_nodes
-from cube.whatif.play import falls, known_room, play
+from cube.whatif.loss import falls
+from cube.whatif.play import known_room, play
 from tests.build import GIB, job, node, seen, spec, task, world
 
 TIGHT = ALGORITHMS["tight"]
@@ -137,6 +138,44 @@ def test_the_loss_of_a_node_is_survived_if_and_only_if_its_tasks_fit_elsewhere()
     assert even == {"node1": (), "node2": (), "node3": ()}
     full = dict(falls(fleet([ROOM, ROOM - 1]), Change(), TIGHT))
     assert {name: len(stuck) for name, stuck in full.items()} == {"node1": ROOM - 1, "node2": ROOM - 1}
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_each_loss_is_what_it_would_be_if_the_whole_fleet_were_played_without_the_node(
+    data: st.DataObject,
+) -> None:
+    """With tasks of two jobs in one slot, too many of them, and some that wait."""
+    counts = st.lists(st.integers(0, 6), min_size=2, max_size=4)
+    before = fleet(data.draw(counts), wanted=data.draw(st.integers(1, 20)))
+    homes = data.draw(st.lists(st.sampled_from(sorted(before.nodes)), max_size=4))
+    extra = [task(index, job="db", node=home, spec=big()) for index, home in enumerate(homes)]
+    rivals = [replace(found, id=f"rival-{found.id}", node=homes[0]) for found in before.tasks[:2] if homes]
+    before = replace(
+        before,
+        jobs=(*before.jobs, job("db", count=data.draw(st.integers(0, 5)), task=big())),
+        tasks=(*before.tasks, *extra, *rivals),
+    )
+    anyway = {stuck.slot for stuck in play(before, Change(), TIGHT).stuck}
+    for name, stuck in falls(before, Change(), TIGHT):
+        played = play(before, lost(name), TIGHT).stuck
+        assert {found.slot for found in stuck} == {found.slot for found in played} - anyway
+
+
+def test_a_second_task_in_a_slot_stays_where_it_is_once_the_first_one_is_lost() -> None:
+    first, second = task(node="node1"), task(id="second", node="node2", spec=big())
+    before = replace(
+        fleet([1, 0]),
+        jobs=(job(), job("db", task=big())),
+        tasks=(first, second, task(job="db", node="node1", spec=big(), order=2)),
+    )
+    (_, stuck), *_ = falls(before, Change(), TIGHT)
+    assert [found.slot.job for found in stuck] == ["db"]
+
+
+def big() -> TaskSpec:
+    """Two of them are too much for a small node."""
+    return replace(spec(), resources=Resources(cpu=100, memory=3 * GIB))
 
 
 def test_what_waits_for_room_anyway_is_held_against_no_node() -> None:

@@ -25,7 +25,8 @@ from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.rows import Look
 from cube.store.store import open_store
 from cube.whatif.change import NO_ENGINE, Addition, Change, added_nodes
-from cube.whatif.play import Move, Packing, Play, Stuck, falls, play
+from cube.whatif.loss import falls
+from cube.whatif.play import Move, Packing, Play, Stuck, play
 
 MOVE = ("task", "from", "to", "score", "reason")
 STUCK = ("task", "from", "reason")

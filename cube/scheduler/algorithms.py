@@ -91,7 +91,8 @@ class ByFormula:
 
     def terms(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
         """What each node's score is made of."""
-        return {state.node.name: terms(self.formula, request, state) for state in candidates}
+        names = (state.node.name for state in candidates)
+        return dict(zip(names, terms(self.formula, request, candidates), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,12 @@ def place(
     candidates, refusals = scheduler.select_candidate_nodes(request, nodes)
     if not candidates:
         return None, Decision(scores={}, refusals=refusals, remedies=remedies(request, nodes))
-    preferred = tuple(found for found in candidates if not is_last_resort(request, found)) or candidates
+    last = {
+        found.node.name: why_last(request, found) for found in candidates if is_last_resort(request, found)
+    }
+    if len(last) == len(candidates):
+        last = {}
+    preferred = tuple(found for found in candidates if found.node.name not in last)
     scores = scheduler.score(request, preferred)
     found = scheduler.pick(scores, preferred)
     told = [found, *_runners_up(scores, preferred, found)]
@@ -143,7 +149,7 @@ def place(
         scores=scores,
         refusals=refusals,
         terms=terms_of(scheduler, request, told),
-        last={state.node.name: why_last(request, state) for state in candidates if state not in preferred},
+        last=last,
     )
 
 
@@ -194,7 +200,8 @@ class Algorithms(Mapping[str, Scheduler]):
         return _checked(name, found.load())
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._own, *entry_points(group=GROUP).names)))
+        yield from self._own
+        yield from (name for name in entry_points(group=GROUP).names if name not in self._own)
 
     def __len__(self) -> int:
         return len(tuple(iter(self)))

@@ -80,9 +80,8 @@ class Run:
     def _take(self, cell: Cell, best: Integers) -> None:
         nodes, taken = np.unique(best, return_counts=True)
         cell.room.take_all(nodes, taken, self.kind.demand.resources)
-        peers = cell.groups.peers(self.group)
         for at, number in zip(nodes.tolist(), taken.tolist(), strict=True):
-            peers.add(at, number)
+            cell.groups.add(self.group, at, number)
 
 
 def in_order(first: Points, fits: Integers, count: int, score: Score) -> Integers:

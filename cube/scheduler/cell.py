@@ -32,7 +32,7 @@ class Cell:
         self.room.take(at, demand.resources)
         if demand.ports or demand.devices:
             self.extras.take(at, demand)
-        self.groups.peers(request.group).add(at, 1)
+        self.groups.add(request.group, at, 1)
 
     def ports(self, at: int, demand: Demand) -> Mapping[str, int] | None:
         """The host ports that a task would get there now; None where one is taken."""

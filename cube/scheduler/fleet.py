@@ -1,5 +1,6 @@
 """A fleet on which one request after another is placed: node by node where it is small, else in arrays."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ WORTHWHILE = 10_000
 
 They cost 0.1 s once, for the import of numpy; a pair costs some 10 microseconds without them.
 """
+WORTHWHILE_AGAIN = 1_000
+"""The same where numpy has been loaded already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,19 @@ class Fleet(Protocol):
 def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:
     """The nodes, for so many requests. Whatever it is, the same nodes are taken."""
     is_known = isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula | InTurn)
-    if not is_known or len(nodes) * requests < WORTHWHILE:
+    worthwhile = WORTHWHILE_AGAIN if "numpy" in sys.modules else WORTHWHILE
+    if not is_known or len(nodes) * requests < worthwhile:
         return NodeByNode(scheduler, nodes)
     from cube.scheduler.in_arrays import InArrays  # noqa: PLC0415 - it loads numpy
 
     assert isinstance(scheduler, Algorithm)
     return InArrays(scheduler, tuple(nodes.values()))
+
+
+def make_ready(nodes: int, requests: int) -> None:
+    """So many requests are to be placed, in parts: load numpy where all of them together are worth it."""
+    if nodes * requests >= WORTHWHILE:
+        from cube.scheduler import in_arrays  # noqa: F401, PLC0415 - it loads numpy
 
 
 class NodeByNode:

@@ -36,10 +36,10 @@ class InArrays:
         """As Fleet says."""
         at_leaving = None if leaving is None else self._cell.position(leaving.node)
         if at_leaving is not None:
-            self._cell.groups.peers(request.group).add(at_leaving, -1)
+            self._cell.groups.add(request.group, at_leaving, -1)
         at, decision = self.board.find(request), self.explain(request)
         if at_leaving is not None:
-            self._cell.groups.peers(request.group).add(at_leaving, 1)
+            self._cell.groups.add(request.group, at_leaving, 1)
         if at is None:
             return Placement(node=None, ports={}, decision=decision)
         ports = self._cell.ports(at, request.demand)

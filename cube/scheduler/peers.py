@@ -128,10 +128,10 @@ class Overlay:
 class Peers:
     """Where the tasks of one group are, and what follows from that for one more of them."""
 
-    def __init__(self, fleet: int, standing: Standing) -> None:
-        """`fleet`: how many nodes there are."""
+    def __init__(self, fleet: int, standing: Standing, where: Mapping[int, int]) -> None:
+        """`fleet`: how many nodes there are. `where`: how many tasks each node has that has some."""
         self._fleet, self._standing = fleet, standing
-        self._where: dict[int, int] = {}
+        self._where = dict(where)
         self._neighbours: dict[tuple[float, int | None], Neighbours] = {}
         self._overlays: dict[Demand, Overlay] = {}
         self._watching: list[Neighbours | Overlay] = []
@@ -168,22 +168,36 @@ class Peers:
 
 
 class Groups:
-    """The peers of each group that has, or had, a task on some node or asked for one."""
+    """The peers of each group, and the groups on each node."""
 
     def __init__(self, nodes: Sequence[NodeState], standing: Standing) -> None:
-        self._fleet, self._standing = len(nodes), standing
+        self._nodes, self._standing = nodes, standing
         self._peers: dict[GroupName, Peers] = {}
+        self._where: dict[GroupName, dict[int, int]] = {}
+        self._new: dict[int, set[GroupName]] = {}
         for at, state in enumerate(nodes):
             for group, count in state.tasks.items():
-                self.peers(group).add(at, count)
+                self._where.setdefault(group, {})[at] = count
 
     def peers(self, group: GroupName) -> Peers:
         """Where that group's tasks are."""
         found = self._peers.get(group)
         if found is None:
-            found = self._peers[group] = Peers(self._fleet, self._standing)
+            where = self._where.get(group, {})
+            found = self._peers[group] = Peers(len(self._nodes), self._standing, where)
         return found
+
+    def add(self, group: GroupName, at: int, more: int) -> None:
+        """Count so many more of the group's tasks on that node."""
+        self.peers(group).add(at, more)
+        new = self._new.get(at)
+        if new is None:
+            self._new[at] = {group}
+        else:
+            new.add(group)
 
     def tasks(self, at: int) -> Mapping[GroupName, int]:
         """How many of each group's tasks that node has."""
-        return {group: here for group, peers in self._peers.items() if (here := peers.on(at))}
+        before = self._nodes[at].tasks
+        new = {group: self.peers(group).on(at) for group in self._new.get(at, ())}
+        return {group: count for group, count in {**before, **new}.items() if count}

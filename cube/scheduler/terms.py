@@ -4,7 +4,7 @@ Each term has a weight, and a score is the mean of those that a request has. It 
 hundred-millionths: so terms add up exactly, in whatever order, and equal nodes have equal scores.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cube.model.action import Term
@@ -115,22 +115,23 @@ def scales(demand: Demand) -> Mapping[str, float]:
     return {name: WHOLE * weight / total for name, weight in weights.items()}
 
 
-def terms(formula: Formula, request: Request, state: NodeState) -> tuple[Term, ...]:
-    """What the node's score is made of, the algorithm's own term first."""
+def terms(formula: Formula, request: Request, states: Iterable[NodeState]) -> Iterator[tuple[Term, ...]]:
+    """What each node's score is made of, the algorithm's own term first."""
     most = scales(request.demand)
-    own = Term(name=OWN, points=int(formula(fit_of(request, state)) * most[OWN]), weight=1.0)
-    return (
-        own,
-        *(
-            Term(
-                name=wish.name,
-                points=int(wish.value(request, state) * most[wish.name]),
-                weight=wish.weight,
-            )
-            for wish in WISHES
-            if wish.name in most
-        ),
-    )
+    wishes = [wish for wish in WISHES if wish.name in most]
+    for state in states:
+        own = formula(fit_of(request, state))
+        yield (
+            Term(name=OWN, points=int(own * most[OWN]), weight=1.0),
+            *(
+                Term(
+                    name=wish.name,
+                    points=int(wish.value(request, state) * most[wish.name]),
+                    weight=wish.weight,
+                )
+                for wish in wishes
+            ),
+        )
 
 
 def total(found: Iterable[Term]) -> float:

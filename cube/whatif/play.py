@@ -1,6 +1,6 @@
 """The recorded fleet played on: the tasks that need a place are given one by the code that really does it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cube.model.action import Place, Refusal, Wait
@@ -62,36 +62,34 @@ def play(world: World, change: Change, scheduler: Scheduler) -> Play:
     Rollouts and drains that are under way stay as they are; groups do not wait for those they depend on.
     """
     after = supposed(world, change)
-    wants = wants_of(after)
-    tasks = sort_tasks(after, wants)
-    ended = tuple(task for task in tasks.of(Bucket.EXTRA) if task.state in (State.SCHEDULED, State.RUNNING))
-    gone = {task.id for task in ended}
-    left = replace(after, tasks=tuple(task for task in after.tasks if task.id not in gone))
+    tasks = sort_tasks(after, wants_of(after))
+    ended, homes = ended_of(tasks), homes_of(world)
     # The queue is that of the world as it was: a task keeps its turn though its node is lost.
     queue = replace(after, tasks=world.tasks)
-    placed = place_all(queue, _openings(tasks), scheduler, known_room(left))
-    sources = {task.slot: task for task in world.tasks if task.node and task.state is not State.COMPLETED}
+    placed = place_all(queue, openings_of(tasks), scheduler, known_room(without(after, ended)))
     return Play(
-        moves=tuple(_move(found, sources) for found in placed.actions if isinstance(found, Place)),
-        stuck=tuple(_stuck(found, sources) for found in placed.actions if isinstance(found, Wait)),
+        moves=tuple(_move(found, homes) for found in placed.actions if isinstance(found, Place)),
+        stuck=tuple(stuck_of(found, homes) for found in placed.actions if isinstance(found, Wait)),
         ended=ended,
         packing=tuple(_packing(known_room(world), placed.room)),
     )
 
 
-def falls(world: World, change: Change, scheduler: Scheduler) -> Iterator[tuple[str, tuple[Stuck, ...]]]:
-    """Each node that answers after the change, and what would find no room if that one were lost, too.
+def ended_of(tasks: Sorted) -> tuple[Task, ...]:
+    """Those that nobody wants any more, and that have room."""
+    return tuple(task for task in tasks.of(Bucket.EXTRA) if task.state in (State.SCHEDULED, State.RUNNING))
 
-    What would wait for room in any case does not count against a node.
-    """
-    stuck_anyway = {found.slot for found in play(world, change, scheduler).stuck}
-    settled = supposed(world, change)
-    added = {found.node.name for found in change.added}
-    for name in settled.nodes:
-        if settled.seen(name) is not None and name not in added:
-            loss = replace(change, lost=change.lost | {name})
-            stuck = play(world, loss, scheduler).stuck
-            yield name, tuple(found for found in stuck if found.slot not in stuck_anyway)
+
+def without(world: World, ended: Collection[Task]) -> World:
+    """The world once these have ended."""
+    gone = {task.id for task in ended}
+    return replace(world, tasks=tuple(task for task in world.tasks if task.id not in gone))
+
+
+def homes_of(world: World) -> Mapping[Slot, str]:
+    """The node of each slot's task, where it has one."""
+    tasks = (task for task in world.tasks if task.state is not State.COMPLETED)
+    return {task.slot: task.node for task in tasks if task.node}
 
 
 def known_room(world: World) -> Room:
@@ -106,13 +104,24 @@ def known_room(world: World) -> Room:
     }
 
 
-def _openings(tasks: Sorted) -> Sequence[Opening]:
+def openings_of(tasks: Sorted) -> Sequence[Opening]:
+    """The slots that no task fills."""
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
     return [Opening(want=want, waiting=waiting.get(want.slot)) for want in tasks.unfilled]
 
 
-def _move(place: Place, sources: Mapping[Slot, Task]) -> Move:
-    source = sources[place.slot].node if place.slot in sources else None
+def stuck_of(wait: Wait, homes: Mapping[Slot, str]) -> Stuck:
+    """What is told of a slot that fits nowhere."""
+    return Stuck(
+        slot=wait.slot,
+        source=homes.get(wait.slot),
+        refusals=wait.decision.refusals,
+        refused=wait.decision.refused,
+    )
+
+
+def _move(place: Place, homes: Mapping[Slot, str]) -> Move:
+    source = homes.get(place.slot)
     new = "it waits for a place" if place.pending is not None else "new"
     return Move(
         slot=place.slot,
@@ -120,15 +129,6 @@ def _move(place: Place, sources: Mapping[Slot, Task]) -> Move:
         target=place.node,
         score=place.decision.scores[place.node],
         why=f"{source} is lost" if source is not None else new,
-    )
-
-
-def _stuck(wait: Wait, sources: Mapping[Slot, Task]) -> Stuck:
-    return Stuck(
-        slot=wait.slot,
-        source=sources[wait.slot].node if wait.slot in sources else None,
-        refusals=wait.decision.refusals,
-        refused=wait.decision.refused,
     )
 
 
