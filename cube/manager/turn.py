@@ -141,9 +141,7 @@ class Loop:
                 break
             if not news:
                 assert due is not None, "without news and without a due time it would be over"
-                self.clock.sleep(max(min(due, run.until) - self.clock.now(), 0))
-                # A silent node would cost every turn its whole patience: the next run asks it again.
-                observed |= self.look(name for name, found in observed.items() if isinstance(found, Seen))
+                observed |= self._look_again_at(min(due, run.until), observed)
                 continue
             if todo.actions == acted:
                 raise InternalError(f"the plan asks again for what was just recorded: {todo.actions[0]}")
@@ -151,8 +149,7 @@ class Loop:
             acted = () if wave else todo.actions
             done += wave
             self._pause_after(wave, done)
-            touched = {step.effect.node for step in wave}
-            observed = spent(observed) | dict(self.look(name for name in observed if name in touched))
+            observed = spent(observed) | self._look_where(wave, observed)
         return Report(
             job=concern.job,
             plan=plan,
@@ -163,6 +160,17 @@ class Loop:
             rollouts=self.store.rollouts(),
             asked=asked.version if asked else 0,
         )
+
+    def _look_again_at(self, at: float, observed: Mapping[str, Observation]) -> Mapping[str, Observation]:
+        """Sleep until then. A silent node would cost every turn its whole patience: the next run asks it."""
+        self.clock.sleep(max(at - self.clock.now(), 0))
+        return self.look(name for name, found in observed.items() if isinstance(found, Seen))
+
+    def _look_where(
+        self, wave: Iterable[Done], observed: Mapping[str, Observation]
+    ) -> dict[str, Observation]:
+        touched = {step.effect.node for step in wave}
+        return dict(self.look(name for name in observed if name in touched))
 
     def _listen(self, observed: Mapping[str, Observation], now: float) -> None:
         """Remember who is silent, and for how long, and tell when that begins and ends."""
