@@ -129,6 +129,9 @@ class Unasked:
     def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
         return self.under.perform(effects, until)
 
+    def stock(self) -> Mapping[str, str]:
+        return self.under.stock()
+
 
 def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_no_longer(
     manager: Manager,

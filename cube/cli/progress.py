@@ -13,6 +13,7 @@ from cube.model.action import (
     Note,
     Place,
     Plan,
+    Push,
     Quarantine,
     Revert,
     Start,
@@ -25,12 +26,12 @@ from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.periodic import next_runs
 
-Shown = Place | Launch | Start | Stop | Quarantine | Revert | Wait
+Shown = Push | Place | Launch | Start | Stop | Quarantine | Revert | Wait
 """The actions that a plan shows; the others only record what is seen."""
 
-SIGNS = {Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<", Wait: "?"}
+SIGNS = {Push: ">", Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<", Wait: "?"}
 STYLES = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow", Verdict.STALE: "yellow"}
-VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off"}
+VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push"}
 
 Tell = Callable[[Step], None]
 Say = Callable[[str, str | None], None]
@@ -98,10 +99,12 @@ def print_plan(plan: Plan) -> None:
     for held in plan.held:
         render.line(f"    {held}")
     is_seen = any(isinstance(action, Shown) for action in plan.actions)
+    pushes = sum(isinstance(action, Push) for action in plan.actions)
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
-    render.line(f"{starts} to start, {stops} to stop, {waits} to wait" if is_seen else "no change")
+    first = f"{pushes} to push first, " if pushes else ""
+    render.line(f"{first}{starts} to start, {stops} to stop, {waits} to wait" if is_seen else "no change")
 
 
 def print_plan_and_why(plan: Plan) -> None:
@@ -205,7 +208,7 @@ def _tell_done(done: Done, say: Say) -> None:
     verb, verdict = VERBS[type(done.effect)], done.outcome.verdict
     why = f": {done.outcome.why}" if done.outcome.why else ""
     say(
-        f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_ports(done.effect)}",
+        f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_more(done)}",
         STYLES[verdict],
     )
     if done.outcome.cure:
@@ -233,12 +236,18 @@ def _what(action: Shown) -> str:
 
 
 def _name(effect: Effect) -> str:
+    if isinstance(effect, Push):
+        return effect.image
     if isinstance(effect, Stop) and effect.task is None:
         return effect.container_name
     return str(effect.task.slot) if effect.task else ""
 
 
-def _ports(effect: Effect) -> str:
+def _more(done: Done) -> str:
+    """The ports of a task, the bytes of an image."""
+    effect, sent = done.effect, done.outcome.detail.get("bytes")
+    if sent is not None:
+        return f"  {render.size(int(sent))} in {done.outcome.detail['seconds']} s"
     if not isinstance(effect, Start) or not effect.task.ports:
         return ""
     return "  " + " ".join(f"{name}={port}" for name, port in effect.task.ports.items())

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from cube.errors import CubeError, InputError
-from cube.image.recipe import Recipe, recipe_of
+from cube.image.recipe import Recipe, images_of, recipe_of
+from cube.model.image import Image
 
 SOCKET = "/var/run/docker.sock"
 """Where an engine listens if nobody says otherwise."""
@@ -18,6 +19,9 @@ ANSWER = 60.0
 """Seconds that the engine may be silent. Before the first byte of an image it packs the whole of it."""
 
 PACKING = 1800.0
+
+LISTING = 2.0
+"""As a look at a node waits for the same."""
 
 MAX_ANSWER = 16 * 1024 * 1024
 
@@ -38,6 +42,14 @@ class OwnEngine:
             if response.status == 404:
                 return None
             return recipe_of(name, self._read(response))
+
+    def images(self) -> tuple[Image, ...]:
+        """Every image that the engine has. Raises NoEngineError, CubeError."""
+        with self._asked("/images/json", LISTING) as response:
+            try:
+                return images_of(self._read(response))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise CubeError("the list of images cannot be read", where=self.path) from error
 
     def needed(self, name: str) -> Recipe:
         """The image of that name. Raises InputError where the engine has none, NoEngineError."""

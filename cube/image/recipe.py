@@ -1,10 +1,11 @@
-"""What an image is made of, as any engine tells it. Pure."""
+"""What any engine tells of its images, and of what one is made of. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cube.errors import CubeError
+from cube.model.image import Image
 
 CONFIG = (
     "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes",
@@ -31,6 +32,28 @@ class Recipe:
         is_like = self.layers == other.layers and self.created == other.created
         same_config = all((self.config.get(key) or None) == (other.config.get(key) or None) for key in CONFIG)
         return self.id == other.id or (is_like and same_config)
+
+
+def images_of(items: Any) -> tuple[Image, ...]:
+    """The answer to `GET /images/json`. Raises AttributeError, KeyError, TypeError or ValueError for none."""
+    return tuple(_image_of(item) for item in listed(items))
+
+
+def listed(items: Any) -> list[Any]:
+    """The items of a listing. Raises TypeError: an empty object is no empty list."""
+    if not isinstance(items, list):
+        raise TypeError(f"not a list but {type(items).__name__}")
+    return items
+
+
+def _image_of(item: Mapping[str, Any]) -> Image:
+    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+    return Image(
+        id=item["Id"],
+        names=tuple(str(name) for name in names if "<none>" not in name),
+        size=int(item["Size"]),
+        created_at=float(item["Created"]),
+    )
 
 
 def recipe_of(name: str, answer: Any) -> Recipe:

@@ -12,6 +12,9 @@ from cube.image.own import OwnEngine
 from cube.image.pack import Pack, unpack
 from cube.image.recipe import Recipe
 
+SPACE = "/var/tmp"  # noqa: S108 - the folder within is made anew, for us alone
+"""Where images are taken apart: on a disk, for /tmp is memory on many machines."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cargo:
@@ -27,7 +30,7 @@ class Shelf:
     def __init__(self, engine: OwnEngine) -> None:
         self.engine = engine
         self._packing = threading.Lock()
-        self._packs: dict[str, Pack] = {}
+        self._packs: dict[tuple[str, str], Pack] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
@@ -38,13 +41,8 @@ class Shelf:
 
     def cargo(self, name: str) -> Cargo:
         """The image of that name. Raises InputError where the engine has none, NoEngineError."""
-        return Cargo(recipe=self.engine.needed(name), pack=partial(self._pack, name))
-
-    def _pack(self, name: str) -> Pack:
-        with self._packing:
-            if name not in self._packs:
-                self._packs[name] = self._make(name)
-            return self._packs[name]
+        recipe = self.engine.needed(name)
+        return Cargo(recipe=recipe, pack=partial(self._pack, recipe))
 
     def close(self) -> None:
         """Remove what is on disk."""
@@ -52,10 +50,17 @@ class Shelf:
         if folder is not None:
             folder.cleanup()
 
-    def _make(self, name: str) -> Pack:
+    def _pack(self, recipe: Recipe) -> Pack:
+        """Raises CubeError."""
+        key = (recipe.name, recipe.id)  # a name may come to mean another image while the shelf is open
+        with self._packing:
+            if key not in self._packs:
+                self._packs[key] = self._make(recipe)
+            return self._packs[key]
+
+    def _make(self, recipe: Recipe) -> Pack:
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="cube-images-", dir="/var/tmp")
-        folder = Path(self._folder.name) / str(len(self._packs))
-        folder.mkdir(exist_ok=True)
-        with self.engine.saved(name) as saved:
-            return unpack(cast(IO[bytes], saved), name, folder)
+            self._folder = tempfile.TemporaryDirectory(prefix="cube-images-", dir=SPACE)
+        folder = tempfile.mkdtemp(dir=self._folder.name)
+        with self.engine.saved(recipe.name) as saved:
+            return unpack(cast(IO[bytes], saved), recipe.name, Path(folder))

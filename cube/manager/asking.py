@@ -15,6 +15,7 @@ from cube.model.action import (
     Note,
     Place,
     Plan,
+    Push,
     Quarantine,
     Revert,
     Start,
@@ -85,7 +86,7 @@ def job_of(action: Action) -> str | None:
             return action.task.slot.job if action.task else None
         case Launch():
             return action.job.name
-        case Conclude() | Revert() | Forget():
+        case Conclude() | Revert() | Forget() | Push():
             return action.job
         case EndMove():
             return action.move.slot.job

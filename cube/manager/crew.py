@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -26,11 +26,17 @@ Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
 
 
 class Crew:
-    """Workers by node name: at most 32 nodes at once, and a few effects at once on each."""
+    """Workers by node name: at most 32 nodes at once, and a few effects at once on each.
 
-    def __init__(self, workers: Mapping[str, Worker], clock: Clock) -> None:
+    `stock` asks the operator's own engine for its images.
+    """
+
+    def __init__(
+        self, workers: Mapping[str, Worker], clock: Clock, stock: Callable[[], Mapping[str, str]] = dict
+    ) -> None:
         self._workers = workers
         self._clock = clock
+        self.stock = stock
 
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
         """Look at each of those nodes; every name gets an answer, in the order asked."""

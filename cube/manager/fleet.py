@@ -9,6 +9,8 @@ from pathlib import Path
 from cube.connection import after
 from cube.connection.dialer import Dialer, Trust
 from cube.connection.ssh import Connection
+from cube.image.own import SOCKET, OwnEngine
+from cube.image.shelf import Shelf
 from cube.model.node import Cluster, Node
 from cube.worker.container import Claim
 from cube.worker.worker import Worker
@@ -21,12 +23,17 @@ KNOWN_HOSTS = "known_hosts"
 
 @contextmanager
 def open_workers(
-    cluster: Cluster, *, owner: str, epoch: int, state_dir: Path
+    cluster: Cluster, *, owner: str, epoch: int, state_dir: Path, engine: str = SOCKET
 ) -> Iterator[Mapping[str, Worker]]:
-    """A worker for each node of the cluster, by name. Their connections end with the block."""
+    """A worker for each node of the cluster, by name. Their connections end with the block.
+
+    `engine` is the socket of the operator's own, from which they push images.
+    """
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
-    with Dialer(trust_in(state_dir)) as dialer:
-        workers = {node.name: Worker(node, opener(dialer, node), claim) for node in cluster.nodes}
+    with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
+        workers = {
+            node.name: Worker(node, opener(dialer, node), claim, shelf=shelf) for node in cluster.nodes
+        }
         try:
             yield workers
         finally:

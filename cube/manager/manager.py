@@ -14,6 +14,7 @@ from cube.model.observation import Observation
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.periodic import run_of
+from cube.reconciler.pins import pinned
 from cube.store.rows import Sweep
 
 PATIENCE = 30.0
@@ -44,9 +45,10 @@ class Manager:
             self._refuse_another_plan(job, observed, expected)
         job = replace(job, stopped=False)
         if job.hooks.before:
-            hooks.run_before(replace(job, version=self.store.version_of(job)), self.cluster.name)
+            version = self.store.version_of(self._pinned(job, observed))
+            hooks.run_before(replace(job, version=version), self.cluster.name)
             observed = self.loop.look_before_a_change()
-        wanted = self._want(job, run, "deployed")
+        wanted = self._want(self._pinned(job, observed), run, "deployed")
         self._retry(job.name, run)
         succeeded = False
         try:
@@ -225,6 +227,7 @@ class Manager:
         world = self.loop.world(observed)
         if job is None:
             return self.loop.plan(world)
+        job = pinned(job, world)
         known = next((found for found in world.jobs if found.name == job.name), None)
         wanted = replace(job, version=known.version + 1 if known else 1)
         rollout = Rollout(
@@ -257,6 +260,9 @@ class Manager:
                 why=why,
                 cure="Plan again, look, and deploy that plan.",
             )
+
+    def _pinned(self, job: Job, observed: Mapping[str, Observation]) -> Job:
+        return pinned(job, self.loop.world(observed))
 
     def _want(self, job: Job, run: Run, reason: str) -> Job:
         return self.store.put_job(job, now=self._clock.now(), actor=run.actor, reason=reason)

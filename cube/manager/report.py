@@ -3,19 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cube.model.action import (
-    Effect,
-    EndMove,
-    Held,
-    Outcome,
-    Place,
-    Plan,
-    Quarantine,
-    Start,
-    Stop,
-    Verdict,
-    Wait,
-)
+from cube.model.action import Change, Effect, EndMove, Held, Outcome, Place, Plan, Push, Verdict, Wait
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
@@ -126,7 +114,7 @@ class Report:
         return tuple(held for held in self.held if has_failed or not held.waits_for_a_person)
 
     @property
-    def undone(self) -> tuple[Place | Start | Stop | Quarantine, ...]:
+    def undone(self) -> tuple[Change, ...]:
         """Changes that the last plan still asked for."""
         return tuple(change for change in self.plan.changes if self.job in (None, _job(change)))
 
@@ -178,7 +166,9 @@ class Report:
         return not self.failed and not self.undone and len(self.unknown) == len(self.observed)
 
 
-def _job(change: Place | Start | Stop | Quarantine) -> str | None:
+def _job(change: Change) -> str | None:
     if isinstance(change, Place):
         return change.slot.job
+    if isinstance(change, Push):
+        return change.job
     return change.task.slot.job if change.task else None

@@ -65,3 +65,10 @@ class Fleet(Protocol):
         One that has not begun at `until` (seconds since the epoch) is STALE and not tried.
         """
         ...
+
+    def stock(self) -> Mapping[str, str]:
+        """The ids of the images that the operator's engine has, by full name.
+
+        Empty for one whose id no other engine would know it by.
+        """
+        ...

@@ -106,7 +106,7 @@ class Service:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        return world_of(self.cluster, self.store, observed, self.clock.now())
+        return world_of(self.cluster, self.store, observed, self.clock.now(), self._staff.stock())
 
     def plan(self, world: World) -> Plan:
         """The next wave."""

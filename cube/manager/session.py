@@ -1,9 +1,10 @@
 """A manager put together for one command: its state file, its lock, its workers."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from functools import partial
 
+from cube.image.own import OwnEngine
 from cube.manager.clock import RunClock, WallClock
 from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
@@ -12,6 +13,7 @@ from cube.manager.office import Office
 from cube.manager.recover import Finding, chosen_owner, gather, refuse_a_store_in_use, restored
 from cube.manager.service import Duty, Service
 from cube.manager.staff import Team
+from cube.manager.stock import OwnStock
 from cube.manager.turn import Loop
 from cube.model.observation import Observation, Unknown
 from cube.scheduler.algorithms import ALGORITHMS
@@ -100,7 +102,7 @@ def recovering(office: Office, *, wait: float) -> Iterator[Recovery]:
     with (
         recorded(office) as store,
         hold(store, command="recover", wait=wait) as epoch,
-        open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers,
+        _workers(office, store, epoch) as workers,
     ):
         refuse_a_store_in_use(store)
         clock = RunClock()
@@ -117,8 +119,8 @@ def serving(find: Callable[[], Office], duty: Duty) -> Iterator[Service]:
 
 @contextmanager
 def _team(store: Store, office: Office, epoch: int) -> Iterator[Team]:
-    with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
-        yield Team(workers, Crew(workers, WallClock()))
+    with _workers(office, store, epoch) as workers:
+        yield Team(workers, Crew(workers, WallClock(), OwnStock(OwnEngine(office.engine))))
 
 
 @contextmanager
@@ -136,7 +138,7 @@ def at_work_by_hand(
     with (
         recorded(office) as store,
         hold(store, command=command, wait=wait) as epoch,
-        open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers,
+        _workers(office, store, epoch) as workers,
     ):
         yield _manager_over(office, store, workers), workers
 
@@ -146,7 +148,7 @@ def at_hand(office: Office) -> Iterator[tuple[Store, Mapping[str, Worker]]]:
     """The store and the workers themselves, for a hand on single tasks."""
     with (
         recorded(office) as store,
-        open_workers(office.cluster, owner=store.owner, epoch=store.epoch, state_dir=office.keys) as workers,
+        _workers(office, store, store.epoch) as workers,
     ):
         yield store, workers
 
@@ -161,12 +163,19 @@ def recorded(office: Office) -> Iterator[Store]:
         store.close()
 
 
+def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager[Mapping[str, Worker]]:
+    return open_workers(
+        office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys, engine=office.engine
+    )
+
+
 @contextmanager
 def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
-    with open_workers(office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys) as workers:
+    with _workers(office, store, epoch) as workers:
         yield _manager_over(office, store, workers)
 
 
 def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
     clock, scheduler = RunClock(), ALGORITHMS[office.scheduler]
-    return Manager(Loop(office.cluster, store, Crew(workers, clock), scheduler=scheduler, clock=clock))
+    crew = Crew(workers, clock, OwnStock(OwnEngine(office.engine)))
+    return Manager(Loop(office.cluster, store, crew, scheduler=scheduler, clock=clock))

@@ -13,7 +13,7 @@ from cube.manager.picture import Picture
 from cube.manager.report import Done
 from cube.manager.seams import Attended, Fleet
 from cube.manager.turn import PAUSE, misses
-from cube.model.action import Action, Effect, Note, Place, Quarantine, Start, Stop, Verdict
+from cube.model.action import Action, Change, Effect, Note, Place, Push, Quarantine, Start, Stop, Verdict
 
 AT_ONCE = 8
 """Effects that one node is given at a time: no more than these have to end before a service can."""
@@ -73,6 +73,10 @@ class Staff:
     def workers(self) -> Mapping[str, Attended]:
         """The team's workers, by node."""
         return self._team.workers
+
+    def stock(self) -> Mapping[str, str]:
+        """What the operator's engine has, as in Fleet."""
+        return self._team.fleet.stock()
 
     def take_up(self) -> int | None:
         """Hold the lock; the epoch, where it is another one than the team works under.
@@ -155,13 +159,13 @@ class Staff:
 
 def is_effect(action: Action) -> bool:
     """It touches a node."""
-    return isinstance(action, Place | Start | Stop | Quarantine)
+    return isinstance(action, Change)
 
 
 def node_of(action: Action) -> str | None:
     """The node that the action is about; None for one that is about none."""
     match action:
-        case Place() | Start() | Stop() | Quarantine():
+        case Place() | Start() | Stop() | Quarantine() | Push():
             return action.node
         case Note():
             return action.task.node

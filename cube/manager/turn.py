@@ -8,7 +8,7 @@ from typing import Protocol
 from cube.errors import CubeError, InternalError
 from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Clock, Fleet
-from cube.model.action import Action, Note, Plan, Quarantine, Start, Stop, Verdict, Wait
+from cube.model.action import Action, Note, Plan, Push, Quarantine, Start, Stop, Verdict, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health
@@ -113,7 +113,7 @@ class Loop:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        return world_of(self.cluster, self.store, observed, self.clock.now())
+        return world_of(self.cluster, self.store, observed, self.clock.now(), self.fleet.stock())
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
@@ -198,8 +198,14 @@ class Loop:
         self.clock.sleep(PAUSE * 2 ** (tries - 1))
 
 
-def world_of(cluster: Cluster, store: Store, observed: Mapping[str, Observation], now: float) -> World:
-    """All that a plan is made from, as it is recorded now."""
+def world_of(
+    cluster: Cluster,
+    store: Store,
+    observed: Mapping[str, Observation],
+    now: float,
+    stock: Mapping[str, str],
+) -> World:
+    """All that a plan is made from, as it is recorded now; `stock` as in World."""
     with store.moment():
         return World(
             cluster=cluster.name,
@@ -213,6 +219,7 @@ def world_of(cluster: Cluster, store: Store, observed: Mapping[str, Observation]
             cordons=store.cordons(),
             silences=store.silences(),
             moves=store.moves(),
+            stock=stock,
         )
 
 
@@ -268,6 +275,8 @@ def _target(action: Action) -> str:
             return f"start {action.task.id}"
         case Stop() | Quarantine():
             return f"stop {action.container}"
+        case Push():
+            return f"push {action.image} to {action.node}"
         case _:
             return ""
 

@@ -158,6 +158,25 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """Bring an image of the operator's engine to a node, for that job.
+
+    `image` is its full name, `pinned` its id there; empty: nobody knows the id that it has elsewhere.
+    """
+
+    node: str
+    image: str
+    pinned: str
+    job: str
+    reason: str
+
+    @property
+    def task(self) -> Task | None:
+        """None: it is for no single one."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """How a task stands with its health check, after one more answer. See Task for the fields."""
 
@@ -254,9 +273,12 @@ class EndMove:
         return f"not moved {self.move.slot} to {self.move.target}: {self.reason}"
 
 
-Action = Place | Start | Stop | Quarantine | Note | Wait | Launch | Conclude | Revert | Forget | EndMove
-Effect = Start | Stop | Quarantine
-"""The actions that touch a node; a Place becomes a Start once its task is recorded."""
+Action = (
+    Place | Start | Stop | Quarantine | Push | Note | Wait | Launch | Conclude | Revert | Forget | EndMove
+)
+Effect = Start | Stop | Quarantine | Push
+Change = Place | Effect
+"""The actions that touch a node; a Place becomes a Start, which is an effect, once its task is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,13 +335,12 @@ class Plan:
         return tuple(sorted((*failed, *(_in_short(change) for change in self.changes))))
 
     @property
-    def changes(self) -> tuple[Place | Start | Stop | Quarantine, ...]:
+    def changes(self) -> tuple[Change, ...]:
         """The actions that touch a node."""
-        kinds = Place | Start | Stop | Quarantine
-        return tuple(action for action in self.actions if isinstance(action, kinds))
+        return tuple(action for action in self.actions if isinstance(action, Change))
 
 
-def _in_short(change: Place | Start | Stop | Quarantine) -> str:
+def _in_short(change: Change) -> str:
     match change:
         case Place():
             return f"start {change.slot} on {change.node} (spec {change.spec.digest})"
@@ -329,6 +350,8 @@ def _in_short(change: Place | Start | Stop | Quarantine) -> str:
             return f"stop {change.container_name} on {change.node}"
         case Quarantine():
             return f"quarantine {change.container_name} on {change.node}"
+        case Push():
+            return f"push {change.image} to {change.node} ({change.pinned})"
 
 
 class Verdict(StrEnum):

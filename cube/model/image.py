@@ -15,13 +15,28 @@ class Image:
     size: int
     created_at: float
 
+    def is_of(self, name: str, pinned: str) -> bool:
+        """It is the image of that id; where none is pinned, or ids are of two kinds, the one of that name."""
+        is_named = full_name(name) in self.names
+        return self.id == pinned if pinned and not self.is_on_containerd else is_named
+
+    @property
+    def is_on_containerd(self) -> bool:
+        """Its id is the digest that a registry would know, and not that of its config as everywhere else."""
+        return any(name.endswith(f"@{self.id}") for name in self.names)
+
 
 def full_name(name: str) -> str:
     """The name as engines list it: without a tag it is `latest`, without a registry Docker's own.
 
     An id, or a name with a digest, stays as it is.
     """
-    if name.startswith("sha256:") or "@" in name:
+    if is_exact(name):
         return name
     short = name.removeprefix("docker.io/").removeprefix("library/")
     return short if ":" in short.rpartition("/")[2] else f"{short}:latest"
+
+
+def is_exact(name: str) -> bool:
+    """It can only ever mean one image: an id, or a name with a digest."""
+    return name.startswith("sha256:") or "@" in name

@@ -12,6 +12,7 @@ from cube.model.policy import (
     Condition,
     DisconnectPolicy,
     OnUnhealthy,
+    Pull,
     QuarantinePolicy,
     ReschedulePolicy,
     RestartPolicy,
@@ -131,6 +132,7 @@ class TaskSpec:
     `cap_add` and `cap_drop` change what Cube leaves of the engine's capabilities. `cpu_limit` (millicores)
     None: cores that nobody uses are its own. `shm_size` (bytes) and `hostname` None: the engine's choice.
     `extra_hosts` are lines of /etc/hosts, address by name. `init`: the engine's own process 1 reaps for it.
+    `pinned` is the id of the image that `image` meant when the job was deployed; empty: nobody knew.
     """
 
     image: str
@@ -160,6 +162,7 @@ class TaskSpec:
     extra_hosts: Mapping[str, str] = field(default_factory=dict)
     logging: Logging = Logging()
     init: bool = True
+    pinned: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -251,6 +254,7 @@ class Group:
     affinities: tuple[Affinity, ...] = ()
     spread: tuple[Spread, ...] = ()
     max_per_node: int | None = None
+    pull: Pull = Pull.MISSING
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     restart: RestartPolicy = RestartPolicy()
     reschedule: ReschedulePolicy = ReschedulePolicy()

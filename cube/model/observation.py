@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cube.model.image import Image
 from cube.model.resources import Resources
 from cube.model.task import Health, Slot
 
@@ -146,13 +147,17 @@ class Engine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A node that answered in full: its stats, its engine and every container on it."""
+    """A node that answered in full: its stats, its engine and every container on it.
+
+    `images` None: the engine did not tell in time which it has.
+    """
 
     node: str
     at: float
     stats: Stats
     engine: Engine
     containers: tuple[Container, ...]
+    images: tuple[Image, ...] | None = None
 
 
 class Cause(StrEnum):

@@ -41,6 +41,17 @@ class ReschedulePolicy:
     max_delay: float = 3600.0
 
 
+class Pull(StrEnum):
+    """When a node asks a registry for an image.
+
+    MISSING: where neither it nor the operator's engine has it. ALWAYS: before each start. NEVER.
+    """
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class Order(StrEnum):
     """Which goes first in an update, the new task's start or the old one's stop.
 

@@ -11,6 +11,7 @@ from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
 from cube.reconciler.due import first_of_each, later_changes, next_changes
 from cube.reconciler.health import check_health, heal, is_sick
+from cube.reconciler.images import images_first
 from cube.reconciler.line import Opening
 from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
@@ -71,7 +72,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     )
     due = next_changes(world, wants, tasks)
     return Plan(
-        actions=actions,
+        actions=images_first(world, wants, tasks, actions),
         due={job: at for job, at in due.items() if at <= world.now + SOON},
         later=first_of_each((*due.items(), *later_changes(world, wants, tasks), *next_launches(world))),
         held=wave.held,

@@ -19,7 +19,8 @@ class World:
     `nodes` by name, in inventory order; `jobs` in their latest versions, `rollouts` how far these have come;
     `tasks` the latest task of each slot and every older one that has not ended; `observed` an answer, or its
     absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node;
-    `moves` are the slots that are to be filled on another node.
+    `moves` are the slots that are to be filled on another node;
+    `stock` the ids of the images that the operator's engine has, by full name.
     """
 
     cluster: str
@@ -33,6 +34,7 @@ class World:
     cordons: Mapping[str, Cordon] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
     moves: Mapping[Slot, Move] = field(default_factory=dict)
+    stock: Mapping[str, str] = field(default_factory=dict)
 
     def seen(self, node: str | None) -> Seen | None:
         """The node's answer; None where it is unknown or no longer in the inventory."""

@@ -109,6 +109,10 @@ class SimulatedFleet:
                 self.witness.ended(effect, outcome)
                 yield effect, outcome
 
+    def stock(self) -> Mapping[str, str]:
+        """What the operator's engine has: nothing."""
+        return {}
+
     def _perform(self, effect: Effect, until: float) -> Outcome:
         if self.clock.now() > until:
             return STALE

@@ -240,6 +240,11 @@ class GroupSchema(Written):
         "The image: `name:tag`, with a registry before it and `@sha256:...` after it where wanted.",
         example="cube-demo:1",
     )
+    pull: Annotated[str, _scalar(grammar.word("missing", "always", "never"))] = _key(
+        "missing",
+        "When a node asks the registry: `missing`: where neither it nor this machine's engine has the image; "
+        "`always`: before each start; `never`.",
+    )
     command: Arguments | None = _optional(
         "The arguments, in place of the image's own. A list: no shell reads it.",
         example='["serve", "--port", "8080"]',

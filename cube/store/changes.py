@@ -11,6 +11,7 @@ from cube.model.action import (
     Note,
     Outcome,
     Place,
+    Push,
     Quarantine,
     Refusal,
     Start,
@@ -222,6 +223,13 @@ def orphan_outcome(effect: Stop, outcome: Outcome) -> str:
     if outcome.verdict is Verdict.OK:
         return f"removed: container {effect.container_name}: {effect.reason}"
     return f"not known to be removed ({outcome.verdict}: {outcome.why}): container {effect.container_name}"
+
+
+def push_outcome(effect: Push, outcome: Outcome) -> str:
+    """What is said after an image was pushed, or was not."""
+    if outcome.verdict is Verdict.OK:
+        return f"pushed: {effect.image}"
+    return f"not known to be pushed ({outcome.verdict}: {outcome.why}): {effect.image}"
 
 
 def explanation(decision: Decision) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 import itertools
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -17,6 +17,7 @@ from cube.model.action import (
     Note,
     Outcome,
     Place,
+    Push,
     Quarantine,
     Revert,
     Start,
@@ -67,6 +68,9 @@ class Recording:
             case Quarantine():
                 self._change(changes.quarantine(action, self._known(action.task)))
                 return action
+            case Push():
+                self._tell_of_push(action, f"to be pushed: {action.image}: {action.reason}")
+                return action
             case _:
                 self._note(action)
                 return None
@@ -85,6 +89,8 @@ class Recording:
             case Quarantine():
                 known = self._known(effect.task)
                 self._change(changes.quarantine_outcome(effect, outcome, known, now=self._now))
+            case Push():
+                self._tell_of_push(effect, changes.push_outcome(effect, outcome), outcome.detail)
 
     def want(self, job: Job, reason: str, *, stable: int | None = None) -> Job:
         """A new version of the job, and its rollout, which begins."""
@@ -229,6 +235,11 @@ class Recording:
         detail = {"container": effect.container, "name": effect.container_name}
         about = {"task": "", "slot": NO_SLOT, "version": 0, "node": effect.node, "target": effect.target}
         self._tell(**about, source=None, reason=reason, detail=detail)
+
+    def _tell_of_push(self, effect: Push, reason: str, detail: Mapping[str, str] | None = None) -> None:
+        slot, more = Slot(job=effect.job, group="", index=0), detail or {}
+        about = {"task": "", "slot": slot, "version": 0, "node": effect.node, "reason": reason}
+        self._tell(**about, source=None, target=None, detail=more)
 
     def _tell(self, **what: Any) -> None:
         what.setdefault("detail", {})

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cube.connection import Channel
-from cube.image.shelf import Cargo
+from cube.errors import CubeError, UnreachableError
+from cube.image.shelf import Cargo, Shelf
+from cube.model.action import Outcome, Push, Verdict
 from cube.worker import images
 from cube.worker.engine import EngineError
 
@@ -48,6 +50,33 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
         sent = _load(cargo, present, open_channel, told)
     layers = len(cargo.recipe.layers) - present
     return Delivered(sent=sent, layers=layers, seconds=time.monotonic() - started)
+
+
+def perform(effect: Push, shelf: Shelf | None, deliver: Callable[[Cargo, Told], Delivered]) -> Outcome:
+    """What comes of a push that a plan asks for. Raises nothing."""
+    try:
+        assert shelf is not None, "a plan pushes only what the operator's engine has"
+        done = deliver(_as_planned(effect, shelf.cargo(effect.image)), lambda _sent, _size: None)
+    except UnreachableError as error:
+        return Outcome(verdict=Verdict.UNKNOWN, why=_told(error), cure=error.cure)
+    except CubeError as error:
+        return Outcome(verdict=Verdict.FAILED, why=_told(error), cure=error.cure)
+    detail = {"bytes": str(done.sent), "layers": str(done.layers), "seconds": f"{done.seconds:.1f}"}
+    return Outcome(verdict=Verdict.OK, detail=detail)
+
+
+def _as_planned(effect: Push, cargo: Cargo) -> Cargo:
+    """Raises CubeError where the name means another image here than when the plan was made."""
+    if effect.pinned not in ("", cargo.recipe.id):
+        raise CubeError(
+            f"{effect.image} means another image on this machine than a moment ago",
+            cure="Deploy again, to run what it means now.",
+        )
+    return cargo
+
+
+def _told(error: CubeError) -> str:
+    return ": ".join(part for part in (error.what, error.why) if part)
 
 
 def _load(cargo: Cargo, present: int, open_channel: OpenChannel, told: Told) -> int:

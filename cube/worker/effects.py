@@ -16,9 +16,11 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound, St
 
 from cube.connection import ConnectionFailed
 from cube.errors import CubeError
-from cube.model.action import Effect, Outcome, Quarantine, Start, Stop, Verdict
+from cube.model.action import Outcome, Quarantine, Start, Stop, Verdict
+from cube.model.job import TaskSpec
 from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
+from cube.model.policy import Pull
 from cube.model.task import State
 from cube.worker.container import Claim, Json, container_config
 from cube.worker.post_mortem import ended_badly
@@ -32,7 +34,7 @@ LAST_LINES = 10
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError, OSError, EOFError)
 
 
-def perform(client: APIClient, effect: Effect, claim: Claim, witness: Witness) -> Outcome:
+def perform(client: APIClient, effect: Start | Stop | Quarantine, claim: Claim, witness: Witness) -> Outcome:
     """The outcome of one effect. Raises nothing for what the engine or the connection does."""
     match effect:
         case Start():
@@ -85,17 +87,55 @@ def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> 
 
 def _create(client: APIClient, effect: Start, claim: Claim) -> Json:
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
-    task = effect.task
+    task, pull = effect.task, _pull_of(effect)
+    if pull is Pull.ALWAYS:
+        _pull(client, effect)
     config = container_config(task, claim, effect.job, effect.parent)
+    config["Image"] = _image_for(client, task.spec)
     try:
         return _post_create(client, config, task.container_name)
     except ImageNotFound:
+        if pull is Pull.NEVER:
+            raise _missing_image(task.spec.image, effect.node, "its job says `pull: never`") from None
         _pull(client, effect)
-        return _post_create(client, config, task.container_name)
+        _refuse_another(client, effect)
+        return _post_create(client, {**config, "Image": task.spec.image}, task.container_name)
     except APIError as error:
         if error.status_code != 409:
             raise
         return _adopt(client, effect, claim)
+
+
+def _pull_of(effect: Start) -> Pull:
+    group = effect.job.group(effect.task.slot.group) if effect.job else None
+    return group.pull if group else Pull.MISSING
+
+
+def _image_for(client: APIClient, spec: TaskSpec) -> str:
+    """The image's name, for people to read, where it means the pinned one on this node; else its id."""
+    if not spec.pinned:
+        return spec.image
+    try:
+        return spec.image if _means(client, spec) else spec.pinned
+    except ImageNotFound:
+        return spec.pinned
+
+
+def _means(client: APIClient, spec: TaskSpec) -> bool:
+    """Raises ImageNotFound."""
+    found: Json = client.inspect_image(spec.image)  # type: ignore[no-untyped-call]
+    is_on_containerd = any(name.endswith(f"@{found['Id']}") for name in found.get("RepoDigests") or ())
+    return is_on_containerd or found["Id"] == spec.pinned
+
+
+def _refuse_another(client: APIClient, effect: Start) -> None:
+    """The same version of a job is the same bytes on every node."""
+    spec = effect.task.spec
+    if spec.pinned and not _means(client, spec):
+        raise _EffectRefusedError(
+            f"the registry's {spec.image} is not what version {effect.task.version} was deployed with",
+            cure=f"Deploy again, or push it from where it is: cube image push {spec.image} {effect.node}",
+        )
 
 
 def _post_create(client: APIClient, config: dict[str, Any], name: str) -> Json:
@@ -140,7 +180,7 @@ def _pull(client: APIClient, effect: Start) -> None:
 def _missing_image(image: str, node: str, why: str) -> _EffectRefusedError:
     return _EffectRefusedError(
         f"image {image} is not on node {node} and cannot be pulled: {why.strip()}",
-        cure=f"Check its name and registry, or load it: docker save {image} | ssh {node} docker load",
+        cure=f"Check its name and registry, or push it from where it is: cube image push {image} {node}",
     )
 
 

@@ -14,10 +14,15 @@ from urllib.parse import urlencode
 
 from cube.connection import Channel
 from cube.errors import CubeError, UnreachableError
+from cube.image.recipe import images_of, listed
+from cube.model.image import Image
 from cube.model.job import TaskSpec
 from cube.model.labels import CLUSTER, spec_of
 from cube.model.observation import Container, ContainerState, Engine
 from cube.worker.container import Json, container_of
+
+IMAGES = 2.0
+"""Seconds that a look waits for the list of images."""
 
 MAX_ANSWER = 32 * 1024 * 1024
 """Bytes. Ten thousand containers with full labels take a third of it."""
@@ -37,21 +42,47 @@ class EngineSilentError(UnreachableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The engine, every container on it, and the specs of those of our cluster that run, by container id."""
+    """The engine, every container on it, and the specs of those of our cluster that run, by container id.
+
+    `images` None: it did not tell in time which it has.
+    """
 
     engine: Engine
     containers: tuple[Container, ...]
     specs: Mapping[str, TaskSpec]
+    images: tuple[Image, ...] | None
 
 
 def list_containers(channel: Channel, *, cluster: str) -> Listing:
     """What is on the node. Raises EngineError or EngineSilentError."""
     with conversation(channel) as connection:
         response, items = _get(connection, "/containers/json?all=1")
+        images = _images_if_told(connection, channel)
     containers = _read(items)
     return Listing(
-        engine=engine_of(response), containers=containers, specs=dict(_specs(items, containers, cluster))
+        engine=engine_of(response),
+        containers=containers,
+        specs=dict(_specs(items, containers, cluster)),
+        images=images,
     )
+
+
+def list_images(connection: HTTPConnection) -> tuple[Image, ...]:
+    """Every image that the engine has. Raises EngineError."""
+    items = get(connection, "/images/json")
+    try:
+        return images_of(items)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EngineError("the list of images cannot be read", why=repr(error)) from error
+
+
+def _images_if_told(connection: HTTPConnection, channel: Channel) -> tuple[Image, ...] | None:
+    """An engine that measures a large store anew takes long over this, and nothing else depends on it."""
+    channel.settimeout(IMAGES)
+    try:
+        return list_images(connection)
+    except (EngineError, OSError, EOFError, HTTPException):
+        return None
 
 
 def _read(items: Any) -> tuple[Container, ...]:
@@ -59,13 +90,6 @@ def _read(items: Any) -> tuple[Container, ...]:
         return tuple(container_of(item) for item in listed(items))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise EngineError("the list of containers cannot be read", why=repr(error)) from error
-
-
-def listed(items: Any) -> list[Any]:
-    """The items of a listing. Raises TypeError: an empty object is no empty list."""
-    if not isinstance(items, list):
-        raise TypeError(f"not a list but {type(items).__name__}")
-    return items
 
 
 def _specs(

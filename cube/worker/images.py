@@ -8,32 +8,11 @@ from urllib.parse import quote
 
 from cube.connection import Channel
 from cube.image.recipe import Recipe, recipe_of
-from cube.model.image import Image
 from cube.worker.container import Json
-from cube.worker.engine import EngineError, conversation, get, listed, send
+from cube.worker.engine import EngineError, conversation, get, list_images, send
 
 Told = Callable[[int], None]
 """Is told how many bytes more have been sent."""
-
-
-def images_on(connection: HTTPConnection) -> tuple[Image, ...]:
-    """Every image that the engine lists. Raises EngineError."""
-    items = get(connection, "/images/json")
-    try:
-        return tuple(image_of(item) for item in listed(items))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise EngineError("the list of images cannot be read", why=repr(error)) from error
-
-
-def image_of(item: Json) -> Image:
-    """One entry of `GET /images/json`. Raises KeyError, TypeError or ValueError on what is not one."""
-    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
-    return Image(
-        id=item["Id"],
-        names=tuple(str(name) for name in names if "<none>" not in name),
-        size=int(item["Size"]),
-        created_at=float(item["Created"]),
-    )
 
 
 def layers_there(channel: Channel, layers: Sequence[str]) -> int:
@@ -42,7 +21,7 @@ def layers_there(channel: Channel, layers: Sequence[str]) -> int:
     Raises EngineError or EngineSilentError.
     """
     with conversation(channel) as connection:
-        found = (_layers_of(connection, image.id) for image in images_on(connection))
+        found = (_layers_of(connection, image.id) for image in list_images(connection))
         return max((_shared(layers, theirs) for theirs in found), default=0)
 
 

@@ -11,8 +11,8 @@ from urllib.parse import quote
 from cube.connection import Channel, ChannelRefused, ConnectionFailed, after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
-from cube.image.shelf import Cargo
-from cube.model.action import Effect, Outcome, Verdict
+from cube.image.shelf import Cargo, Shelf
+from cube.model.action import Effect, Outcome, Push, Verdict
 from cube.model.job import TaskSpec
 from cube.model.node import Node
 from cube.model.observation import (
@@ -64,11 +64,13 @@ class Worker:
         claim: Claim,
         *,
         patience: Patience = Patience(),
+        shelf: Shelf | None = None,
     ) -> None:
         self.node = node
         self._open_connection = open_connection
         self._claim = claim
         self._patience = patience
+        self._shelf = shelf
         self._opening = threading.Lock()
         self._connection: Connection | None = None
         self._api_version = ""
@@ -87,6 +89,8 @@ class Worker:
 
     def perform(self, effect: Effect) -> Outcome:
         """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried."""
+        if isinstance(effect, Push):
+            return delivery.perform(effect, self._shelf, self.push)
         from cube.worker import effects, sdk  # noqa: PLC0415 - the docker SDK takes 200 ms
 
         try:
@@ -194,6 +198,7 @@ class Worker:
             stats=machine.stats,
             engine=listing.engine,
             containers=self._examined(listing, clock=machine.stats.clock),
+            images=listing.images,
         )
 
     def _examined(self, listing: engine.Listing, *, clock: float) -> tuple[Container, ...]:

@@ -49,7 +49,7 @@ class TestDeploy:
     def test_of_an_image_that_nobody_has_fails_and_names_the_node_and_the_cure(self, desk: Desk) -> None:
         done = desk.cube("deploy", desk.write(SLEEPER, image="nowhere:7", count=1), code=1)
         assert "image nowhere:7 is not on node node" in done.stdout
-        assert "docker load" in done.stdout
+        assert "cube image push" in done.stdout
 
     def test_of_what_cannot_start_fails_after_its_restarts_and_says_why_p8(self, desk: Desk) -> None:
         path = desk.folder / "crash.yml"

@@ -67,6 +67,7 @@ def workshop(engine: DockerClient, base: bytes, desk: Desk) -> Iterator[Workshop
         engine.images.remove(str(found.id), force=True)
     for number, node in enumerate(desk.nodes):
         faults.heal(engine, node)
+        desk.on(number, "sh", "-c", "docker ps -aq | xargs -r docker rm -f")
         desk.on(number, "sh", "-c", f"docker images -q {name} | sort -u | xargs -r docker rmi -f")
 
 
@@ -170,3 +171,67 @@ class TestAPush:
             done = worker.push(replace(cargo, pack=pack_once_they_are_gone), lambda _sent, _size: None)
         assert done.layers == 4
         assert id_on(desk, 0, second) == workshop.id_of(second)
+
+
+JOB = """
+job: brought
+groups:
+  main:
+    count: 2
+    image: {image}
+    memory: 16MiB
+    stop: {{grace: 1s}}
+    update: {{max_parallel: 2, min_healthy_time: 0s}}
+"""
+
+
+class TestADeploy:
+    def test_pushes_what_nodes_lack_before_it_touches_what_runs_and_runs_those_very_bytes_everywhere(
+        self, desk: Desk, workshop: Workshop
+    ) -> None:
+        name = workshop.make("1", layer({"app/mark": b"1"}))
+        file = desk.write(JOB, image=name)
+        assert f"> push {name} on node1: brought/main[0] needs it there" in desk.cube("plan", file).stdout
+        done = desk.cube("deploy", file).stdout
+        assert done.index("push ") < done.index("start ")
+        assert "job brought: 0 changes; 2 running" in desk.cube("deploy", file).stdout
+        first, marks = workshop.id_of(name), desk.containers()
+        workshop.make("1", layer({"app/mark": b"2"}))
+        done = desk.cube("deploy", file).stdout
+        assert done.rindex("push ") < done.index("start ") < done.index("stop ")
+        assert not set(desk.containers()) & set(marks)
+        assert (
+            f"groups.main.pinned: {first} -> {workshop.id_of(name)}" in desk.cube("history", "brought").stdout
+        )
+        assert marked(desk) == {"2"}
+        desk.cube("rollback", "brought")
+        assert marked(desk) == {"1"}, "the first one's bytes, although the name means others by now"
+
+    def test_and_a_sweep_bring_back_an_image_that_somebody_removed(
+        self, desk: Desk, workshop: Workshop
+    ) -> None:
+        name = workshop.make("1", layer({"app/mark": b"removed"}))  # no other test has it
+        desk.cube("deploy", desk.write(JOB, image=name))
+        (container,) = desk.containers_on(0)
+        desk.on(0, "sh", "-c", f"docker rm -f {container}; docker rmi {name}")
+        desk.cube("reconcile")
+        assert len(desk.containers()) == 2
+        reasons = [event["reason"] for event in desk.data("events", "--job", "brought")]
+        assert reasons.count(f"pushed: {name}") == 3
+
+    def test_from_a_machine_without_the_image_says_what_to_do(
+        self, desk: Desk, workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = workshop.make("1", layer({"app/mark": b"1"}))
+        monkeypatch.setenv("CUBE_ENGINE", str(desk.folder / "none.sock"))
+        done = desk.cube("deploy", desk.write(JOB, image=name), code=1)
+        assert f"cube image push {name} node" in done.stdout
+
+
+def marked(desk: Desk) -> set[str]:
+    """What the running containers find in their image."""
+    return {
+        desk.on(number, "docker", "exec", name, "cat", "/app/mark")
+        for number in range(3)
+        for name in desk.containers_on(number)
+    }

@@ -160,7 +160,7 @@ def test_a_missing_image_is_one_clear_word(worker: Worker) -> None:
     outcome = start(worker, task_of(worker, image="no-such-image:9"))
     assert outcome.verdict is Verdict.FAILED
     assert f"image no-such-image:9 is not on node {worker.node.name} and cannot be pulled" in outcome.why
-    assert "docker load" in outcome.cure
+    assert "cube image push" in outcome.cure
 
 
 def test_a_port_that_somebody_holds_is_named(machine: Machine, worker: Worker) -> None:

@@ -1,0 +1,212 @@
+"""Images before containers, and which image a name means: decision by decision."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cube.model.action import Action, Place, Push, Start, Stop
+from cube.model.image import Image
+from cube.model.job import Job, TaskSpec
+from cube.model.node import Cordon
+from cube.model.observation import Container, Observation
+from cube.model.policy import Order, Pull
+from cube.model.rollout import Rollout
+from cube.model.task import State
+from cube.reconciler.pins import pinned
+from cube.reconciler.reconcile import reconcile
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.build import NOW, container, job, seen, spec, task, unknown, world
+
+ID = "sha256:new"
+STOCK = {"app:2": ID}
+NEW = spec("app:2", pinned=ID)
+ROLLOUT = Rollout(job="web", version=2, since=NOW - 5, stable=1)
+
+
+def image(name: str, identity: str = ID) -> Image:
+    return Image(id=identity, names=(name,) if name else (), size=1000, created_at=1.0)
+
+
+def look(name: str, *containers: Container, images: Iterable[Image] | None = ()) -> Observation:
+    return replace(seen(name, *containers), images=None if images is None else tuple(images))
+
+
+def given(stock: Mapping[str, str] = STOCK, **what: Any) -> World:
+    return replace(world(**what), stock=stock)
+
+
+def actions(found: World, *kinds: type[Action]) -> list[Any]:
+    return [action for action in reconcile(found, ALGORITHMS["spread"]).actions if isinstance(action, kinds)]
+
+
+def pushes(found: World) -> list[tuple[str, str]]:
+    return [(push.node, push.image) for push in actions(found, Push)]
+
+
+class TestANewTask:
+    def test_waits_for_its_image_where_the_node_lacks_it_and_the_push_says_for_whom(self) -> None:
+        found = given(jobs=[job(task=NEW)], observed=[look("node1")])
+        (push,) = actions(found, Push, Place)
+        assert (push.node, push.image, push.pinned, push.job) == ("node1", "app:2", ID, "web")
+        assert push.reason == "web/main[0] needs it there, and the node does not have it"
+
+    def test_starts_at_once_where_the_node_has_it_under_whatever_name(self) -> None:
+        found = given(jobs=[job(task=NEW)], observed=[look("node1", images=[image("")])])
+        assert [place.node for place in actions(found, Push, Place)] == ["node1"]
+
+    def test_waits_where_the_node_has_another_image_by_that_name(self) -> None:
+        found = given(jobs=[job(task=NEW)], observed=[look("node1", images=[image("app:2", "sha256:old")])])
+        assert pushes(found) == [("node1", "app:2")]
+
+    def test_starts_where_nobody_knows_which_images_the_node_has_p3(self) -> None:
+        found = given(jobs=[job(task=NEW)], observed=[look("node1", images=None)])
+        assert pushes(found) == []
+        assert len(actions(found, Place)) == 1
+
+    @pytest.mark.parametrize("stock", [{}, {"app:1": ID}, {"app:2": "sha256:other"}])
+    def test_is_left_to_its_registry_where_this_machine_does_not_have_that_image(
+        self, stock: Mapping[str, str]
+    ) -> None:
+        found = given(stock, jobs=[job(task=NEW)], observed=[look("node1")])
+        assert (pushes(found), len(actions(found, Place))) == ([], 1)
+
+    def test_is_left_to_its_registry_where_its_job_says_so(self) -> None:
+        found = given(jobs=[job(task=NEW, pull=Pull.ALWAYS)], observed=[look("node1")])
+        assert (pushes(found), len(actions(found, Place))) == ([], 1)
+
+    def test_shares_one_push_with_all_others_of_its_node(self) -> None:
+        found = given(jobs=[job(count=4, task=NEW)], observed=[look("node1"), look("node2")])
+        assert sorted(pushes(found)) == [("node1", "app:2"), ("node2", "app:2")]
+
+    def test_on_a_node_that_has_the_image_does_not_wait_for_another_node(self) -> None:
+        looks = [look("node1", images=[image("app:2")]), look("node2")]
+        found = given(jobs=[job(count=2, task=NEW)], observed=looks)
+        assert pushes(found) == [("node2", "app:2")]
+        assert [place.node for place in actions(found, Place)] == ["node1"]
+
+    def test_whose_id_nobody_knows_goes_by_its_name(self) -> None:
+        found = given({"app:2": ""}, jobs=[job(task=spec("app:2"))], observed=[look("node1")])
+        (push,) = actions(found, Push)
+        assert push.pinned == ""
+
+
+def test_a_container_that_is_gone_with_its_image_gets_both_back_in_this_order() -> None:
+    lost = task(spec=NEW, state=State.SCHEDULED)
+    without = given(jobs=[job(task=NEW)], tasks=[lost], observed=[look("node1")])
+    assert (pushes(without), actions(without, Start)) == ([("node1", "app:2")], [])
+    again = given(jobs=[job(task=NEW)], tasks=[lost], observed=[look("node1", images=[image("app:2")])])
+    assert (pushes(again), len(actions(again, Start))) == ([], 1)
+
+
+class TestAnUpdate:
+    def update(self, has_it: Iterable[str], **changes: Any) -> World:
+        """Two tasks of version 1 run on two nodes, and version 2 has another image."""
+        tasks = [task(index, node=f"node{index + 1}") for index in (0, 1)]
+        looks = [
+            look(found.node, container(found), images=[image("app:2")] if found.node in has_it else [])
+            for found in tasks
+            if found.node
+        ]
+        wanted = job(count=2, task=NEW, version=2, **changes)
+        return given(jobs=[wanted], tasks=tasks, observed=looks, rollouts=[ROLLOUT])
+
+    @pytest.mark.parametrize("order", [Order.START_FIRST, Order.STOP_FIRST])
+    @pytest.mark.parametrize("has_it", [(), ("node1",), ("node2",)])
+    def test_touches_nothing_that_runs_before_every_node_of_the_group_has_the_image_p19(
+        self, order: Order, has_it: tuple[str, ...]
+    ) -> None:
+        found = self.update(has_it, order=order)
+        assert {node for node, _ in pushes(found)} == {"node1", "node2"} - set(has_it)
+        assert actions(found, Place, Stop) == []
+
+    @pytest.mark.parametrize("order", [Order.START_FIRST, Order.STOP_FIRST])
+    def test_goes_on_once_they_have(self, order: Order) -> None:
+        found = self.update(("node1", "node2"), order=order)
+        assert pushes(found) == []
+        assert len(actions(found, Place, Stop)) == 1
+
+    def test_of_another_group_does_not_wait(self) -> None:
+        other = task(job="api")
+        new = spec("app:1", env={"A": "1"})
+        found = self.update(())
+        looks = [
+            *found.observed.values(),
+            look("node3", container(other), images=[image("app:1", "sha256:1")]),
+        ]
+        both = given(
+            jobs=[*found.jobs, job("api", task=new, version=2)],
+            tasks=[*found.tasks, replace(other, node="node3")],
+            observed=looks,
+            rollouts=[ROLLOUT, replace(ROLLOUT, job="api")],
+        )
+        assert {place.slot.job for place in actions(both, Place)} == {"api"}
+
+    def test_does_not_hold_up_a_drain(self) -> None:
+        found = self.update(("node1",))
+        drained = replace(found, cordons={"node2": Cordon(node="node2", at=NOW, actor="ann", draining=True)})
+        assert pushes(drained) == []
+        assert actions(drained, Place, Stop)
+
+    def test_on_a_node_that_is_unknown_holds_up_no_other_p3(self) -> None:
+        found = self.update(("node1",))
+        looks = {**found.observed, "node2": unknown("node2")}
+        assert pushes(replace(found, observed=looks)) == []
+
+
+class TestAName:
+    """Which image it means when its job is deployed."""
+
+    def pin(self, wanted: Job, found: World) -> str:
+        return pinned(wanted, found).groups[0].spec.pinned
+
+    NEXT = job(task=spec("app:2"))
+
+    def test_means_what_this_machine_has_by_it_whatever_nodes_have(self) -> None:
+        looks = [look("node1", images=[image("app:2", "sha256:old")])]
+        assert self.pin(self.NEXT, given(observed=looks)) == ID
+
+    def test_means_what_all_nodes_have_by_it_where_this_machine_has_nothing(self) -> None:
+        looks = [look(name, images=[image("app:2")]) for name in ("node1", "node2")]
+        assert self.pin(self.NEXT, given({}, observed=[*looks, look("node3"), unknown("node4")])) == ID
+
+    def test_that_nodes_disagree_on_is_left_open(self) -> None:
+        looks = [look("node1", images=[image("app:2")]), look("node2", images=[image("app:2", "sha256:x")])]
+        assert self.pin(self.NEXT, given({}, observed=looks)) == ""
+
+    def test_that_nobody_knows_is_left_open(self) -> None:
+        assert self.pin(self.NEXT, given({}, observed=[look("node1"), look("node2", images=None)])) == ""
+
+    @pytest.mark.parametrize("exact", ["app@sha256:abc", "sha256:abc"])
+    def test_that_can_mean_one_image_only_needs_no_pin(self, exact: str) -> None:
+        found = given({exact: ID}, observed=[look("node1")])
+        assert self.pin(job(task=spec(exact)), found) == ""
+
+    def test_that_is_pulled_before_each_start_is_the_registrys(self) -> None:
+        wanted = job(task=spec("app:2"), pull=Pull.ALWAYS)
+        assert self.pin(wanted, given(observed=[look("node1")])) == ""
+
+    def test_without_a_tag_is_the_latest(self) -> None:
+        assert self.pin(job(task=spec("app")), given({"app:latest": ID}, observed=[])) == ID
+
+    def test_keeps_its_meaning_while_a_node_has_the_image_though_under_no_name(self) -> None:
+        known = job(task=NEW)
+        assert (
+            self.pin(self.NEXT, given({}, jobs=[known], observed=[look("node1", images=[image("")])])) == ID
+        )
+        assert self.pin(self.NEXT, given({}, jobs=[known], observed=[look("node1")])) == ""
+
+    def running(self, identity: str, before: TaskSpec) -> World:
+        """The job runs, and its node has that image by its name by now."""
+        runs = task(spec=before, state=State.RUNNING)
+        held = replace(container(runs), image_id=identity)
+        looks = [look("node1", held, images=[image("app:2")])]
+        return given({}, jobs=[job(task=before)], tasks=[runs], observed=looks)
+
+    def test_that_was_open_when_its_tasks_pulled_this_very_image_is_no_change_p10(self) -> None:
+        assert self.pin(self.NEXT, self.running(ID, spec("app:2"))) == ""
+
+    def test_that_was_open_and_means_another_image_by_now_is_a_change(self) -> None:
+        assert self.pin(self.NEXT, self.running("sha256:old", spec("app:2"))) == ID
