@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cube.cli import options, render
+from cube.cli import options, plot, render
 from cube.cli.office import refuse_unknown
 from cube.cli.supposed import bar
 from cube.errors import InputError
@@ -23,7 +23,7 @@ STEPS = 12
 """Lines of the plot on a terminal, for each algorithm."""
 
 
-def show(trace: Path, nodes: Path | None, schedulers: str, plot: Path | None, output: options.Output) -> None:
+def show(trace: Path, nodes: Path | None, schedulers: str, file: Path | None, output: options.Output) -> None:
     """Print what comes of the trace under each algorithm. Raises InputError for what cannot be read."""
     if nodes is None:
         raise InputError("no nodes were named", cure="Name a CSV file of nodes: --nodes FILE.")
@@ -36,8 +36,8 @@ def show(trace: Path, nodes: Path | None, schedulers: str, plot: Path | None, ou
         started = time.perf_counter()
         result = replay(ALGORITHMS[name], fleet, tasks)
         found[name] = result, time.perf_counter() - started
-    if plot is not None:
-        draw({name: result for name, (result, _) in found.items()}, plot)
+    if file is not None:
+        draw({name: result for name, (result, _) in found.items()}, file)
     render.table([_row(name, *result) for name, result in found.items()], COLUMNS, output)
     if output is options.Output.TABLE:
         for name, (result, _) in found.items():
@@ -46,24 +46,15 @@ def show(trace: Path, nodes: Path | None, schedulers: str, plot: Path | None, ou
 
 def draw(found: Mapping[str, Replay], file: Path) -> None:
     """Write a PNG of how much CPU and memory is promised as tasks arrive. Raises InputError."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        cure = "Install it beside Cube: pip install 'cube[plot]'"
-        raise InputError("matplotlib draws --plot, and is not installed", cure=cure) from None
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    for number, (name, result) in enumerate(found.items()):
-        arrivals, cpu, memory = zip(*result.full, strict=True)
-        axes.plot(arrivals, cpu, color=f"C{number}", label=f"{name}: CPU")
-        axes.plot(arrivals, memory, color=f"C{number}", linestyle="--", label=f"{name}: memory")
-    axes.set(xlabel="tasks that have arrived", ylabel="share promised", ylim=(0, 1))
-    axes.legend()
-    try:
-        figure.savefig(file, format="png", dpi=120)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise InputError("the plot cannot be written", where=str(file), why=why) from None
+
+    def on(axes: Any) -> None:
+        for number, (name, result) in enumerate(found.items()):
+            arrivals, cpu, memory = zip(*result.full, strict=True)
+            axes.plot(arrivals, cpu, color=f"C{number}", label=f"{name}: CPU")
+            axes.plot(arrivals, memory, color=f"C{number}", linestyle="--", label=f"{name}: memory")
+        axes.set(xlabel="tasks that have arrived", ylabel="share promised", ylim=(0, 1))
+
+    plot.write(file, on)
 
 
 def _read(path: Path) -> Sequence[Resources]:

@@ -1,5 +1,7 @@
 """`cube simulate`: what would be, from what is recorded; no node is asked."""
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +35,18 @@ def simulate(
     nodes: Annotated[
         Path | None, typer.Option("--nodes", help="With --trace: the nodes, as a CSV file.")
     ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Play what was recorded of this fleet, as others had placed it.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="With --replay: from then on, such as 2d.")
+    ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="With --trace: draw how the nodes fill, as a PNG file.")
+        Path | None,
+        typer.Option("--plot", help="With --trace or --replay: draw how the nodes fill, as a PNG file."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Who chooses nodes; with --trace several: tight,spread.")
+        str | None, typer.Option("--scheduler", help="Who chooses nodes; of a history several: tight,spread.")
     ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,
@@ -46,19 +55,27 @@ def simulate(
     """Print what would move, what would find no room, and how full nodes would be; nothing is touched.
 
     Example: cube simulate --lose web3 --scale api=12; cube simulate --n-plus-1;
-    cube simulate --trace PODS.csv --nodes NODES.csv --scheduler tight,spread
+    cube simulate --trace PODS.csv --nodes NODES.csv --scheduler tight,spread;
+    cube simulate --replay --since 7d --scheduler tight,spread --plot week.png
     """
-    if trace is None and (nodes is not None or plot is not None):
-        raise InputError("--nodes and --plot belong to --trace", cure="Name the tasks: --trace FILE.")
+    _refuse_mixtures(
+        what_if={"--lose": lose, "--add": add, "--scale": scale, "--n-plus-1": n_plus_1},
+        trace={"--trace": trace, "--nodes": nodes},
+        replay={"--replay": replay, "--since": since},
+        plot=plot is not None,
+    )
     if trace is not None:
         from cube.cli import replayed
 
-        if lose or add or scale or n_plus_1:
-            raise InputError(
-                "--trace goes without --lose, --add, --scale and --n-plus-1",
-                cure="A trace is played on the nodes of --nodes, not on the fleet.",
-            )
         replayed.show(trace, nodes, scheduler or "tight", plot, output)
+        return
+    if replay:
+        from cube.cli import relived
+        from cube.cli.moment import moment
+        from cube.cli.office import office
+
+        at = moment(since, "--since", now=time.time()) if since is not None else None
+        relived.show(office(inventory, state), scheduler, at, plot, output)
         return
     from cube.cli import supposed
     from cube.cli.office import office
@@ -69,3 +86,20 @@ def simulate(
     if n_plus_1:
         raise typer.Exit(supposed.show_falls(world, change, place.scheduler, output))
     supposed.show(world, change, place.scheduler, output)
+
+
+def _refuse_mixtures(
+    *, what_if: Mapping[str, object], trace: Mapping[str, object], replay: Mapping[str, object], plot: bool
+) -> None:
+    """Raises InputError: a fleet that is supposed, a trace and a history are three things."""
+    given = [[name for name, value in kind.items() if value] for kind in (what_if, trace, replay)]
+    kinds = [names for names in given if names]
+    if len(kinds) > 1:
+        what = f"{kinds[0][0]} and {kinds[1][0]} exclude each other"
+        raise InputError(what, cure="Ask once for each: they are played on different fleets.")
+    if trace["--nodes"] and not trace["--trace"]:
+        raise InputError("--nodes belongs to --trace", cure="Name the tasks: --trace FILE.")
+    if replay["--since"] and not replay["--replay"]:
+        raise InputError("--since belongs to --replay", cure="Add --replay.")
+    if plot and not (trace["--trace"] or replay["--replay"]):
+        raise InputError("--plot belongs to --trace and --replay", cure="Name the tasks: --trace FILE.")
