@@ -1,6 +1,6 @@
 """What the loop tells while it runs, as lines that a person can follow."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cube.cli import render, rows, why_told
@@ -25,6 +25,7 @@ from cube.model.job import Job, JobType
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.periodic import next_runs
+from cube.whatif.needs import Need
 
 Shown = Push | Place | Launch | Start | Stop | Quarantine | Revert | Wait
 """The actions that a plan shows; the others only record what is seen."""
@@ -111,6 +112,13 @@ def print_plan_and_why(plan: Plan) -> None:
     """The same, and then of each decision all that is told of it."""
     print_plan(plan)
     why_told.print_decisions(plan)
+
+
+def print_needs(needs: Sequence[Need]) -> None:
+    """What another scheduler than the tightest costs in nodes, if anything."""
+    if needs and needs[0].nodes > needs[1].nodes and not needs[1].stuck:
+        told = ", ".join(f"{need.scheduler} {need.nodes}" for need in needs)
+        render.line(f"nodes that all services need: {told}")
 
 
 def print_report(report: Report, seconds: float | None = None) -> None:

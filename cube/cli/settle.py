@@ -127,11 +127,13 @@ def preview(
         raise InputError("there is no job in this plan", where="--out", cure="Name a job file.")
     with looking_on(place) as manager:
         plan, observed = manager.preview(job)
+        needs = manager.needs(job, observed)
         owner = manager.store.owner
     if output is options.Output.JSON:
-        render.as_json(plan_data(plan))
+        render.as_json({**plan_data(plan), "needs": to_data(needs)})
     else:
         tell(plan)
+        progress.print_needs(needs)
     render.warn(plan.warnings)
     if out is not None and job is not None:
         _write(out, _bound(place, owner, job, plan))

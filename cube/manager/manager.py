@@ -15,7 +15,10 @@ from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.periodic import run_of
 from cube.reconciler.pins import pinned
+from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 from cube.store.rows import Sweep
+from cube.whatif.needs import Need, needs
 
 PATIENCE = 30.0
 """Seconds for which a sweep waits for what time alone will change; the next one goes on with the rest."""
@@ -223,10 +226,19 @@ class Manager:
                 f"there is no node {node!r}", where=self.cluster.name, cure=f"Known nodes: {known}."
             )
 
+    def needs(self, job: Job | None, observed: Mapping[str, Observation]) -> tuple[Need, ...]:
+        """How many nodes all services need once this job is deployed, and how many they could do with."""
+        tightest = ALGORITHMS[DEFAULT_ALGORITHM]
+        return needs(self._once_deployed(job, observed), self.loop.scheduler, tightest)
+
     def _preview(self, job: Job | None, observed: Mapping[str, Observation]) -> Plan:
+        return self.loop.plan(self._once_deployed(job, observed))
+
+    def _once_deployed(self, job: Job | None, observed: Mapping[str, Observation]) -> World:
+        """The world in which that job has just become what is wanted."""
         world = self.loop.world(observed)
         if job is None:
-            return self.loop.plan(world)
+            return world
         job = pinned(job, world)
         known = next((found for found in world.jobs if found.name == job.name), None)
         wanted = replace(job, version=known.version + 1 if known else 1)
@@ -234,15 +246,13 @@ class Manager:
             job=job.name, version=wanted.version, since=world.now, stable=self.store.stable_version(job.name)
         )
         failed = _failed_of(job.name, world.tasks)
-        return self.loop.plan(
-            replace(
-                world,
-                jobs=(*(found for found in world.jobs if found.name != job.name), wanted),
-                rollouts={**world.rollouts, job.name: rollout},
-                tasks=tuple(
-                    replace(task, state=State.COMPLETED) if task in failed else task for task in world.tasks
-                ),
-            )
+        return replace(
+            world,
+            jobs=(*(found for found in world.jobs if found.name != job.name), wanted),
+            rollouts={**world.rollouts, job.name: rollout},
+            tasks=tuple(
+                replace(task, state=State.COMPLETED) if task in failed else task for task in world.tasks
+            ),
         )
 
     def _refuse_another_plan(
