@@ -17,10 +17,12 @@ from cube.model.observation import ContainerState, PostMortem
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.worker import effects, sdk
+from cube.worker.belongings import Porter, no_secrets
 from cube.worker.container import Claim, container_config, container_of
 from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers
 from tests.wire import answering, response
 
+PORTER = Porter(connect=lambda: cast("Any", None), secret=no_secrets)
 CLAIM = Claim(cluster="lab", owner="store-1", epoch=3)
 
 SPEC = TaskSpec(
@@ -269,7 +271,7 @@ def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> Non
         return cast("Channel", near)
 
     with sdk.open_client(open_channel, api_version="1.41", timeout=1, stall=1) as client:
-        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM, no_witness)
+        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM, no_witness, PORTER)
     assert (outcome.verdict, "the pull broke off" in outcome.why) == (Verdict.FAILED, True)
     for end in ours:
         end.close()

@@ -24,6 +24,7 @@ from cube.cli import (
     rebalance,
     recover,
     runs,
+    secret,
     simulate,
     status,
     store,
@@ -87,6 +88,7 @@ app.add_typer(runs.app, name="job", rich_help_panel=RUN)
 app.add_typer(image.app, name="image", rich_help_panel=RUN)
 app.add_typer(manager.app, name="manager", rich_help_panel=FLEET)
 app.add_typer(token.app, name="token", rich_help_panel=FLEET)
+app.add_typer(secret.app, name="secret", rich_help_panel=RUN)
 app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)
 app.add_typer(node.app, name="node", rich_help_panel=FLEET)
 app.add_typer(node.worker_app, name="worker", rich_help_panel=FLEET)

@@ -13,6 +13,8 @@ from cube.image.own import SOCKET
 from cube.manager.office import Office
 from cube.model.units import duration
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from cube.vault.place import IDENTITY, VaultPlace
+from cube.vault.vault import Vault
 
 FOLDER = Path(".cube")
 """What Cube remembers of a project, beside its inventories and jobs."""
@@ -32,6 +34,29 @@ def office(inventory: Path | None, state: str | None, scheduler: str | None = No
         keys=FOLDER.absolute(),
         scheduler=scheduler,
         engine=own_engine(os.environ),
+        vault=vault(cluster.name, os.environ),
+    )
+
+
+def vault(cluster: str, environ: Mapping[str, str]) -> Vault:
+    """The project's secrets for that cluster. Nothing is read before a secret is asked for."""
+    place = vault_place(cluster, environ)
+    return Vault(
+        sources=place.sources,
+        sealed=place.opened,
+        environment=environ,
+        folder=place.folder.parent,
+        key=place.key,
+        where=str(place.file(".yml")),
+    )
+
+
+def vault_place(cluster: str, environ: Mapping[str, str]) -> VaultPlace:
+    """Where they are kept: in `secrets/`, for each cluster files of its own."""
+    named = environ.get("CUBE_AGE_KEY_FILE")
+    identity = Path(named) if named else Path(environ.get("HOME", "/")) / IDENTITY
+    return VaultPlace(
+        folder=Path("secrets").absolute(), cluster=cluster, identity=identity, keys=FOLDER.absolute()
     )
 
 

@@ -25,6 +25,7 @@ from cube.model.job import Job
 from cube.model.observation import Unknown
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
+from cube.vault.vault import fingerprinted
 
 MOST = 10_000
 """Tasks of one group; the same bound as in a job file."""
@@ -154,7 +155,7 @@ def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place
         from cube.cli import composing
 
         if composing.are_compose(texts):
-            return composing.job_of(texts, profiles)
+            return sealed(composing.job_of(texts, profiles), place)
     file, *others = files
     if others or profiles:
         what = "a job is one file" if others else "profiles are Compose's, and this is a job file"
@@ -164,7 +165,22 @@ def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place
         "env": dict(os.environ),
         "cluster": {"name": place.cluster.name, "nodes": [node.name for node in place.cluster.nodes]},
     }
-    return parse(texts[file], str(file), variables, schedulers=tuple(ALGORITHMS))
+    return sealed(parse(texts[file], str(file), variables, schedulers=tuple(ALGORITHMS)), place)
+
+
+def sealed(job: Job, place: Office) -> Job:
+    """The job with a fingerprint of each of its secrets; who asks for one as a variable is warned.
+
+    Raises InputError for a secret that is not to be had.
+    """
+    render.warn(
+        f"{group.name}: the secret {use.name} becomes the variable {use.env}: the engine keeps it on the "
+        "node's disk, and shows it to everybody who may inspect the container"
+        for group in job.groups
+        for use in group.spec.secrets
+        if use.env is not None
+    )
+    return fingerprinted(job, place.vault)
 
 
 def _may_be_compose(texts: Mapping[Path, str]) -> bool:

@@ -121,6 +121,7 @@ _HERE: Mapping[str, Say] = {
     "ports": alone(ports.ports),
     "volumes": volumes.volumes,
     "tmpfs": alone(process.tmpfs),
+    "secrets": volumes.secrets,
     "cap_add": _texts("cap_add"),
     "cap_drop": _texts("cap_drop"),
     "read_only": _switch("read_only"),
@@ -164,7 +165,7 @@ _BEYOND: Mapping[str, str] = {
     **dict.fromkeys(("dns", "dns_search", "dns_opt", "mac_address"), "a task has its engine's network"),
     **dict.fromkeys(("post_start", "pre_stop"), "Cube runs no commands beside a task; write a service"),
     **dict.fromkeys(("provider", "models"), "Cube runs containers only"),
-    **dict.fromkeys(("configs", "secrets"), "Cube delivers no files into tasks yet"),
+    "configs": "put the file into the image, or name an absolute path of the nodes under 'volumes'",
     **dict.fromkeys(("annotations", "label_file"), "write 'labels'"),
     **dict.fromkeys(
         ("cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "cpu_percent", "cpu_rt_runtime"),

@@ -128,3 +128,29 @@ def _name_of(scene: Scene, source: str) -> str:
     external = written.get("external")
     is_external = external is not None and (isinstance(external, Table) or switch_of(external))
     return source if is_external else f"{scene.project.name}_{source}"
+
+
+def secrets(scene: Scene, document: Document) -> Iterator[Told]:
+    """By name; where a secret comes from is said in the project's vault."""
+    declared = entries_of(scene.project.document).get("secrets")
+    for item in items_of(document):
+        written = entries_of(item) if isinstance(item, Table) else {"source": item}
+        if "source" not in written:
+            raise StrangeError(item.mark, "the key 'source' is missing")
+        name = text_of(written["source"])
+        if name not in entries_of(declared):
+            raise StrangeError(item.mark, f"the secret {shown(name)} is not declared under 'secrets'")
+        yield from _origin(name, entries_of(entries_of(declared)[name]), item)
+        for key in sorted(written.keys() & {"uid", "gid", "mode"}):
+            yield odd(written[key], "the task's user alone may read it, mode 0400", "secrets")
+        target = text_of(written["target"]) if "target" in written else name
+        path = target if target.startswith("/") else f"/run/secrets/{target}"
+        yield Put(("secrets", name), made(path, item.mark))
+
+
+def _origin(name: str, declared: dict[str, Document], item: Document) -> Iterator[Told]:
+    words_ = {"file": "file", "environment": "env"}
+    for key, word in words_.items():
+        if key in declared:
+            source = f"{name}: {{{word}: {text_of(declared[key])}}}"
+            yield odd(item, f"say where it comes from in secrets/CLUSTER.yml: {source}", "secrets")

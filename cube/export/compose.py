@@ -17,7 +17,7 @@ _SAID = frozenset(
         "Group": "name count type depends_on max_per_node constraints spread",
         "TaskSpec": "image command entrypoint env user ports volumes labels stop_signal stop_grace "
         "pids_limit allow_new_privileges working_dir hostname group_add cap_add cap_drop read_only tmpfs "
-        "shm_size ulimits cpu_limit extra_hosts logging init health",
+        "secrets shm_size ulimits cpu_limit extra_hosts logging init health",
         "Resources": "cpu memory",
         "RestartPolicy": "attempts delay window",
         "UpdatePolicy": "max_parallel order min_healthy_time auto_revert",
@@ -36,6 +36,8 @@ def compose(job: Job) -> Export:
     }
     volumes = {_key(name): {"name": name} for name in sorted(names)}
     found = {"name": job.name, "services": services, **({"volumes": volumes} if volumes else {})}
+    used = sorted({use.name for group in job.groups for use in group.spec.secrets if use.target})
+    found |= {"secrets": {name: {"external": True} for name in used}} if used else {}
     lost = (*unsaid(job, _SAID), *_lost(job))
     return Export(text=yaml.safe_dump(_escaped(found), sort_keys=False, allow_unicode=True), lost=lost)
 
@@ -58,6 +60,7 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
             }
             for volume in spec.volumes
         ],
+        "secrets": [{"source": use.name, "target": use.target} for use in spec.secrets if use.target],
         "healthcheck": _health(spec.health),
         "depends_on": {
             other: {"condition": _condition(job, other, state)} for other, state in group.depends_on.items()
@@ -169,6 +172,7 @@ def _attribute(attribute: str) -> str:
 
 def _lost(job: Job) -> Iterator[str]:
     for group in job.groups:
+        yield from (f"{group.name}.secrets: {use.name} as {use.env}" for use in group.spec.secrets if use.env)
         check = group.spec.health
         if check is not None and check.kind in (CheckKind.HTTP, CheckKind.TCP):
             yield f"{group.name}.health: a check by {check.kind}; Compose asks by a command in the container"

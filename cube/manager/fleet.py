@@ -12,6 +12,8 @@ from cube.connection.ssh import Connection
 from cube.image.own import SOCKET, OwnEngine
 from cube.image.shelf import Shelf
 from cube.model.node import Cluster, Node
+from cube.model.secret import Secret
+from cube.worker.belongings import no_secrets
 from cube.worker.container import Claim
 from cube.worker.worker import Worker
 
@@ -22,17 +24,24 @@ KNOWN_HOSTS = "known_hosts"
 
 
 @contextmanager
-def open_workers(
-    cluster: Cluster, *, owner: str, epoch: int, state_dir: Path, engine: str = SOCKET
+def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its own
+    cluster: Cluster,
+    *,
+    owner: str,
+    epoch: int,
+    state_dir: Path,
+    engine: str = SOCKET,
+    secret: Callable[[str], Secret] = no_secrets,
 ) -> Iterator[Mapping[str, Worker]]:
     """A worker for each node of the cluster, by name. Their connections end with the block.
 
-    `engine` is the socket of the operator's own, from which they push images.
+    `engine` is the socket of the operator's own, from which they push images; `secret` who tells secrets.
     """
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
     with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
         workers = {
-            node.name: Worker(node, opener(dialer, node), claim, shelf=shelf) for node in cluster.nodes
+            node.name: Worker(node, opener(dialer, node), claim, shelf=shelf, secret=secret)
+            for node in cluster.nodes
         }
         try:
             yield workers

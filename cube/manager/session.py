@@ -165,7 +165,12 @@ def recorded(office: Office) -> Iterator[Store]:
 
 def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager[Mapping[str, Worker]]:
     return open_workers(
-        office.cluster, owner=store.owner, epoch=epoch, state_dir=office.keys, engine=office.engine
+        office.cluster,
+        owner=store.owner,
+        epoch=epoch,
+        state_dir=office.keys,
+        engine=office.engine,
+        secret=office.vault.get,
     )
 
 

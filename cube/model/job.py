@@ -91,6 +91,20 @@ class Logging:
     options: Mapping[str, str] = field(default_factory=lambda: {"max-size": "10m", "max-file": "3"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUse:
+    """A secret that a task is given: its name, never its value.
+
+    It is a file in memory at `target`, or the variable `env`. `fingerprint` is a keyed hash of the value as
+    it was when the job was deployed: another one is another spec.
+    """
+
+    name: str
+    target: str | None = None
+    env: str | None = None
+    fingerprint: str = ""
+
+
 class CheckKind(StrEnum):
     """What a health check does. EXEC: a command in the container. IMAGE: the image's own HEALTHCHECK."""
 
@@ -163,6 +177,7 @@ class TaskSpec:
     logging: Logging = Logging()
     init: bool = True
     pinned: str = ""
+    secrets: tuple[SecretUse, ...] = ()
 
     @cached_property
     def digest(self) -> str:

@@ -26,6 +26,7 @@ _FIELD_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?")
 _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
 )
+_SECRET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # distribution/reference: [registry[:port]/]path[:tag][@sha256:digest]
@@ -327,6 +328,16 @@ def ulimit(text: str) -> tuple[int, int]:
 def ulimit_name(text: str) -> str:
     """What the kernel can limit of a process."""
     return word(*ULIMITS)(text)
+
+
+def secret(text: str) -> str:
+    """The name of a secret: also that of its file."""
+    if not _SECRET.fullmatch(text):
+        raise ValueError(
+            f"{shown(text)} is no name of a secret; write 1 to 64 letters, digits, '_', '-' and '.', "
+            "beginning with a letter"
+        )
+    return text
 
 
 def directory(text: str) -> str:

@@ -20,6 +20,7 @@ from cube.model.job import (
     Parameters,
     Port,
     Schedule,
+    SecretUse,
     Spread,
     TaskSpec,
     Tmpfs,
@@ -55,6 +56,7 @@ from cube.spec.schema import (
     RescheduleSchema,
     RestartSchema,
     ScheduleSchema,
+    SecretSchema,
     UpdateSchema,
 )
 
@@ -204,8 +206,14 @@ def _spec(written: GroupSchema) -> TaskSpec:
         stop_grace=written.stop.grace,
         pids_limit=written.pids,
         allow_new_privileges=written.allow_new_privileges,
+        secrets=tuple(_secret(name, secret) for name, secret in sorted(written.secrets.items())),
         **_confines(written),
     )
+
+
+def _secret(name: str, written: SecretSchema) -> SecretUse:
+    target = written.file or (None if written.env else f"/run/secrets/{name}")
+    return SecretUse(name=name, target=target, env=written.env)
 
 
 def _confines(written: GroupSchema) -> dict[str, Any]:

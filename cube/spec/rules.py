@@ -110,6 +110,22 @@ def no_target_twice(group: GroupSchema) -> Iterator[Problem]:
             yield Problem(("tmpfs", target), f"a volume is mounted at {target} too", key=True)
 
 
+def secrets_have_places_of_their_own(group: GroupSchema) -> Iterator[Problem]:
+    """Each is a file or a variable, at a place that nothing else has."""
+    taken = {volume.target for volume in group.volumes} | set(group.tmpfs)
+    variables = set(group.env)
+    for name, secret in group.secrets.items():
+        place = secret.file or f"/run/secrets/{name}"
+        if secret.file and secret.env:
+            yield Problem(("secrets", name), "write 'file' or 'env', not both", key=True)
+        elif secret.env is None and place in taken:
+            yield Problem(("secrets", name), f"something else is mounted at {place}", key=True)
+        elif secret.env is not None and secret.env in variables:
+            yield Problem(("secrets", name), f"the variable {secret.env} has a value already", key=True)
+        taken |= {place} if secret.env is None else set()
+        variables |= {secret.env} if secret.env else set()
+
+
 def environment_fits(group: GroupSchema) -> Iterator[Problem]:
     """All variables together stay below the limit."""
     total = sum(len(name) + len(value) for name, value in group.env.items())
@@ -147,6 +163,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     start_first_can_be,
     no_port_twice,
     no_target_twice,
+    secrets_have_places_of_their_own,
     environment_fits,
     constraints_can_hold,
     targets_are_at_most_all,

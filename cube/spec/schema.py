@@ -213,12 +213,38 @@ class LoggingSchema(Written):
     )
 
 
+class SecretSchema(Written):
+    """How a task gets a secret: as a file, which is the default, or as a variable."""
+
+    file: Annotated[str, _scalar(mounts.target)] | None = _optional(
+        "Where its file is, which the task's user alone may read; `/run/secrets/NAME` by default.",
+        example="/etc/app/key.pem",
+    )
+    env: Annotated[str, _scalar(grammar.variable)] | None = _optional(
+        "The variable that holds it, in place of a file: the engine keeps it on the node's disk.",
+        example="API_KEY",
+    )
+
+
 class StopSchema(Written):
     """How a task is ended."""
 
     signal: Annotated[str, _scalar(grammar.signal)] = _key("SIGTERM", "What the process is sent first.")
     grace: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
         "10s", "How long it may take before it is killed."
+    )
+
+
+def _secret(value: object) -> object:
+    return {"file": value} if isinstance(value, str) else value
+
+
+def _secrets(value: object) -> object:
+    """A list of names is a table of those, each as it is by default."""
+    return (
+        {name: {} for name in value}
+        if isinstance(value, list) and all(isinstance(each, str) for each in value)
+        else value
     )
 
 
@@ -275,6 +301,15 @@ class GroupSchema(Written):
         "What is mounted: `source:target`, `source:target:ro`, or a table.",
         example='["data:/data"]',
         limit=100,
+    )
+    secrets: Annotated[
+        dict[Annotated[str, _scalar(grammar.secret)], Annotated[SecretSchema, BeforeValidator(_secret)]],
+        BeforeValidator(_secrets),
+    ] = _nested(
+        dict,
+        "Secrets by name, with the places of their files or as a list: never their values.",
+        example="{db-password: /run/db, api-key: {env: API_KEY}}",
+        limit=64,
     )
     health: HealthSchema | None = _optional(
         "How a task shows that it works; without it, running is enough.",

@@ -1,8 +1,9 @@
 """A container in the engine's own JSON: what is asked for a task, and what a listing says. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from cube.model.job import CheckKind, Job, Port, TaskSpec, Volume
@@ -11,6 +12,9 @@ from cube.model.observation import Container, ContainerState, Identity
 from cube.model.task import Task
 
 Json = Mapping[str, Any]
+
+MEMORY = "/run/cube"
+"""A folder on each node that is in its memory, and gone when it is switched off."""
 
 DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP")
 """Of Docker's own set, those that a service has no use for and an intruder has."""
@@ -26,18 +30,23 @@ class Claim:
 
 
 def container_config(
-    task: Task, claim: Claim, job: Job | None = None, parent: Job | None = None
+    task: Task,
+    claim: Claim,
+    job: Job | None = None,
+    parent: Job | None = None,
+    *,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The body of `POST /containers/create` for the task: its spec, within Cube's safe limits.
 
-    `job` and `parent` are whole jobs, for its labels.
+    `job` and `parent` are whole jobs, for its labels; `env` what nobody else is to know of its variables.
     """
     spec = task.spec
     labels = labels_of(task, cluster=claim.cluster, owner=claim.owner, epoch=claim.epoch)
     return {
         "Image": spec.image,
         "Labels": labels | bodies_of(job, parent),
-        "Env": [f"{name}={value}" for name, value in sorted(spec.env.items())],
+        "Env": [f"{name}={value}" for name, value in sorted({**spec.env, **env}.items())],
         "ExposedPorts": {_port_key(port): {} for port in spec.ports},
         "StopSignal": spec.stop_signal,
         "StopTimeout": math.ceil(spec.stop_grace),
@@ -81,7 +90,7 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         "LogConfig": {"Type": spec.logging.driver, "Config": dict(spec.logging.options)},
         "Init": spec.init,
         "PortBindings": _port_bindings(task),
-        "Mounts": [_mount(volume, claim) for volume in spec.volumes],
+        "Mounts": [*(_mount(volume, claim) for volume in spec.volumes), *_files(task)],
     }
 
 
@@ -132,6 +141,24 @@ def _mount(volume: Volume, claim: Claim) -> dict[str, Any]:
     if "/" in volume.source:
         return {**mount, "Type": "bind", "BindOptions": {"Propagation": "rprivate"}}
     return {**mount, "Type": "volume", "VolumeOptions": {"Labels": {CLUSTER: claim.cluster}}}
+
+
+def _files(task: Task) -> Iterator[dict[str, Any]]:
+    """Single files in memory on the node, of which the engine knows no more than where they are."""
+    for secret in task.spec.secrets:
+        if secret.target is not None:
+            yield {
+                "Type": "bind",
+                "Source": f"{folder_of(task.id)}/{secret.name}",
+                "Target": secret.target,
+                "ReadOnly": True,
+                "BindOptions": {"Propagation": "rprivate"},
+            }
+
+
+def folder_of(task: str) -> str:
+    """Where a task's files are kept on its node."""
+    return f"{MEMORY}/{task}"
 
 
 def container_of(item: Json) -> Container:

@@ -5,7 +5,11 @@ by the engine and the first one's container is found instead. Where the answer i
 nothing is tried again before the node has been looked at.
 """
 
+import io
+import itertools
+import tarfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, assert_never
 
@@ -15,14 +19,15 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound, StreamParseError
 
 from cube.connection import ConnectionFailed
-from cube.errors import CubeError
+from cube.errors import CubeError, InputError
 from cube.model.action import Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.job import TaskSpec
 from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
 from cube.model.policy import Pull
-from cube.model.task import State
-from cube.worker.container import Claim, Json, container_config
+from cube.model.task import State, Task
+from cube.worker.belongings import ROOT, BelongingsError, Porter, owner_of
+from cube.worker.container import MEMORY, Claim, Json, container_config
 from cube.worker.post_mortem import ended_badly
 
 Witness = Callable[[Json], PostMortem]
@@ -30,17 +35,22 @@ Witness = Callable[[Json], PostMortem]
 
 LAST_LINES = 10
 
+MOST_PIECES = 64
+"""Of a file that is read out of a container, each of 2 MiB at most: nobody has so many users."""
+
 # What is read from a stream, as a pull is, breaks with urllib3's own errors, which requests does not wrap.
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError, OSError, EOFError)
 
 
-def perform(client: APIClient, effect: Start | Stop | Quarantine, claim: Claim, witness: Witness) -> Outcome:
+def perform(
+    client: APIClient, effect: Start | Stop | Quarantine, claim: Claim, witness: Witness, porter: Porter
+) -> Outcome:
     """The outcome of one effect. Raises nothing for what the engine or the connection does."""
     match effect:
         case Start():
-            return _outcome(lambda: _start(client, effect, claim, witness))
+            return _outcome(lambda: _start(client, effect, claim, witness, porter))
         case Stop():
-            return _outcome(lambda: _stop(client, effect, claim, witness))
+            return _outcome(lambda: _stop(client, effect, claim, witness, porter))
         case Quarantine():
             return _outcome(lambda: _quarantine(client, effect, claim, witness))
         case _:
@@ -53,6 +63,9 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
         return act()
     except _EffectRefusedError as error:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
+    except (BelongingsError, InputError) as error:
+        why = ": ".join(part for part in (error.what, error.why) if part)
+        return Outcome(verdict=Verdict.FAILED, why=why, cure=error.cure)
     except ConnectionFailed as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
     except APIError as error:
@@ -69,9 +82,11 @@ class _EffectRefusedError(CubeError):
     """The effect is refused, by us or by the engine, for a reason that a person should read."""
 
 
-def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness) -> Outcome:
-    """Make the task's container exist and run."""
-    found = _create(client, effect, claim)
+def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness, porter: Porter) -> Outcome:
+    """Make the task's container exist and run. Its files come first: the engine mounts only what is there."""
+    porter.bring(effect.task)
+    found = _create(client, effect, claim, porter.variables(effect.task))
+    _give(client, effect.task, found["Id"], porter)
     before = witness(found) if ended_badly(found) else None
     outcome = _outcome(lambda: _run(client, effect, found["Id"], witness))
     return outcome if before is None else replace(outcome, post_mortem=before, end=outcome.post_mortem)
@@ -85,12 +100,40 @@ def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> 
     return _after_start(client, container, witness)
 
 
-def _create(client: APIClient, effect: Start, claim: Claim) -> Json:
+def _give(client: APIClient, task: Task, container: str, porter: Porter) -> None:
+    """The task's files to the task's user, whom only the container knows."""
+    if not any(use.target for use in task.spec.secrets):
+        return
+    user = client.inspect_container(container)["Config"].get("User") or ""
+    passwd, group = (_text_in(client, container, f"/etc/{name}") for name in ("passwd", "group"))
+    owner = owner_of(user, passwd, group)
+    if owner is None:
+        raise _EffectRefusedError(
+            f"the image {task.spec.image} knows no user {user!r}, to whom the secrets could be given",
+            cure="Write the user's number in the job: user: '1000'.",
+        )
+    if owner != ROOT:
+        porter.bring(task, owner)
+
+
+def _text_in(client: APIClient, container: str, path: str) -> str:
+    """What is in a file of the container; nothing where there is none, or only a link."""
+    try:
+        pieces, _ = client.get_archive(container, path)
+    except NotFound:
+        return ""
+    packed = io.BytesIO(b"".join(itertools.islice(pieces, MOST_PIECES)))
+    with tarfile.open(fileobj=packed) as tar:
+        file = tar.extractfile(member) if (member := tar.next()) is not None and member.isfile() else None
+        return "" if file is None else file.read().decode("utf-8", "replace")
+
+
+def _create(client: APIClient, effect: Start, claim: Claim, env: Mapping[str, str]) -> Json:
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
     task, pull = effect.task, _pull_of(effect)
     if pull is Pull.ALWAYS:
         _pull(client, effect)
-    config = container_config(task, claim, effect.job, effect.parent)
+    config = container_config(task, claim, effect.job, effect.parent, env=env)
     config["Image"] = _image_for(client, task.spec)
     try:
         return _post_create(client, config, task.container_name)
@@ -224,7 +267,7 @@ def _last_lines(post_mortem: PostMortem) -> str:
     return "\n".join(lines)[-4096:]
 
 
-def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness) -> Outcome:
+def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness, porter: Porter) -> Outcome:
     """Stop the container within its grace and remove it. One that is gone already is done."""
     try:
         found = client.inspect_container(effect.container)
@@ -233,7 +276,20 @@ def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness) -> Ou
     _check_ours(found, effect, claim)
     has_failed = effect.target is State.FAILED or ended_badly(found)
     post_mortem = witness(found) if has_failed else None
-    return replace(_outcome(lambda: _remove(client, effect)), post_mortem=post_mortem)
+    outcome = _outcome(lambda: _remove(client, effect))
+    if outcome.verdict is Verdict.OK:
+        _clear_away(found, porter)
+    return replace(outcome, post_mortem=post_mortem)
+
+
+def _clear_away(found: Json, porter: Porter) -> None:
+    """What is left in the node's memory where that fails is gone with its next start at the latest."""
+    identity = _identity(found)
+    mounts = (found.get("HostConfig") or {}).get("Mounts") or ()
+    has_files = any(str(mount.get("Source", "")).startswith(f"{MEMORY}/") for mount in mounts)
+    if identity is not None and has_files:
+        with suppress(CubeError):
+            porter.take_away(identity.task)
 
 
 def _remove(client: APIClient, effect: Stop) -> Outcome:

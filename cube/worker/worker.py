@@ -24,7 +24,9 @@ from cube.model.observation import (
     Seen,
     Unknown,
 )
+from cube.model.secret import Secret
 from cube.worker import delivery, drift, engine, execution, health, inspection, post_mortem, probe
+from cube.worker.belongings import Porter, no_secrets
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
@@ -57,7 +59,7 @@ SLOWEST = 64 * 1024
 class Worker:
     """One node, over one connection that is opened when first needed. Safe to use from several threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is given, each a seam of its own
         self,
         node: Node,
         open_connection: Callable[[], Connection],
@@ -65,6 +67,7 @@ class Worker:
         *,
         patience: Patience = Patience(),
         shelf: Shelf | None = None,
+        secret: Callable[[str], Secret] = no_secrets,
     ) -> None:
         self.node = node
         self._open_connection = open_connection
@@ -75,6 +78,7 @@ class Worker:
         self._connection: Connection | None = None
         self._api_version = ""
         self._forwards = Forwards(self._forward)
+        self._porter = Porter(connect=self.connection, secret=secret)
 
     def observe(self, now: float) -> Observation:
         """Look once: stats, engine, containers and their health. Raises nothing for what the node does."""
@@ -100,7 +104,7 @@ class Worker:
                 timeout=self._patience.act,
                 stall=self._patience.stall,
             ) as client:
-                return effects.perform(client, effect, self._claim, self._post_mortem)
+                return effects.perform(client, effect, self._claim, self._post_mortem, self._porter)
         except CubeError as error:
             return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
 

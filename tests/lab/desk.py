@@ -56,10 +56,16 @@ class Desk:
     nodes: tuple[LabNode, ...]
     begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def cube(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    def cube(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run `cube`; it must exit with that code, and never with a traceback."""
         done = subprocess.run(
-            self.command(*words), cwd=self.folder, capture_output=True, text=True, timeout=90, check=False
+            self.command(*words),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            input=stdin,
         )
         assert "bug in Cube" not in done.stderr, done.stderr
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"

@@ -1,0 +1,170 @@
+"""A task's files in its node's memory: what the engine is never told, and no disk keeps."""
+
+import io
+import re
+import tarfile
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from cube.connection import after
+from cube.connection.ssh import Connection
+from cube.errors import CubeError, InputError
+from cube.model.secret import Secret
+from cube.model.task import Task
+from cube.worker.container import MEMORY
+
+PATIENCE = 20.0
+"""Seconds to write, or to remove, the files of one task."""
+
+MODE = 0o400
+NO_ROOT, NO_NAME, NO_MEMORY = 20, 21, 22
+
+_HEAD = f"""\
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+umask 077
+as_root=
+if [ "$(id -u)" != 0 ]; then
+  sudo -n true 2>/dev/null || exit {NO_ROOT}
+  as_root="sudo -n"
+fi
+IFS= read -r task
+case "$task" in ""|*[!0-9a-f-]*) exit {NO_NAME} ;; esac
+"""
+
+# What is mounted over a /run that is on a disk is small: secrets and configurations.
+WRITE = f"""\
+{_HEAD}
+[ -d {MEMORY} ] || $as_root mkdir -m 0711 {MEMORY}
+case "$(stat -f -c %T {MEMORY})" in tmpfs|ramfs) ;; *)
+  $as_root mount -t tmpfs -o mode=0711,nosuid,nodev,noexec,size=64m cube {MEMORY} || exit {NO_MEMORY} ;;
+esac
+[ -d "{MEMORY}/$task" ] || $as_root mkdir -m 0711 "{MEMORY}/$task"
+$as_root tar -x -p --same-owner --overwrite -C "{MEMORY}/$task" -f -
+"""
+
+REMOVE = f"""\
+{_HEAD}
+$as_root rm -rf "{MEMORY}/$task"
+"""
+
+_REASONS = {
+    NO_ROOT: "the user is not root and has no passwordless sudo: no file can be given to the task's user",
+    NO_MEMORY: f"{MEMORY} is on a disk, and no filesystem in memory could be mounted there",
+}
+
+Owner = tuple[int, int]
+"""The numbers of a user and of its group."""
+
+ROOT: Owner = (0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file of a task: its name in the task's folder."""
+
+    name: str
+    content: Secret
+
+
+class BelongingsError(CubeError):
+    """The node cannot keep the task's files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Porter:
+    """Brings the tasks of one node what its engine is not to know, and takes it away again."""
+
+    connect: Callable[[], Connection]
+    secret: Callable[[str], Secret]
+    _alone: threading.Lock = field(default_factory=threading.Lock)
+
+    def bring(self, task: Task, owner: Owner = ROOT) -> None:
+        """Make the task's files be there, for that owner alone. Those that are there are written in place.
+
+        Raises InputError for a secret that is not to be had, BelongingsError where the node has no memory for
+        them, ConnectionFailed where the answer is lost.
+        """
+        names = [use.name for use in task.spec.secrets if use.target is not None]
+        if names:
+            files = [File(name=name, content=self.secret(name)) for name in names]
+            self._run(WRITE, f"{task.id}\n".encode() + archive(files, owner), "written")
+
+    def take_away(self, task: str) -> None:
+        """Make none of the task's files be there. Raises as `bring`."""
+        self._run(REMOVE, f"{task}\n".encode(), "removed")
+
+    def variables(self, task: Task) -> Mapping[str, str]:
+        """Those that hold secrets. Raises InputError for one that is not to be had, or is no text."""
+        uses = [(use.env, use.name) for use in task.spec.secrets if use.env is not None]
+        return {variable: _as_text(self.secret(name)) for variable, name in uses}
+
+    def _run(self, script: str, stdin: bytes, what: str) -> None:
+        """One at a time: two that find no memory would mount it one over the other."""
+        connection = self.connect()
+        with self._alone:
+            answer = connection.run(script, stdin=stdin, deadline=after(PATIENCE))
+        if answer.exit_status:
+            raise _refusal(connection.name, answer.exit_status, what)
+
+
+def no_secrets(name: str) -> Secret:
+    """For whoever works without a vault. Raises InputError."""
+    raise InputError(f"there is no secret {name!r}", why="this Cube was given no vault")
+
+
+def archive(files: Iterable[File], owner: Owner) -> bytes:
+    """The files as tar unpacks them. Pure."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for file in files:
+            content = file.content.reveal()
+            entry = tarfile.TarInfo(file.name)
+            entry.size, entry.mode = len(content), MODE
+            entry.uid, entry.gid = owner
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def owner_of(user: str, passwd: str, group: str) -> Owner | None:
+    """Who that is, `name:group` or numbers, by the container's own files; None: nobody knows.
+
+    As the engine has it: the group of a user that is named alone is that user's first one, root's for a
+    number that is not in the file.
+    """
+    name, _, wanted = (user or "0").partition(":")
+    known = {row[0]: (int(row[2]), int(row[3])) for row in _rows(passwd, 4)}
+    by_number = {str(uid): (uid, gid) for uid, gid in known.values()}
+    number = {str(uid): uid for uid, _ in known.values()} | {row: uid for row, (uid, _) in known.items()}
+    uid = int(name) if re.fullmatch(r"\d{1,9}", name) else number.get(name)
+    if uid is None:
+        return None
+    if not wanted:
+        return known.get(name) or by_number.get(name) or (uid, 0)
+    groups = {row[0]: int(row[2]) for row in _rows(group, 3)}
+    gid = int(wanted) if re.fullmatch(r"\d{1,9}", wanted) else groups.get(wanted)
+    return None if gid is None else (uid, gid)
+
+
+def _rows(text: str, least: int) -> Iterable[list[str]]:
+    rows = (line.split(":") for line in text.splitlines())
+    return [row for row in rows if len(row) >= least and all(part.isdigit() for part in row[2:least])]
+
+
+def _refusal(node: str, status: int, what: str) -> BelongingsError:
+    """What the node's programs say is not repeated: it could quote what nobody is to see."""
+    why = _REASONS.get(status, f"the script ended with {status}")
+    cure = "Look at the node's memory, and at /run."
+    if status == NO_ROOT:
+        cure = "Log in as root (ansible_user), or give the user sudo without a password."
+    return BelongingsError(f"the task's files could not be {what}", where=node, why=why, cure=cure)
+
+
+def _as_text(secret: Secret) -> str:
+    try:
+        return secret.reveal().decode()
+    except UnicodeDecodeError:
+        raise InputError(
+            f"{secret} is no text, and cannot be a variable", cure="Give it as a file."
+        ) from None

@@ -1,0 +1,213 @@
+"""Secrets on real nodes: where they are to be, and nowhere else: a canary is looked for everywhere."""
+
+import json
+import threading
+from pathlib import Path
+from secrets import token_hex
+from typing import Self
+
+import pytest
+
+from tests.lab.desk import Desk
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+JOB = """
+job: vault
+groups:
+  main:
+    count: 2
+    image: cube-busybox:1
+    command: [sleep, "100000"]
+    user: "1234:5678"
+    memory: 16MiB
+    secrets:
+      from-env: /etc/app/env.txt
+      from-file: {}
+      from-command: {}
+      sealed: {}
+    stop: {grace: 0s}
+    restart: {attempts: 1, delay: 1s}
+  named:
+    image: with-users:1
+    constraints: ["node.name = node1"]
+    command: [sleep, "100000"]
+    user: daemon
+    memory: 16MiB
+    secrets: {sealed: /sealed, loud: {env: LOUD}}
+    stop: {grace: 0s}
+"""
+
+
+WITH_USERS = """
+docker image inspect with-users:1 >/dev/null 2>&1 && exit 0
+made=$(docker create cube-busybox:1 true)
+docker cp /etc/passwd "$made:/etc/passwd" && docker cp /etc/group "$made:/etc/group"
+docker commit "$made" with-users:1 && docker rm "$made"
+"""
+
+
+class Canaries:
+    """A value of its own for each secret, and who has said one."""
+
+    def __init__(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk = desk
+        self.values = {
+            name: f"canary-{token_hex(8)}" for name in ("env", "file", "command", "sealed", "loud")
+        }
+        self.cluster = desk.inventory.stem
+        folder = desk.folder / "secrets"
+        folder.mkdir()
+        (desk.folder / "plain.txt").write_text(self.values["file"])
+        (desk.folder / "tell.sh").write_text(f"#!/bin/sh\necho {self.values['command']}\n")
+        (desk.folder / "tell.sh").chmod(0o700)
+        (folder / f"{self.cluster}.yml").write_text(
+            "from-env: {env: CANARY}\nfrom-file: {file: plain.txt}\n"
+            "from-command: {command: [./tell.sh]}\nloud: {env: CANARY_LOUD}\n"
+        )
+        monkeypatch.setenv("CANARY", self.values["env"])
+        monkeypatch.setenv("CANARY_LOUD", self.values["loud"])
+        monkeypatch.setenv("CUBE_AGE_KEY_FILE", str(desk.folder / "age.key"))
+        self.seal(self.values["sealed"])
+        desk.on(0, "sh", "-c", WITH_USERS)
+        for node in range(len(desk.nodes)):  # what other tests left, who removed containers by hand
+            desk.on(node, "sh", "-c", "rm -rf /run/cube/*")
+
+    def seal(self, value: str) -> None:
+        self.values["sealed"] = value
+        self.desk.cube("secret", "set", "sealed", stdin=value + "\n")
+
+    def said_in(self, text: str, *, but: tuple[str, ...] = ()) -> list[str]:
+        return [name for name, value in self.values.items() if value in text and name not in but]
+
+
+@pytest.fixture(name="canaries")
+def _canaries(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Canaries:
+    return Canaries(desk, monkeypatch)
+
+
+class Listener:
+    """Reads the arguments of every process of this machine, and so of its nodes, until told to end."""
+
+    def __init__(self) -> None:
+        self.heard: set[str] = set()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._over.wait(0.01):
+            for process in Path("/proc").iterdir():
+                if process.name.isdigit():
+                    try:
+                        self.heard.add((process / "cmdline").read_bytes().decode("utf-8", "replace"))
+                    except OSError:
+                        continue
+
+
+def where(desk: Desk, task: str) -> tuple[int, str]:
+    """The node and the name of the container of that task."""
+    return next(
+        (number, name)
+        for number in range(len(desk.nodes))
+        for name in desk.containers_on(number)
+        if name.startswith(f"cube-{task}-")
+    )
+
+
+def test_a_secret_is_in_the_memory_of_its_task_and_nowhere_else(desk: Desk, canaries: Canaries) -> None:
+    (desk.folder / "job.yml").write_text(JOB)
+    with Listener() as listener:
+        outputs = [
+            desk.cube("plan", "job.yml", "--out", "vault.plan"),
+            deployed := desk.cube("deploy", "job.yml"),
+            desk.cube("exec", "vault/main[0]", "--", "true"),
+        ]
+    number, name = where(desk, "vault-main-0")
+    inside = ["docker", "exec", name]
+    values = canaries.values
+    places = {"env": "/etc/app/env.txt", "sealed": "/run/secrets/sealed"}
+    places |= {each: f"/run/secrets/from-{each}" for each in ("file", "command")}
+    for value, path in places.items():
+        assert desk.on(number, *inside, "cat", path) == values[value]
+        assert desk.on(number, *inside, "stat", "-c", "%a %u %g", path) == "400 1234 5678"
+    assert "tmpfs" in desk.on(number, *inside, "grep", " /run/secrets/sealed ", "/proc/mounts")
+    other, named = where(desk, "vault-named-0")
+    assert desk.on(other, "docker", "exec", named, "stat", "-c", "%U", "/sealed") == "daemon"
+    assert desk.on(other, "docker", "exec", named, "sh", "-c", "echo $LOUD") == values["loud"]
+    assert "becomes the variable LOUD" in deployed.stderr
+
+    outputs += [desk.cube(*words, "-o", "json") for words in (("status",), ("events",), ("history", "vault"))]
+    outputs += [desk.cube("secret", "ls"), desk.cube("logs", "vault/main[0]")]
+    for output in outputs:
+        assert canaries.said_in(output.stdout + output.stderr) == []
+    kept = {desk.folder / "plain.txt", desk.folder / "tell.sh"}
+    for file in desk.folder.rglob("*"):
+        if file.is_file() and file not in kept:
+            assert canaries.said_in(file.read_bytes().decode("latin-1")) == [], file
+    said = canaries.said_in("\n".join(listener.heard))
+    assert any("sleep" in line for line in listener.heard), "it hears what runs on the nodes"
+    assert said == [], "in somebody's arguments"
+    for node in range(len(desk.nodes)):
+        inspected = desk.on(node, "sh", "-c", "docker ps -aq | xargs -r docker inspect")
+        assert canaries.said_in(inspected, but=("loud",)) == []
+        for canary in (value for name, value in values.items() if name != "loud"):
+            script = (
+                f"grep -rlaF -e {canary} /var/lib/docker /var/log /tmp /root /etc /home 2>/dev/null || true"
+            )
+            assert desk.on(node, "sh", "-c", script) == ""
+
+
+def test_a_changed_secret_is_an_update_and_one_that_is_the_same_is_none(
+    desk: Desk, canaries: Canaries
+) -> None:
+    (desk.folder / "job.yml").write_text(JOB)
+    desk.cube("deploy", "job.yml")
+    before = desk.ids()
+    canaries.seal(canaries.values["sealed"])
+    assert "0 changes" in desk.cube("deploy", "job.yml").stdout
+    canaries.seal(f"canary-{token_hex(8)}")
+    desk.cube("deploy", "job.yml")
+    assert not desk.ids() & before
+    changes = desk.data("history", "vault")[-1]["changes"]
+    assert any("fingerprint" in change for change in changes)
+    assert canaries.said_in(json.dumps(changes)) == []
+    number, name = where(desk, "vault-main-0")
+    assert desk.on(number, "docker", "exec", name, "cat", "/run/secrets/sealed") == canaries.values["sealed"]
+
+
+def test_after_a_reboot_it_is_there_again_and_after_the_job_it_is_gone(
+    desk: Desk, canaries: Canaries
+) -> None:
+    (desk.folder / "job.yml").write_text(JOB)
+    desk.cube("deploy", "job.yml")
+    number, name = where(desk, "vault-main-0")
+    desk.on(number, "docker", "kill", name)
+    desk.on(number, "sh", "-c", "rm -rf /run/cube/*")
+    desk.cube("reconcile")
+    number, name = where(desk, "vault-main-0")
+    assert desk.on(number, "docker", "exec", name, "cat", "/run/secrets/from-file") == canaries.values["file"]
+    desk.cube("remove", "vault")
+    for node in range(len(desk.nodes)):
+        assert desk.on(node, "sh", "-c", "ls -A /run/cube 2>/dev/null || true") == ""
+
+
+def test_a_secret_that_is_not_to_be_had_is_refused_before_anything_is_touched(
+    desk: Desk, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (desk.folder / "job.yml").write_text(JOB)
+    monkeypatch.delenv("CANARY")
+    refused = desk.cube("deploy", "job.yml", code=2)
+    assert "the secret 'from-env' cannot be had: $CANARY is not set" in refused.stderr
+    (desk.folder / "job.yml").write_text(JOB.replace("sealed: {}", "unknown: {}"))
+    monkeypatch.setenv("CANARY", "x")
+    assert "there is no secret 'unknown'" in desk.cube("deploy", "job.yml", code=2).stderr
+    assert desk.ids() == set()
+    assert (desk.folder / ".cube" / "secrets.key").stat().st_mode & 0o777 == 0o600
