@@ -212,7 +212,8 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
         leaving = _leaving(request, nodes) if data.draw(st.booleans()) else None
         one, other = small.place(request, leaving), large.place(request, leaving)
         assert (one.node, one.ports) == (other.node, other.ports)
-        assert list(one.decision.terms.items())[:2] == list(other.decision.terms.items())
+        told = len(other.decision.scores) if one.decision.terms else 0
+        assert list(one.decision.terms.items())[:told] == list(other.decision.terms.items())
         assert other.decision.scores.items() <= one.decision.scores.items()
         assert len(one.decision.scores) == len(other.decision.scores) + other.decision.others
         by_filter = {(refusal.filter, refusal.node) for refusal in one.decision.refusals}

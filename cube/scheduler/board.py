@@ -81,9 +81,10 @@ class Board:
         row = self._narrowed(self.table.row(kind).copy(), request)
         peers = self.cell.groups.peers(request.group)
         if kind.is_counted:
-            row += peers.overlay(kind.demand, kind.spread).points
-        near = peers.neighbours(kind.apart, kind.most)
-        row[near.positions] -= near.drops
+            row += peers.overlay(kind).points
+        if kind.has_peers:
+            near = peers.neighbours(kind)
+            row[near.positions] -= near.drops
         return row
 
     def _find(self, kind: Kind, request: Request) -> int | None:
@@ -91,10 +92,10 @@ class Board:
         if request.node is not None or request.avoid:
             row = self._narrowed(row.copy(), request)
         if kind.is_counted:
-            row = row + self.cell.groups.peers(request.group).overlay(kind.demand, kind.spread).points
+            row = row + self.cell.groups.peers(request.group).overlay(kind).points
         if not kind.has_peers:
             return self._best(row, request)
-        near = self.cell.groups.peers(request.group).neighbours(kind.apart, kind.most)
+        near = self.cell.groups.peers(request.group).neighbours(kind)
         before = row[near.positions]
         row[near.positions] = before - near.drops
         at = self._best(row, request)

@@ -62,7 +62,7 @@ class Run:
         return placed
 
     def _best(self, cell: Cell, table: Table, count: int) -> Integers:
-        kind, fixed = self.kind, cell.standing.fixed(self.kind.demand)
+        kind, fixed = self.kind, cell.standing.fixed(self.kind)
         counts = cell.groups.peers(self.group).counts()
         lower = drops(kind.apart, kind.most, int(counts.max(initial=0)) + count + 1)
 
@@ -80,8 +80,7 @@ class Run:
     def _take(self, cell: Cell, best: Integers) -> None:
         nodes, taken = np.unique(best, return_counts=True)
         cell.room.take_all(nodes, taken, self.kind.demand.resources)
-        for at, number in zip(nodes.tolist(), taken.tolist(), strict=True):
-            cell.groups.add(self.group, at, number)
+        cell.groups.add_run(self.group, dict(zip(nodes.tolist(), taken.tolist(), strict=True)))
 
 
 def in_order(first: Points, fits: Integers, count: int, score: Score) -> Integers:

@@ -8,7 +8,7 @@ import numpy as np
 from cube.model.action import Decision
 from cube.model.task import Task
 from cube.scheduler.algorithms import Algorithm, InTurn, terms_of
-from cube.scheduler.arrays import Integers, Mask
+from cube.scheduler.arrays import Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.fleet import Placement
@@ -58,20 +58,20 @@ class InArrays:
     def explain(self, request: Request) -> Decision:
         """Why the nodes can or cannot take the request now."""
         entries, refused = self.board.entries(request), self.refused(request)
-        preferred = np.flatnonzero(entries >= (0 if (entries >= 0).any() else LEAST))
-        scores = self._scores(request, entries, preferred)
+        preferred = entries >= (0 if (entries >= 0).any() else LEAST)
+        candidates = int(np.count_nonzero(preferred))
+        scores = self._scores(request, entries, preferred, candidates)
         asked = self.asked(request)
-        best = [self._cell.state(at) for at in list(scores)[:2]]
+        told = _first(entries < LEAST) if candidates else _nearest(refused)
+        refusing = [self._cell.state(at) for at in told]
         counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
-        told = np.flatnonzero(entries < LEAST)[:TOLD] if len(preferred) else _nearest(refused)
-        refusing = [self._cell.state(at) for at in told.tolist()]
         return Decision(
             scores={self._names[at]: score for at, score in scores.items()},
             refusals=tuple(refusal for state in refusing for refusal in refusals_of(asked, state)),
-            terms=terms_of(self._scheduler, asked, best),
-            others=len(preferred) - len(scores),
+            terms=terms_of(self._scheduler, asked, [self._cell.state(at) for at in scores]),
+            others=candidates - len(scores),
             refused={name: count for name, count in counts.items() if count},
-            remedies=() if len(preferred) else remedies(asked, refusing),
+            remedies=() if candidates else remedies(asked, refusing),
         )
 
     def refused(self, request: Request) -> Mapping[str, Mask]:
@@ -81,7 +81,7 @@ class InArrays:
         if request.node is not None:
             found["node"] = np.arange(fleet) != cell.position(request.node)
         if kind.is_counted:
-            found["peers"] = peers.overlay(kind.demand, kind.spread).points <= NOWHERE
+            found["peers"] = peers.overlay(kind).points <= NOWHERE
         if kind.most is not None:
             found["max per node"] = peers.counts() >= kind.most
         return {**found, **cell.room.lacks_by_name(request.resources), **cell.extras.masks(request.demand)}
@@ -90,31 +90,41 @@ class InArrays:
         """The request, knowing the fleet as it is now."""
         kind = self.board.kinds.of(request.demand)
         peers = self._cell.groups.peers(request.group)
-        used = peers.overlay(kind.demand, kind.spread).used() if kind.is_counted else {}
+        used = peers.overlay(kind).used() if kind.is_counted else {}
         return replace(request, fleet=len(self._names), peers=used)
 
-    def _scores(self, request: Request, entries: Points, preferred: Integers) -> Mapping[int, float]:
+    def _scores(
+        self, request: Request, entries: Points, preferred: Mask, candidates: int
+    ) -> Mapping[int, float]:
         """Of the best few, by position, the best first."""
+        few = min(candidates, TOLD)
         if isinstance(self._scheduler.rule, InTurn):
-            size = len(preferred)
-            turns = range(min(size, TOLD))
-            first = self._scheduler.rule.first(request) % size if size else 0
-            return {int(preferred[(first + turn) % size]): 1 - turn / size for turn in turns}
-        best = preferred[_highest(entries[preferred])]
-        points = np.where(entries < 0, entries + FAR, entries)
-        return {at: int(points[at]) / WHOLE for at in best.tolist()}
+            in_line = np.flatnonzero(preferred)
+            first = self._scheduler.rule.first(request) % (candidates or 1)
+            return {int(in_line[(first + turn) % candidates]): 1 - turn / candidates for turn in range(few)}
+        best = {at: int(entries[at]) for at in _highest(entries, few)}
+        return {at: (entry + FAR if entry < 0 else entry) / WHOLE for at, entry in best.items()}
 
 
-def _nearest(refused: Mapping[str, Mask]) -> Integers:
+def _nearest(refused: Mapping[str, Mask]) -> list[int]:
     """The nodes that the fewest filters refuse, of a request that every node refuses; in order."""
     misses = np.sum(list(refused.values()), axis=0) if refused else np.zeros(0)
-    return np.argsort(misses, kind="stable")[:TOLD]
+    return [int(at) for at in np.argsort(misses, kind="stable")[:TOLD]]
 
 
-def _highest(entries: Points) -> list[int]:
+def _first(mask: Mask) -> list[int]:
+    """Where the mask is set the first few times."""
+    left, found = mask.copy(), list[int]()
+    while len(found) < TOLD and left[at := int(left.argmax())]:
+        found.append(at)
+        left[at] = False
+    return found
+
+
+def _highest(entries: Points, few: int) -> list[int]:
     """Where the highest few are, the highest first, among equals in order."""
-    left, found = entries.copy(), []
-    for _ in range(min(TOLD, len(entries))):
+    left, found = entries.copy(), list[int]()
+    for _ in range(few):
         found.append(int(left.argmax()))
         left[found[-1]] = NOWHERE
     return found

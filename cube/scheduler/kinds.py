@@ -9,7 +9,7 @@ KINDS = 1 << 16
 """How many demands are remembered at all."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Kind:
     """What is remembered of a demand: the most points of its terms, and its row in the table, if any.
 

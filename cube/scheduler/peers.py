@@ -1,16 +1,16 @@
 """Where a group's tasks are, and what that is worth to one more of them, as arrays."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from cube.model.job import Operator
-from cube.scheduler.filters import most_for_each_value
+from cube.scheduler.kinds import Kind
+from cube.scheduler.overlay import Overlay
 from cube.scheduler.standing import NOWHERE, Points, Standing
-from cube.scheduler.state import Demand, NodeState
-from cube.scheduler.terms import apart_with, spread_value
+from cube.scheduler.state import NodeState
+from cube.scheduler.terms import apart_with
 
 GroupName = tuple[str, str]
 Positions = npt.NDArray[np.intp]
@@ -63,68 +63,6 @@ class Neighbours:
         self.positions, self.drops = self._positions[: size + 1], self._drops[: size + 1]
 
 
-class Overlay:
-    """What the values of a group's counted attributes are worth on every node: `points`, to be added."""
-
-    def __init__(self, demand: Demand, standing: Standing, counts: Mapping[int, int], scale: float) -> None:
-        """`scale`: the points of the spread's whole term; 0 where there is none."""
-        self._demand, self._scale = demand, scale
-        self._names = demand.counted
-        values = standing.values(self._names)
-        self._distinct, self._codes = values.distinct, values.codes
-        self._members = [np.flatnonzero(values.codes == code) for code in range(len(values.distinct))]
-        self._counts: dict[int, int] = {}
-        self._used: list[dict[str, int]] = [{} for _ in self._names]
-        self.points: Points = np.zeros(len(values.codes), dtype=np.int32)
-        for at, count in counts.items():
-            self._count(at, count)
-        self._score(range(len(self._distinct)))
-
-    def put(self, at: int, count: int) -> None:
-        """That node has so many now."""
-        self._count(at, count - self._counts.get(at, 0))
-        mine = self._distinct[self._codes[at]]
-        self._score(
-            code
-            for code, other in enumerate(self._distinct)
-            if any(one is not None and one == two for one, two in zip(mine, other, strict=True))
-        )
-
-    def used(self) -> Mapping[str, Mapping[str, int]]:
-        """How many tasks have which value, by attribute."""
-        return dict(zip(self._names, self._used, strict=True))
-
-    def _count(self, at: int, more: int) -> None:
-        self._counts[at] = self._counts.get(at, 0) + more
-        for used, value in zip(self._used, self._distinct[self._codes[at]], strict=True):
-            if value is not None:
-                used[value] = used.get(value, 0) + more
-                if not used[value]:
-                    del used[value]
-
-    def _score(self, codes: Iterable[int]) -> None:
-        for code in codes:
-            self.points[self._members[code]] = self._worth(
-                dict(zip(self._names, self._distinct[code], strict=True))
-            )
-
-    def _worth(self, value: Mapping[str, str | None]) -> int:
-        used = self.used()
-        for constraint in self._demand.constraints:
-            if constraint.operator is Operator.DISTINCT_PROPERTY:
-                here = value[constraint.attribute]
-                if here is None or used[constraint.attribute].get(here, 0) >= most_for_each_value(constraint):
-                    return NOWHERE
-        spreads = self._demand.spreads
-        if not spreads or not self._scale:
-            return 0
-        found = (
-            spread_value(wish, used[wish.attribute], value[wish.attribute], self._demand.count)
-            for wish in spreads
-        )
-        return int(sum(found) / len(spreads) * self._scale)
-
-
 class Peers:
     """Where the tasks of one group are, and what follows from that for one more of them."""
 
@@ -132,8 +70,8 @@ class Peers:
         """`fleet`: how many nodes there are. `where`: how many tasks each node has that has some."""
         self._fleet, self._standing = fleet, standing
         self._where = dict(where)
-        self._neighbours: dict[tuple[float, int | None], Neighbours] = {}
-        self._overlays: dict[Demand, Overlay] = {}
+        self._neighbours: dict[Kind, Neighbours] = {}
+        self._overlays: dict[Kind, Overlay] = {}
         self._watching: list[Neighbours | Overlay] = []
 
     def on(self, at: int) -> int:
@@ -152,17 +90,27 @@ class Peers:
         for watch in self._watching:
             watch.put(at, count)
 
-    def neighbours(self, scale: float, most: int | None) -> Neighbours:
-        """The nodes that have some of them; `scale` and `most` as `drop` takes them."""
-        if (found := self._neighbours.get((scale, most))) is None:
-            found = self._neighbours[scale, most] = Neighbours(scale, most, self._where)
+    def add_run(self, more: Mapping[int, int]) -> None:
+        """As `add`, on many nodes."""
+        if self._where or self._watching:
+            for at, number in more.items():
+                self.add(at, number)
+        else:
+            self._where.update(more)
+
+    def neighbours(self, kind: Kind) -> Neighbours:
+        """The nodes that have some of them, and how much less they are worth to one more of the kind."""
+        found = self._neighbours.get(kind)
+        if found is None:
+            found = self._neighbours[kind] = Neighbours(kind.apart, kind.most, self._where)
             self._watching.append(found)
         return found
 
-    def overlay(self, demand: Demand, scale: float) -> Overlay:
-        """What the values of the demand's counted attributes are worth; `scale` as Overlay takes it."""
-        if (found := self._overlays.get(demand)) is None:
-            found = self._overlays[demand] = Overlay(demand, self._standing, self._where, scale)
+    def overlay(self, kind: Kind) -> Overlay:
+        """What the values of the counted attributes are worth to one more of the kind."""
+        found = self._overlays.get(kind)
+        if found is None:
+            found = self._overlays[kind] = Overlay(kind, self._standing, self._where)
             self._watching.append(found)
         return found
 
@@ -175,6 +123,7 @@ class Groups:
         self._peers: dict[GroupName, Peers] = {}
         self._where: dict[GroupName, dict[int, int]] = {}
         self._new: dict[int, set[GroupName]] = {}
+        self._in_runs: set[GroupName] = set()
         for at, state in enumerate(nodes):
             for group, count in state.tasks.items():
                 self._where.setdefault(group, {})[at] = count
@@ -196,8 +145,13 @@ class Groups:
         else:
             new.add(group)
 
+    def add_run(self, group: GroupName, more: Mapping[int, int]) -> None:
+        """As `add`, on many nodes."""
+        self.peers(group).add_run(more)
+        self._in_runs.add(group)
+
     def tasks(self, at: int) -> Mapping[GroupName, int]:
         """How many of each group's tasks that node has."""
         before = self._nodes[at].tasks
-        new = {group: self.peers(group).on(at) for group in self._new.get(at, ())}
+        new = {group: self.peers(group).on(at) for group in self._in_runs | self._new.get(at, set())}
         return {group: count for group, count in {**before, **new}.items() if count}

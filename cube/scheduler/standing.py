@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from cube.model.job import Affinity, Constraint
 from cube.scheduler.attributes import attribute, holds
+from cube.scheduler.kinds import Kind
 from cube.scheduler.state import Demand, NodeState
 from cube.scheduler.terms import AFFINITY, APART, IMAGE, QUIET, WHOLE, apart_with, known_quiet, scales
 
@@ -22,12 +24,30 @@ LEAST = -FAR
 """The lowest entry of a node that can."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Values:
     """The values of some attributes: `codes` says for each node which of `distinct` it has."""
 
     distinct: Sequence[tuple[str | None, ...]]
     codes: npt.NDArray[np.intp]
+
+    @cached_property
+    def code_of(self) -> Sequence[int]:
+        """As `codes`, which is quick for one node."""
+        return [int(code) for code in self.codes]
+
+    @cached_property
+    def members(self) -> Sequence[npt.NDArray[np.intp]]:
+        """The nodes that have each of `distinct`."""
+        return [np.flatnonzero(self.codes == code) for code in range(len(self.distinct))]
+
+    @cached_property
+    def alike(self) -> Sequence[Sequence[int]]:
+        """For each of `distinct` those that have a value in common with it."""
+        return [
+            [code for code, other in enumerate(self.distinct) if _have_one_in_common(mine, other)]
+            for mine in self.distinct
+        ]
 
     def where(self, test: Callable[[str | None], bool]) -> Mask:
         """The nodes whose first attribute passes the test, which is asked once for each value."""
@@ -47,15 +67,16 @@ class Standing:
         self._closed = np.array([bool(state.closed) or not state.node.schedulable for state in nodes])
         self._base: Points = np.array([-FAR if state.load is None else 0 for state in nodes], dtype=np.int32)
 
-    def fixed(self, demand: Demand) -> Points:
-        """What each node's entry is for the demand, without the algorithm's own term and what may change."""
-        key = (demand.datacenters, demand.constraints, demand.affinities, demand.image, demand.volumes)
-        most = scales(demand)
-        if (found := self._fixed.get((*key, most.get(APART), most[QUIET]))) is None:
-            found = self._base + self._wished(demand, most) if self._with_wishes else self._base.copy()
+    def fixed(self, kind: Kind) -> Points:
+        """What each node's entry is for the kind, without the algorithm's own term and what may change."""
+        demand = kind.demand
+        asked = demand.datacenters, demand.constraints, demand.affinities, demand.image, demand.volumes
+        key = (*asked, kind.own, kind.apart)
+        if (found := self._fixed.get(key)) is None:
+            found = self._base + self._wished(demand) if self._with_wishes else self._base.copy()
             for refused in self.masks(demand).values():
                 found[refused] = NOWHERE
-            self._fixed[(*key, most.get(APART), most[QUIET])] = found
+            self._fixed[key] = found
         return found
 
     def values(self, names: tuple[str, ...]) -> Values:
@@ -87,7 +108,8 @@ class Standing:
             wanted = set(demand.volumes)
             yield "volumes", np.array([not wanted <= state.volumes for state in self._nodes])
 
-    def _wished(self, demand: Demand, most: Mapping[str, float]) -> Points:
+    def _wished(self, demand: Demand) -> Points:
+        most = scales(demand)
         points = (self._quiet * most[QUIET]).astype(np.int32)
         if APART in most:
             points += int(apart_with(0) * most[APART])
@@ -106,3 +128,7 @@ class Standing:
 
     def _meets(self, constraint: Constraint) -> Mask:
         return self.values((constraint.attribute,)).where(lambda found: holds(constraint, found))
+
+
+def _have_one_in_common(one: tuple[str | None, ...], other: tuple[str | None, ...]) -> bool:
+    return any(mine is not None and mine == found for mine, found in zip(one, other, strict=True))

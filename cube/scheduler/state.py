@@ -1,7 +1,7 @@
 """What the scheduler looks at: a request for a place, and the nodes that could give one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from cube.model.job import Affinity, Constraint, Group, Job, JobType, Operator, Port, Spread
 from cube.model.node import Node
@@ -60,16 +60,6 @@ class Demand:
             found.attribute for found in self.constraints if found.operator is Operator.DISTINCT_PROPERTY
         ]
         return tuple(dict.fromkeys((*names, *(found.attribute for found in self.spreads))))
-
-    def __hash__(self) -> int:
-        """Counted once: a table looks its classes up by it for each placement."""
-        found: int | None = self.__dict__.get("_hash")
-        if found is None:
-            found = self.__dict__["_hash"] = hash(tuple(getattr(self, name) for name in _DEMANDED))
-        return found
-
-
-_DEMANDED = tuple(found.name for found in fields(Demand))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,7 +122,7 @@ class Table:
 
     def _fixed_on_all(self, kind: Kind) -> Points:
         """What no promise of room changes."""
-        fixed = self._cell.standing.fixed(kind.demand)
+        fixed = self._cell.standing.fixed(kind)
         if not kind.has_extras:
             return fixed
         lacking = np.any(list(self._cell.extras.masks(kind.demand).values()), axis=0)

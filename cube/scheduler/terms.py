@@ -6,6 +6,7 @@ hundred-millionths: so terms add up exactly, in whatever order, and equal nodes 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cube.model.action import Term
 from cube.model.job import Affinity, Constraint, Spread
@@ -24,7 +25,7 @@ QUIET = "quiet"
 IMAGE = "image"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Wish:
     """A term beside the algorithm's own. `weight` counts it against the own one, which has 1."""
 
@@ -110,7 +111,12 @@ WISHES: tuple[Wish, ...] = (
 
 def scales(demand: Demand) -> Mapping[str, float]:
     """How many points each term of the demand has at most, by its name; together not more than WHOLE."""
-    weights = {OWN: 1.0} | {wish.name: wish.weight for wish in WISHES if wish.applies(demand)}
+    return _scales(tuple(wish for wish in WISHES if wish.applies(demand)))
+
+
+@lru_cache(maxsize=64)
+def _scales(wishes: tuple[Wish, ...]) -> Mapping[str, float]:
+    weights = {OWN: 1.0} | {wish.name: wish.weight for wish in wishes}
     total = sum(weights.values())
     return {name: WHOLE * weight / total for name, weight in weights.items()}
 
