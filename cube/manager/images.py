@@ -10,9 +10,12 @@ from cube.errors import CubeError
 from cube.image.own import OwnEngine
 from cube.image.shelf import Cargo, Shelf
 from cube.manager.crew import THREADS
+from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.session import at_hand
 from cube.model.image import full_name
+from cube.model.observation import Seen
+from cube.reconciler.prune import Leftover, leftovers
 from cube.worker.delivery import Delivered
 from cube.worker.worker import Worker
 
@@ -50,7 +53,7 @@ def push(
         pool.shutdown()
 
 
-def exit_code(pushed: Sequence[Pushed]) -> int:
+def exit_code(pushed: Sequence["Pushed | Removed"]) -> int:
     """3 where a node could not be reached, 1 where its engine refused, else 0."""
     return max((found.error.exit_code for found in pushed if found.error is not None), default=0)
 
@@ -60,6 +63,59 @@ def _push(worker: Worker, cargo: Cargo, tell: Callable[[int, int], None]) -> Pus
         return Pushed(node=worker.node.name, delivered=worker.push(cargo, tell))
     except CubeError as error:
         return Pushed(node=worker.node.name, delivered=None, error=error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What came of one node's removal: the names and ids that are gone, and why the rest is not."""
+
+    node: str
+    references: tuple[str, ...]
+    error: CubeError | None = None
+
+
+def remove(workers: Mapping[str, Worker], wanted: Mapping[str, Sequence[str]]) -> Iterator[Removed]:
+    """Have each of those nodes remove its names and ids, all nodes at once; what came of each, as it ends."""
+    with ThreadPoolExecutor(max_workers=THREADS) as pool:
+        removing = [pool.submit(_remove, workers[node], names) for node, names in wanted.items()]
+        for done in as_completed(removing):
+            yield done.result()
+
+
+def prunable(
+    manager: Manager, nodes: Sequence[str], *, keep: int, budget: int
+) -> Mapping[str, Sequence[Leftover]]:
+    """By node, the images that only older versions than the last `keep` of each job ran from.
+
+    The last version that succeeded is kept, too. `budget` bytes of them may stay on each node. A node that
+    does not answer is left out.
+    """
+    store = manager.store
+    versions = {job.name: [found.job for found in store.versions(job.name)] for job in store.jobs()}
+    past = [job for found in versions.values() for job in found]
+    kept = [
+        job
+        for name, found in versions.items()
+        for job in found
+        if job in found[-keep:] or job.version == store.stable_version(name)
+    ]
+    looks = manager.look(nodes)
+    return {
+        node: leftovers(look, past, kept, budget=budget)
+        for node, look in looks.items()
+        if isinstance(look, Seen)
+    }
+
+
+def _remove(worker: Worker, references: Sequence[str]) -> Removed:
+    gone: list[str] = []
+    try:
+        for reference in references:
+            worker.remove_image(reference)
+            gone.append(reference)
+    except CubeError as error:
+        return Removed(node=worker.node.name, references=tuple(gone), error=error)
+    return Removed(node=worker.node.name, references=tuple(gone))
 
 
 @contextmanager

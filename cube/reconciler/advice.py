@@ -8,6 +8,9 @@ from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.silence import is_cut_off
 from cube.reconciler.world import World
 
+SCARCE = 0.1
+"""Of a disk: with less left than this share somebody should know."""
+
 
 def warnings(world: World, tasks: Sorted) -> Iterator[str]:
     """A sentence each, without an end."""
@@ -29,11 +32,20 @@ def _about_nodes(world: World, tasks: Sorted) -> Iterator[str]:
         if isinstance(found, Unknown):
             left = _what_becomes_of(held[name], lost[name])
             yield f"{name}: unknown: {found.cause}, {found.why}{left}"
-        elif _has_strangers(found, world):
+        else:
+            yield from _about_disk(found)
+        if isinstance(found, Seen) and _has_strangers(found, world):
             yield f"{name}: has containers of this cluster that another store made; they are not touched"
     for name in sorted(set(held) - set(world.observed)):
         cure = f"if it is gone for good: cube node forget {name}"
         yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are; {cure}"
+
+
+def _about_disk(seen: Seen) -> Iterator[str]:
+    stats = seen.stats
+    if stats.disk_free < stats.disk_total * SCARCE:
+        left = f"{stats.disk_free / 2**30:.1f}GiB of {stats.disk_total / 2**30:.1f}GiB are left"
+        yield f"{seen.node}: the disk of its engine is almost full: {left}; see: cube image prune --plan"
 
 
 def _what_becomes_of(held: int, lost: int) -> str:

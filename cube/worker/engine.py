@@ -216,6 +216,11 @@ def post(connection: HTTPConnection, path: str, body: Json) -> Any:
     return _decoded(answer, path) if answer else None
 
 
+def delete(connection: HTTPConnection, path: str) -> None:
+    """Have the engine remove what is at that path. Raises EngineError."""
+    _request(connection, path, method="DELETE").read(MAX_ANSWER)
+
+
 def send(
     connection: HTTPConnection, path: str, pieces: Iterator[bytes], size: int, *, kind: str
 ) -> HTTPResponse:

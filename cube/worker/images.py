@@ -9,7 +9,7 @@ from urllib.parse import quote
 from cube.connection import Channel
 from cube.image.recipe import Recipe, recipe_of
 from cube.worker.container import Json
-from cube.worker.engine import EngineError, conversation, get, list_images, send
+from cube.worker.engine import EngineError, conversation, delete, get, list_images, send
 
 Told = Callable[[int], None]
 """Is told how many bytes more have been sent."""
@@ -44,6 +44,19 @@ def load(channel: Channel, pieces: Iterable[bytes], size: int, told: Told) -> No
         for line in _progress(response):
             if "error" in line:
                 raise EngineError("the engine cannot load the image", why=str(line["error"]))
+
+
+def remove(channel: Channel, name: str) -> None:
+    """Take the name from its image, and remove an image that has no other. One that is gone already is done.
+
+    Raises EngineError (`status` 409: a container was made from it), or EngineSilentError.
+    """
+    with conversation(channel) as connection:
+        try:
+            delete(connection, f"/images/{quote(name, safe='')}")
+        except EngineError as error:
+            if error.status != 404:
+                raise
 
 
 def _counted(pieces: Iterable[bytes], told: Told) -> Iterator[bytes]:

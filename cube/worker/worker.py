@@ -25,7 +25,7 @@ from cube.model.observation import (
     Unknown,
 )
 from cube.model.secret import Secret
-from cube.worker import delivery, drift, engine, execution, health, inspection, post_mortem, probe
+from cube.worker import delivery, drift, engine, execution, health, images, inspection, post_mortem, probe
 from cube.worker.belongings import Porter, no_secrets
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
@@ -158,6 +158,13 @@ class Worker:
         the image is there then, or all of it.
         """
         return delivery.push(cargo, self._open_delivery, told)
+
+    def remove_image(self, name: str) -> None:
+        """Take the name from its image, and remove an image that has no other; by an id, the image.
+
+        Raises EngineError where a container was made from it, UnreachableError where the connection is lost.
+        """
+        images.remove(self.open_channel(self._patience.act), name)
 
     def close(self) -> None:
         """End the connection. The worker may be used again: it opens another."""

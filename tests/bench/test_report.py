@@ -2,6 +2,7 @@
 
 import json
 
+from tests.bench import images_report
 from tests.bench.facts import Facts
 from tests.bench.measure import Collection, Figure, Sample
 from tests.bench.recovery_report import as_section, section_of, with_section
@@ -53,3 +54,17 @@ def test_the_section_on_recovery_takes_the_place_of_an_earlier_one_and_outlives_
     assert "| a dead node | new | 3.0 s | 3.0 s | 3.0 s | 1 |" in page
     assert with_section("# Others\n", section_of(page)) == page.replace("# Benchmarks", "# Others")
     assert with_section("# Others\n", section_of("# Benchmarks\n")).strip() == "# Others"
+
+
+def test_a_push_is_told_by_medians_with_what_the_nodes_received() -> None:
+    runs = [
+        images_report.Push(
+            benchmark="1 node", contestant="cube", seconds=seconds, cpu=1.0, received=int(seconds * 1e5)
+        )
+        for seconds in (1.0, 9.0, 2.0)
+    ]
+    section = images_report.as_section(runs, "a machine")
+    assert "| 1 node | cube | 2.0 s | 1.0 s | 200 kB |" in section
+    page = images_report.with_section("# Images\n\nText.\n\n## What it costs\n\nold\n", section)
+    assert page.startswith("# Images\n\nText.\n\n## What it costs\n\n|")
+    assert "old" not in page

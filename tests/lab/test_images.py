@@ -235,3 +235,24 @@ def marked(desk: Desk) -> set[str]:
         for number in range(3)
         for name in desk.containers_on(number)
     }
+
+
+def test_a_prune_takes_the_images_of_old_versions_from_every_node_and_nothing_else_p5(
+    desk: Desk, workshop: Workshop
+) -> None:
+    names = [workshop.make(tag, layer({"app/mark": f"pruned {tag}".encode()})) for tag in ("1", "2", "3")]
+    for name in names:
+        desk.cube("deploy", desk.write(JOB, image=name))
+    before = {row["image"] for row in desk.data("image", "ls")}
+    assert {"cube-busybox:1", *names} <= before
+    planned = desk.data("image", "prune", "--keep", "2", "--plan")
+    assert {row["image"] for row in planned} == {names[0]}
+    assert {row["image"] for row in desk.data("image", "ls")} == before, "only a plan"
+    desk.cube("image", "prune", "--keep", "2")
+    assert {row["image"] for row in desk.data("image", "ls")} == before - {names[0]}
+    assert f"push   {names[0]} on" in desk.cube("rollback", "brought", "1").stdout
+    rows = desk.data("image", "rm", names[0], code=1)
+    assert all("error" in row and not row["removed"] for row in rows), "containers were made from it"
+    desk.cube("image", "rm", names[1])
+    assert names[1] not in {row["image"] for row in desk.data("image", "ls")}
+    assert "no node of 'all'" in desk.cube("image", "rm", "nowhere:7", code=2).stderr

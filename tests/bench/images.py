@@ -1,0 +1,136 @@
+"""`make bench-images`: an image to nodes without a registry, Cube beside `docker save | ssh docker load`.
+
+Writes docs/benchmarks/images.json and the last section of docs/images.md. In the environment, NODES (default
+5) is how many nodes the larger fleet has, RUNS (default 3) how often everything is repeated; with fewer
+nothing is written. What crosses the wire is what the nodes' own network cards have received.
+"""
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cube.lab.fleet import LabNode
+from tests.bench.contestants import Kit
+from tests.bench.facts import own_facts
+from tests.bench.fleet import fleet
+from tests.bench.images_report import Push, as_json, as_section, with_section
+from tests.bench.measure import Command, Sample, run
+
+DOCS = Path(__file__).parents[2] / "docs"
+ENOUGH = 3
+BASE = "debian:12-slim"
+"""The image under the one that is pushed: the lab's own, of 164 MB."""
+
+NAME = "cube-bench-push"
+_RECEIVED = "cat /sys/class/net/eth0/statistics/rx_bytes"
+_CLEAN = f"docker images -q {NAME} | sort -u | xargs -r docker rmi -f >/dev/null"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One image to some nodes."""
+
+    kit: Kit
+    image: str
+    nodes: Sequence[LabNode]
+
+
+def main() -> None:
+    """Let the contestants take turns, print the table, and write it down."""
+    runs, nodes = int(os.environ.get("RUNS", str(ENOUGH))), int(os.environ.get("NODES", "5"))
+    found: list[Push] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="cube-bench-") as folder,
+        fleet("bench-images", nodes, Path(folder)) as lab,
+    ):
+        kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=Path(), fleet=lab)
+        _make(kit)
+        for turn in range(runs):
+            for name, push in list(CONTESTANTS.items())[:: 1 if turn % 2 == 0 else -1]:
+                for count in (1, nodes):
+                    found += _both(name, push, Round(kit=kit, image="", nodes=lab.lab.nodes[:count]))
+    print("\n" + as_section(found))
+    if runs >= ENOUGH:
+        (DOCS / "benchmarks" / "images.json").write_text(as_json(found, own_facts()))
+        page = DOCS / "images.md"
+        page.write_text(with_section(page.read_text(), as_section(found, own_facts().machine)))
+        print("written: docs/images.md, docs/benchmarks/images.json")
+
+
+def _make(kit: Kit) -> None:
+    """Two images over Debian that differ in a layer of 200 kB."""
+    for tag in ("1", "2"):
+        context = kit.fleet.folder / tag
+        context.mkdir()
+        (context / "app").write_bytes(os.urandom(200_000))
+        (context / "Dockerfile").write_text(f"FROM {BASE}\nCOPY app /app\n")
+        kit.fleet.engine.images.build(path=str(context), tag=f"{NAME}:{tag}", rm=True)
+
+
+def _both(name: str, push: Callable[[Round], Sample], to: Round) -> list[Push]:
+    """The whole image to nodes that have nothing of it, then one that differs from it in a layer."""
+    to.kit.fleet.everywhere(_CLEAN)
+    return [
+        _one(f"{what}, {len(to.nodes)} node{'s' * (len(to.nodes) > 1)}", name, push, tag, to)
+        for what, tag in (("the whole image", "1"), ("one layer changed", "2"))
+    ]
+
+
+def _one(what: str, name: str, push: Callable[[Round], Sample], tag: str, to: Round) -> Push:
+    before = _received(to)
+    sample = push(Round(kit=to.kit, image=f"{NAME}:{tag}", nodes=to.nodes))
+    for node in to.nodes:
+        to.kit.fleet.on(node.container, f"docker inspect {NAME}:{tag} >/dev/null")
+    pushed = Push(
+        benchmark=what, contestant=name, seconds=sample.wall, cpu=sample.cpu, received=_received(to) - before
+    )
+    print(f"{what:<28} {name:<40} {pushed.seconds:7.2f} s {pushed.received / 1e6:9.3f} MB", flush=True)
+    return pushed
+
+
+def _received(to: Round) -> int:
+    return sum(_counter(to.kit, node) for node in to.nodes)
+
+
+def _counter(kit: Kit, node: LabNode) -> int:
+    """Asked again where the engine of the host lost the answer, as it does under load."""
+    answers = (kit.fleet.on(node.container, _RECEIVED).strip() for _ in range(10))
+    return next(int(answer) for answer in answers if answer)
+
+
+def _cube(to: Round) -> Sample:
+    nodes = ",".join(node.name for node in to.nodes)
+    words = (to.kit.cube, "image", "push", to.image, nodes, "-i", to.kit.fleet.lab.inventory)
+    return run(to.kit.command(*words))
+
+
+def _saved(to: Round) -> Sample:
+    return _piped(to, "")
+
+
+def _zipped(to: Round) -> Sample:
+    return _piped(to, "gzip -1 |")
+
+
+def _piped(to: Round, through: str) -> Sample:
+    """All nodes at once, each with a pipe of its own, as one would write it."""
+    pipes = [
+        f"docker save {to.image} | {through} {shlex.join(to.kit.fleet.ssh(node.address, 'docker load'))} &"
+        for node in to.nodes
+    ]
+    return run(Command(argv=("sh", "-ec", " ".join([*pipes, "wait"])), env={}, cwd=to.kit.fleet.folder))
+
+
+CONTESTANTS: dict[str, Callable[[Round], Sample]] = {
+    "cube image push": _cube,
+    "docker save, ssh, docker load": _saved,
+    "docker save, gzip -1, ssh, docker load": _zipped,
+}
+
+
+if __name__ == "__main__":
+    main()
