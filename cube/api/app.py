@@ -11,6 +11,7 @@ from cube import __version__
 from cube.api import book, events, jobs, nodes, problem, tasks, tokens
 from cube.api.desk import Desk
 from cube.api.gate import Gate
+from cube.api.page import routes as page
 from cube.model.token import Token
 
 ABOUT = "One cluster's manager. What changes something answers 202 and an operation, which says how it goes."
@@ -33,6 +34,7 @@ def make_app(desk: Desk) -> FastAPI:
     for router in (jobs.router, tasks.router, nodes.router, events.router, tokens.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(book.router)
+    page.install(app)
     problem.install(app)
     return app
 

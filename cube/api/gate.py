@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cube.api.access import Caller, role_for
+from cube.api.access import ACTING, READING, Caller, role_for
+from cube.api.page.sign_in import COOKIE, is_open
 from cube.api.problem import told
 from cube.errors import CubeError
 from cube.model.token import Role, Token
@@ -83,9 +85,11 @@ class Gate:
     def _admit(
         self, scope: Scope, headers: Headers, tokens: Sequence[Token]
     ) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
-        if self._tokens is None:
+        if self._tokens is None or is_open(scope["path"]):
             scope["caller"] = OPEN
             return None
+        if (theft := _refuse_borrowed(scope, headers)) is not None:
+            return theft
         caller = _caller(headers, tokens)
         if caller is None:
             return self._refuse_token((scope.get("client") or ("",))[0])
@@ -122,11 +126,27 @@ _MISDIRECTED = HTTPStatus.MISDIRECTED_REQUEST
 
 def _caller(headers: Headers, tokens: Sequence[Token]) -> Caller | None:
     kind, _, secret = headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer":
+    if not kind:
+        secret = _in_cookie(headers)
+    elif kind.lower() != "bearer":
         return None
     now = time.time()
     found = next((token for token in tokens if token.admits(secret.strip(), now)), None)
     return Caller(name=f"token {found.name}", role=found.role) if found else None
+
+
+def _in_cookie(headers: Headers) -> str:
+    """The token that a browser keeps."""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+
+
+def _refuse_borrowed(scope: Scope, headers: Headers) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+    """A browser sends its cookie whoever asks: what changes something must say which page asks."""
+    is_safe = scope.get("method") in READING and not scope["path"].endswith(ACTING)
+    if is_safe or "authorization" in headers or "origin" in headers or not _in_cookie(headers):
+        return None
+    cure = "Send the token as Authorization: Bearer."
+    return CubeError("a cookie alone changes nothing", cure=cure), HTTPStatus.FORBIDDEN, {}
 
 
 def _name_of(host: str) -> str:

@@ -20,7 +20,7 @@ from cube.model.rollout import Rollout
 from cube.model.token import Role
 from cube.spec.parse import parse
 from cube.store.rows import JobVersion
-from cube.view.fleet import JobView, job_view
+from cube.view.fleet import JobView, job_views
 
 router = APIRouter(tags=["jobs"])
 
@@ -217,4 +217,4 @@ def _views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:
     store = desk.manager.store
     tasks, rollouts = store.current_tasks(), store.rollouts()
     silent = {look.node for look in store.looks() if look.cause is not None}
-    return tuple(job_view(job, tasks, rollouts.get(job.name), silent) for job in jobs)
+    return job_views(jobs, tasks, rollouts, silent)

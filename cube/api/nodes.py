@@ -13,7 +13,7 @@ from cube.manager.manager import scaled
 from cube.manager.operations import Request as Asked
 from cube.manager.turn import Run
 from cube.model.observation import Seen
-from cube.view.fleet import NodeView, node_view
+from cube.view.fleet import NodeView, node_views
 from cube.whatif.change import Change
 from cube.whatif.play import play
 
@@ -103,13 +103,8 @@ def simulate(desk: AtDesk, body: Supposition) -> Response:
 
 def views(desk: Desk) -> tuple[NodeView, ...]:
     """Every node of the inventory, in its order."""
-    store, cluster, observed = desk.manager.store, desk.manager.cluster, desk.service.look()
-    tasks, cordons = store.current_tasks(), store.cordons()
-    return tuple(
-        node_view(node, observed[node.name], tasks, cordons.get(node.name), cluster.name)
-        for node in cluster.nodes
-        if node.name in observed
-    )
+    store = desk.manager.store
+    return node_views(desk.manager.cluster, desk.service.look(), store.current_tasks(), store.cordons())
 
 
 def body_jobs(body: Supposition) -> list[str]:

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from cube.api import book
 from cube.api.desk import ChangedError, NotFoundError
+from cube.api.page import sign_in
 from cube.errors import CubeError, InputError, InternalError, LockedError, UnreachableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -70,6 +71,8 @@ def told(
     """The error in the words of whom the path is for."""
     if book.is_of_the_book(path):
         return Response(book.error_text(status, error), status_code=status, media_type="application/json")
+    if sign_in.is_of_the_page(path):
+        return sign_in.refused(path, error, status)
     return response_of(error, status, headers)
 
 

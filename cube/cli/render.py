@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from cube.cli.options import Output
+from cube.view import words
 
 WIDE = 1000
 """Columns where nobody watches: a line is for grep, and is never folded."""
@@ -102,19 +103,12 @@ def age(then: float | None, now: float | None = None) -> str:
     if then is None:
         return "never"
     seconds = max((time.time() if now is None else now) - then, 0)
-    for length, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= length:
-            return f"{seconds / length:.0f}{unit}"
-    return f"{seconds:.0f}s"
+    return words.age(seconds)
 
 
 def size(amount: float) -> str:
     """Bytes for a person: 512MiB, 7.7GiB."""
-    for unit in ("B", "KiB", "MiB"):
-        if abs(amount) < 1024:
-            return f"{amount:.0f}{unit}"
-        amount /= 1024
-    return f"{amount:.1f}GiB" if abs(amount) < 1024 else f"{amount / 1024:.1f}TiB"
+    return words.size(amount)
 
 
 def percent(share: float | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from cube.model.job import Job, JobType
-from cube.model.node import Cordon, Node
+from cube.model.node import Cluster, Cordon, Node
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout
@@ -119,6 +119,35 @@ def job_view(job: Job, tasks: Iterable[Task], rollout: Rollout | None, silent: C
         rollout=rollout.state if rollout else "",
         reason=rollout.reason if rollout else "",
     )
+
+
+def node_views(
+    cluster: Cluster,
+    observed: Mapping[str, Observation],
+    tasks: Iterable[Task],
+    cordons: Mapping[str, Cordon],
+) -> tuple[NodeView, ...]:
+    """Every node of the cluster that was looked at, in the inventory's order."""
+    mine: dict[str | None, list[Task]] = {}
+    for task in tasks:
+        mine.setdefault(task.node, []).append(task)
+    return tuple(
+        node_view(
+            node, observed[node.name], mine.get(node.name, ()), cordons.get(node.name), cluster.name
+        )
+        for node in cluster.nodes
+        if node.name in observed
+    )  # fmt: skip
+
+
+def job_views(
+    jobs: Iterable[Job], tasks: Iterable[Task], rollouts: Mapping[str, Rollout], silent: Collection[str]
+) -> tuple[JobView, ...]:
+    """Each of the jobs with its own of the tasks."""
+    mine: dict[str, list[Task]] = {}
+    for task in tasks:
+        mine.setdefault(task.slot.job, []).append(task)
+    return tuple(job_view(job, mine.get(job.name, ()), rollouts.get(job.name), silent) for job in jobs)
 
 
 def _node_state(node: Node, found: Observation, cordon: Cordon | None) -> str:

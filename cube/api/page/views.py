@@ -1,0 +1,149 @@
+"""What each page shows: its parts, and the values that they are drawn from."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from cube.api.access import Caller
+from cube.api.desk import Desk, known_job, known_node, known_task
+from cube.api.page.bars import job_bar, node_bars
+from cube.api.page.board import Snapshot
+from cube.api.page.draw import draw
+from cube.api.page.matrix import matrix
+from cube.model.difference import differences
+from cube.model.task import Task, TaskEvent
+from cube.model.token import Role
+from cube.store.changes import decision_of
+from cube.store.rows import JobVersion
+
+MOST_TASKS = 200
+MOST_EVENTS = 60
+MANY = 40
+"""Nodes from which on each is drawn small."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One page: which kind, of what (`key`: a name or an id), and which tasks of it (`query`: words)."""
+
+    name: str
+    key: str = ""
+    query: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What it is made of, from top to bottom; each is drawn anew when it changes."""
+        return PARTS[self.name]
+
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "fleet": ("summary", "operations", "fleet", "jobs", "tasks", "timeline"),
+    "node": ("operations", "node", "tasks", "timeline"),
+    "job": ("operations", "job", "tasks", "versions", "timeline"),
+    "task": ("operations", "task", "why", "deaths", "timeline"),
+}
+
+
+def values(desk: Desk, it: Snapshot, view: View, who: Caller) -> Mapping[str, Any]:
+    """All that the view's parts and its frame are drawn from. Raises NotFoundError."""
+    common = {
+        "it": it, "view": view, "who": who, "may_act": who.role.may(Role.OPERATE),
+        "bars": {node.name: node_bars(node) for node in it.nodes},
+        "is_dense": len(it.nodes) > MANY,
+    }  # fmt: skip
+    return {**common, **VALUES[view.name](desk, it, view)}
+
+
+def drawn(view: View, found: Mapping[str, Any]) -> Mapping[str, str]:
+    """Each part of the view as HTML."""
+    return {part: draw(f"part_{part}.html", found) for part in view.parts}
+
+
+def _fleet(_desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
+    return {
+        "title": it.cluster,
+        "job_bars": _job_bars(it),
+        **_tasks(it.tasks, view.query),
+        "events": it.events[:MOST_EVENTS],
+    }
+
+
+def _node(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
+    known_node(desk, view.key)
+    return {
+        "title": view.key,
+        "node": next((node for node in it.nodes if node.name == view.key), None),
+        **_tasks((task for task in it.tasks if task.node == view.key), view.query),
+        "events": _some(event for event in it.events if event.node == view.key),
+    }
+
+
+def _job(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
+    known_job(desk, view.key)
+    store = desk.manager.store
+    versions = store.versions(view.key)
+    return {
+        "title": view.key,
+        "job": next((job for job in it.jobs if job.name == view.key), None),
+        "groups": next((job.groups for job in it.wanted if job.name == view.key), ()),
+        "job_bars": _job_bars(it),
+        "versions": tuple(reversed(versions)),
+        "changes": _changes(versions),
+        "ends": {found.version: found for found in store.rollouts_of(view.key)},
+        **_tasks((task for task in it.tasks if task.slot.job == view.key), view.query),
+        "events": tuple(reversed(store.events(job=view.key, limit=MOST_EVENTS))),
+    }
+
+
+def _task(desk: Desk, _it: Snapshot, view: View) -> Mapping[str, Any]:
+    task, store = known_task(desk, view.key), desk.manager.store
+    events = store.events(task=view.key)
+    decided = [(event, found) for event in events if (found := decision_of(event)) is not None]
+    return {
+        "title": str(task.slot),
+        "task": task,
+        "decided": decided[-1][0] if decided else None,
+        "matrix": matrix(decided[-1][1], task.node) if decided else None,
+        "deaths": store.post_mortems(view.key),
+        "events": tuple(reversed(events))[:MOST_EVENTS],
+    }
+
+
+VALUES: Mapping[str, Callable[[Desk, Snapshot, View], Mapping[str, Any]]] = {
+    "fleet": _fleet,
+    "node": _node,
+    "job": _job,
+    "task": _task,
+}
+
+
+def _tasks(tasks: Iterable[Task], query: str) -> Mapping[str, Any]:
+    """Those in which every word of the query stands, as many as a page can show."""
+    words = query.lower().split()
+    found = [task for task in tasks if all(word in _text_of(task) for word in words)]
+    return {"tasks": found[:MOST_TASKS], "more_tasks": max(len(found) - MOST_TASKS, 0)}
+
+
+def _text_of(task: Task) -> str:
+    return f"{task.slot} {task.node} {task.state} {task.health} {task.id} {task.reason}".lower()
+
+
+def _some(events: Iterable[TaskEvent]) -> tuple[TaskEvent, ...]:
+    return tuple(events)[:MOST_EVENTS]
+
+
+def _job_bars(it: Snapshot) -> Mapping[str, Any]:
+    mine: dict[str, list[Task]] = {}
+    for task in it.tasks:
+        mine.setdefault(task.slot.job, []).append(task)
+    return {job.name: job_bar(job, mine.get(job.name, ()), it.silent) for job in it.jobs}
+
+
+def _changes(versions: tuple[JobVersion, ...]) -> Mapping[int, list[str]]:
+    """What each version changed of the one before."""
+    pairs = pairwise(versions)
+    return {
+        later.job.version: [str(each) for each in differences(earlier.job, later.job)]
+        for earlier, later in pairs
+    }
