@@ -17,12 +17,12 @@ from cube.model.observation import ContainerState, PostMortem
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.worker import effects, sdk
-from cube.worker.belongings import Porter, no_secrets
+from cube.worker.belongings import Porter, no_secrets, no_templates
 from cube.worker.container import Claim, container_config, container_of
 from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers
 from tests.wire import answering, response
 
-PORTER = Porter(connect=lambda: cast("Any", None), secret=no_secrets)
+PORTER = Porter(connect=lambda: cast("Any", None), secret=no_secrets, render=no_templates)
 CLAIM = Claim(cluster="lab", owner="store-1", epoch=3)
 
 SPEC = TaskSpec(

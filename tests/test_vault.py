@@ -16,7 +16,7 @@ from cube.vault.sealed import own_recipient
 from cube.vault.source import Source, SourceKind
 from cube.vault.sources import sources
 from cube.vault.vault import MAX_BYTES, Vault, fingerprinted
-from cube.worker.belongings import MODE, File, archive, owner_of
+from cube.worker.belongings import SECRET, File, archive, owner_of
 from cube.worker.container import Claim, container_config
 from tests import build
 
@@ -177,7 +177,7 @@ def test_what_is_sent_to_a_node_is_for_one_owner_alone() -> None:
         (entry,) = tar.getmembers()
         file = tar.extractfile(entry)
         assert file is not None
-        assert (entry.name, entry.mode, entry.uid, entry.gid) == ("db", MODE, 1000, 1001)
+        assert (entry.name, entry.mode, entry.uid, entry.gid) == ("db", SECRET, 1000, 1001)
         assert file.read() == CANARY.encode()
 
 

@@ -13,6 +13,7 @@ from cube.cli import options, progress, render
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
 from cube.errors import InputError
+from cube.manager import templates
 from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.manager.manager import Manager
 from cube.manager.office import Office
@@ -22,10 +23,14 @@ from cube.manager.turn import Run
 from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
+from cube.model.node import Cluster
 from cube.model.observation import Unknown
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 from cube.vault.vault import fingerprinted
+
+TEMPLATES = Path("templates")
+"""Where the project keeps what files are made of."""
 
 MOST = 10_000
 """Tasks of one group; the same bound as in a job file."""
@@ -180,7 +185,17 @@ def sealed(job: Job, place: Office) -> Job:
         for use in group.spec.secrets
         if use.env is not None
     )
-    return fingerprinted(job, place.vault)
+    return fingerprinted(with_templates(job, place.cluster), place.vault)
+
+
+def with_templates(job: Job, cluster: Cluster) -> Job:
+    """The job with the text of each template, tried on every node. Raises InputError with their places."""
+    texts = {each.source: "" for group in job.groups for each in group.spec.templates}
+    for source in texts:
+        texts[source] = templates.checked(read_text(TEMPLATES / source), str(TEMPLATES / source))
+    filled = templates.filled(job, texts)
+    templates.tried(filled, cluster)
+    return filled
 
 
 def _may_be_compose(texts: Mapping[Path, str]) -> bool:

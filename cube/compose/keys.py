@@ -10,6 +10,7 @@ from cube.compose.tree import (
     is_null,
     items_of,
     listing,
+    made,
     switch_of,
     text_of,
 )
@@ -65,8 +66,11 @@ def _is_off(document: Document) -> bool:
 
 
 def _pull_policy(document: Document) -> Iterator[Told]:
-    if text_of(document) not in ("missing", "if_not_present"):
-        yield lost(document, "Cube pulls what a node lacks, and nothing else", "pull_policy")
+    word = {"if_not_present": "missing"}.get(text_of(document), text_of(document))
+    if word in ("missing", "always", "never"):
+        yield put("pull", made(word, document.mark))
+    else:
+        yield lost(document, f"pull_policy: Cube does not know {shown(word)}", "pull_policy")
 
 
 def _networks(document: Document) -> Iterator[Told]:

@@ -11,6 +11,7 @@ from cube.connection.dialer import Dialer, Trust
 from cube.connection.ssh import Connection
 from cube.image.own import SOCKET, OwnEngine
 from cube.image.shelf import Shelf
+from cube.manager.templates import rendered
 from cube.model.node import Cluster, Node
 from cube.model.secret import Secret
 from cube.worker.belongings import no_secrets
@@ -40,7 +41,14 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
     with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
         workers = {
-            node.name: Worker(node, opener(dialer, node), claim, shelf=shelf, secret=secret)
+            node.name: Worker(
+                node,
+                opener(dialer, node),
+                claim,
+                shelf=shelf,
+                secret=secret,
+                render=partial(rendered, cluster, node),
+            )
             for node in cluster.nodes
         }
         try:

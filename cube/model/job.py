@@ -105,6 +105,18 @@ class SecretUse:
     fingerprint: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A file that is made for each task when it is started: `text`, rendered, is read at `target`.
+
+    `source` is what its places are called by. Another text is another spec.
+    """
+
+    target: str
+    source: str
+    text: str = ""
+
+
 class CheckKind(StrEnum):
     """What a health check does. EXEC: a command in the container. IMAGE: the image's own HEALTHCHECK."""
 
@@ -178,6 +190,7 @@ class TaskSpec:
     init: bool = True
     pinned: str = ""
     secrets: tuple[SecretUse, ...] = ()
+    templates: tuple[Template, ...] = ()
 
     @cached_property
     def digest(self) -> str:

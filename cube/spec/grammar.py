@@ -27,6 +27,7 @@ _HOST = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*"
 )
 _SECRET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_TEMPLATE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,7}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 # distribution/reference: [registry[:port]/]path[:tag][@sha256:digest]
@@ -337,6 +338,13 @@ def secret(text: str) -> str:
             f"{shown(text)} is no name of a secret; write 1 to 64 letters, digits, '_', '-' and '.', "
             "beginning with a letter"
         )
+    return text
+
+
+def template(text: str) -> str:
+    """A file below the project's folder of templates."""
+    if not _TEMPLATE.fullmatch(text) or ".." in text.split("/"):
+        raise ValueError(f"{shown(text)} is no file below templates/; write one such as proxy/haproxy.cfg.j2")
     return text
 
 

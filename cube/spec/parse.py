@@ -23,6 +23,7 @@ from cube.model.job import (
     SecretUse,
     Spread,
     TaskSpec,
+    Template,
     Tmpfs,
     Ulimit,
     Volume,
@@ -207,6 +208,9 @@ def _spec(written: GroupSchema) -> TaskSpec:
         pids_limit=written.pids,
         allow_new_privileges=written.allow_new_privileges,
         secrets=tuple(_secret(name, secret) for name, secret in sorted(written.secrets.items())),
+        templates=tuple(
+            Template(target=target, source=source) for target, source in sorted(written.templates.items())
+        ),
         **_confines(written),
     )
 

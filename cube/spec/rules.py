@@ -105,14 +105,17 @@ def no_target_twice(group: GroupSchema) -> Iterator[Problem]:
     targets = ((volume.target, "", str(index)) for index, volume in enumerate(group.volumes))
     for index in map(int, _repeated(targets)):
         yield Problem(("volumes", index), f"two volumes are mounted at {group.volumes[index].target}")
-    for target in group.tmpfs:
-        if target in {volume.target for volume in group.volumes}:
-            yield Problem(("tmpfs", target), f"a volume is mounted at {target} too", key=True)
+    mounted = {volume.target for volume in group.volumes}
+    for key, found in (("tmpfs", group.tmpfs), ("templates", group.templates)):
+        for target in found:
+            if target in mounted:
+                yield Problem((key, target), f"something else is mounted at {target} too", key=True)
+        mounted |= set(found)
 
 
 def secrets_have_places_of_their_own(group: GroupSchema) -> Iterator[Problem]:
     """Each is a file or a variable, at a place that nothing else has."""
-    taken = {volume.target for volume in group.volumes} | set(group.tmpfs)
+    taken = {volume.target for volume in group.volumes} | set(group.tmpfs) | set(group.templates)
     variables = set(group.env)
     for name, secret in group.secrets.items():
         place = secret.file or f"/run/secrets/{name}"

@@ -311,6 +311,14 @@ class GroupSchema(Written):
         example="{db-password: /run/db, api-key: {env: API_KEY}}",
         limit=64,
     )
+    templates: dict[Annotated[str, _scalar(mounts.target)], Annotated[str, _scalar(grammar.template)]] = (
+        _nested(
+            dict,
+            "Files made for each task when it starts: where it sees them, and of which file in `templates/`.",
+            example="{/etc/app/app.conf: app.conf.j2}",
+            limit=16,
+        )
+    )
     health: HealthSchema | None = _optional(
         "How a task shows that it works; without it, running is enough.",
         example="{http: /health, port: http}",

@@ -4,20 +4,23 @@ import io
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cube.connection import after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError, InputError
+from cube.model.job import Template
 from cube.model.secret import Secret
 from cube.model.task import Task
-from cube.worker.container import MEMORY
+from cube.worker.container import MEMORY, template_file
 
 PATIENCE = 20.0
 """Seconds to write, or to remove, the files of one task."""
 
-MODE = 0o400
+SECRET, OPEN = 0o400, 0o444
+"""Modes of files: for their owner alone, and for everybody in the container."""
+
 NO_ROOT, NO_NAME, NO_MEMORY = 20, 21, 22
 
 _HEAD = f"""\
@@ -54,6 +57,9 @@ _REASONS = {
     NO_MEMORY: f"{MEMORY} is on a disk, and no filesystem in memory could be mounted there",
 }
 
+Render = Callable[[Task, Template], str]
+"""What a template makes for a task. Raises InputError with the template's place."""
+
 Owner = tuple[int, int]
 """The numbers of a user and of its group."""
 
@@ -66,6 +72,7 @@ class File:
 
     name: str
     content: Secret
+    mode: int = SECRET
 
 
 class BelongingsError(CubeError):
@@ -78,6 +85,7 @@ class Porter:
 
     connect: Callable[[], Connection]
     secret: Callable[[str], Secret]
+    render: Render
     _alone: threading.Lock = field(default_factory=threading.Lock)
 
     def bring(self, task: Task, owner: Owner = ROOT) -> None:
@@ -87,9 +95,15 @@ class Porter:
         them, ConnectionFailed where the answer is lost.
         """
         names = [use.name for use in task.spec.secrets if use.target is not None]
-        if names:
-            files = [File(name=name, content=self.secret(name)) for name in names]
+        files = [File(name=name, content=self.secret(name)) for name in names]
+        files += self._rendered(task)
+        if files:
             self._run(WRITE, f"{task.id}\n".encode() + archive(files, owner), "written")
+
+    def _rendered(self, task: Task) -> Iterator[File]:
+        for index, template in enumerate(task.spec.templates):
+            content = Secret(template.source, self.render(task, template).encode())
+            yield File(name=template_file(index), content=content, mode=OPEN)
 
     def take_away(self, task: str) -> None:
         """Make none of the task's files be there. Raises as `bring`."""
@@ -109,6 +123,13 @@ class Porter:
             raise _refusal(connection.name, answer.exit_status, what)
 
 
+def no_templates(task: Task, template: Template) -> str:
+    """For whoever works without an inventory. Raises InputError."""
+    raise InputError(
+        f"{template.source} cannot be rendered for {task.slot}", why="this Cube has no inventory"
+    )
+
+
 def no_secrets(name: str) -> Secret:
     """For whoever works without a vault. Raises InputError."""
     raise InputError(f"there is no secret {name!r}", why="this Cube was given no vault")
@@ -121,7 +142,7 @@ def archive(files: Iterable[File], owner: Owner) -> bytes:
         for file in files:
             content = file.content.reveal()
             entry = tarfile.TarInfo(file.name)
-            entry.size, entry.mode = len(content), MODE
+            entry.size, entry.mode = len(content), file.mode
             entry.uid, entry.gid = owner
             tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()

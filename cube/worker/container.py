@@ -145,15 +145,21 @@ def _mount(volume: Volume, claim: Claim) -> dict[str, Any]:
 
 def _files(task: Task) -> Iterator[dict[str, Any]]:
     """Single files in memory on the node, of which the engine knows no more than where they are."""
-    for secret in task.spec.secrets:
-        if secret.target is not None:
-            yield {
-                "Type": "bind",
-                "Source": f"{folder_of(task.id)}/{secret.name}",
-                "Target": secret.target,
-                "ReadOnly": True,
-                "BindOptions": {"Propagation": "rprivate"},
-            }
+    secrets = [(use.name, use.target) for use in task.spec.secrets if use.target is not None]
+    templates = [(template_file(index), each.target) for index, each in enumerate(task.spec.templates)]
+    for name, target in (*secrets, *templates):
+        yield {
+            "Type": "bind",
+            "Source": f"{folder_of(task.id)}/{name}",
+            "Target": target,
+            "ReadOnly": True,
+            "BindOptions": {"Propagation": "rprivate"},
+        }
+
+
+def template_file(index: int) -> str:
+    """What the task's template of that number is called on its node: no secret's name begins with a digit."""
+    return f"{index}.template"
 
 
 def folder_of(task: str) -> str:

@@ -64,7 +64,7 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
     except _EffectRefusedError as error:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
     except (BelongingsError, InputError) as error:
-        why = ": ".join(part for part in (error.what, error.why) if part)
+        why = ": ".join(part for part in (error.where, error.what, error.why) if part)
         return Outcome(verdict=Verdict.FAILED, why=why, cure=error.cure)
     except ConnectionFailed as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)

@@ -26,7 +26,7 @@ from cube.model.observation import (
 )
 from cube.model.secret import Secret
 from cube.worker import delivery, drift, engine, execution, health, images, inspection, post_mortem, probe
-from cube.worker.belongings import Porter, no_secrets
+from cube.worker.belongings import Porter, Render, no_secrets, no_templates
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
 
@@ -68,6 +68,7 @@ class Worker:
         patience: Patience = Patience(),
         shelf: Shelf | None = None,
         secret: Callable[[str], Secret] = no_secrets,
+        render: Render = no_templates,
     ) -> None:
         self.node = node
         self._open_connection = open_connection
@@ -78,7 +79,7 @@ class Worker:
         self._connection: Connection | None = None
         self._api_version = ""
         self._forwards = Forwards(self._forward)
-        self._porter = Porter(connect=self.connection, secret=secret)
+        self._porter = Porter(connect=self.connection, secret=secret, render=render)
 
     def observe(self, now: float) -> Observation:
         """Look once: stats, engine, containers and their health. Raises nothing for what the node does."""

@@ -16,7 +16,6 @@ JOB = """
 job: vault
 groups:
   main:
-    count: 2
     image: cube-busybox:1
     command: [sleep, "100000"]
     user: "1234:5678"
@@ -38,6 +37,21 @@ groups:
     stop: {grace: 0s}
 """
 
+
+CHANGING = """
+job: vault
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sleep, "100000"]
+    user: "1234"
+    memory: 16MiB
+    secrets: [sealed]
+    templates: {/etc/app.conf: app.j2}
+    stop: {grace: 0s}
+    restart: {attempts: 1, delay: 1s}
+    update: {min_healthy_time: 0s}
+"""
 
 WITH_USERS = """
 docker image inspect with-users:1 >/dev/null 2>&1 && exit 0
@@ -103,7 +117,7 @@ class Listener:
         self._thread.join()
 
     def _listen(self) -> None:
-        while not self._over.wait(0.01):
+        while not self._over.wait(0.05):
             for process in Path("/proc").iterdir():
                 if process.name.isdigit():
                     try:
@@ -165,35 +179,34 @@ def test_a_secret_is_in_the_memory_of_its_task_and_nowhere_else(desk: Desk, cana
             assert desk.on(node, "sh", "-c", script) == ""
 
 
-def test_a_changed_secret_is_an_update_and_one_that_is_the_same_is_none(
+def test_a_change_is_an_update_a_reboot_brings_all_back_and_removal_leaves_nothing(
     desk: Desk, canaries: Canaries
 ) -> None:
-    (desk.folder / "job.yml").write_text(JOB)
+    (desk.folder / "templates").mkdir()
+    (desk.folder / "templates" / "app.j2").write_text("{{ task.name }} on {{ node.name }}\n")
+    (desk.folder / "job.yml").write_text(CHANGING)
     desk.cube("deploy", "job.yml")
     before = desk.ids()
     canaries.seal(canaries.values["sealed"])
-    assert "0 changes" in desk.cube("deploy", "job.yml").stdout
+    assert "0 changes" in desk.cube("deploy", "job.yml").stdout, "the same value, sealed anew, is no change"
     canaries.seal(f"canary-{token_hex(8)}")
     desk.cube("deploy", "job.yml")
     assert not desk.ids() & before
     changes = desk.data("history", "vault")[-1]["changes"]
     assert any("fingerprint" in change for change in changes)
     assert canaries.said_in(json.dumps(changes)) == []
-    number, name = where(desk, "vault-main-0")
-    assert desk.on(number, "docker", "exec", name, "cat", "/run/secrets/sealed") == canaries.values["sealed"]
 
-
-def test_after_a_reboot_it_is_there_again_and_after_the_job_it_is_gone(
-    desk: Desk, canaries: Canaries
-) -> None:
-    (desk.folder / "job.yml").write_text(JOB)
-    desk.cube("deploy", "job.yml")
     number, name = where(desk, "vault-main-0")
     desk.on(number, "docker", "kill", name)
     desk.on(number, "sh", "-c", "rm -rf /run/cube/*")
     desk.cube("reconcile")
-    number, name = where(desk, "vault-main-0")
-    assert desk.on(number, "docker", "exec", name, "cat", "/run/secrets/from-file") == canaries.values["file"]
+    inside = ["docker", "exec", where(desk, "vault-main-0")[1]]
+    assert desk.on(number, *inside, "cat", "/run/secrets/sealed") == canaries.values["sealed"]
+    assert desk.on(number, *inside, "cat", "/etc/app.conf") == f"vault/main[0] on node{number + 1}"
+    assert desk.on(number, *inside, "stat", "-c", "%a", "/etc/app.conf") == "444"
+
+    (desk.folder / "templates" / "app.j2").write_text("{{ node.nam }}\n")
+    assert "templates/app.j2:1:1: " in desk.cube("deploy", "job.yml", code=2).stderr
     desk.cube("remove", "vault")
     for node in range(len(desk.nodes)):
         assert desk.on(node, "sh", "-c", "ls -A /run/cube 2>/dev/null || true") == ""

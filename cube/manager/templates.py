@@ -1,0 +1,82 @@
+"""Files from templates: what each task's file is, by the inventory, its node, its job and itself."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from cube.document.reader import check_text
+from cube.document.template import render_text
+from cube.errors import InputError
+from cube.model.job import Group, Job, Template
+from cube.model.node import Cluster, Node
+from cube.model.task import Slot, State, Task
+
+MAX_BYTES = 1 << 16
+"""Of all templates of a group: they travel in the labels of its containers."""
+
+
+def rendered(cluster: Cluster, node: Node, task: Task, template: Template) -> str:
+    """The file for that task on that node. Raises InputError with file, line and column of the template."""
+    return render_text(template.text, variables(cluster, node, task), f"templates/{template.source}")
+
+
+def variables(cluster: Cluster, node: Node, task: Task) -> Mapping[str, Any]:
+    """What a template may name."""
+    nodes = [_told(each) for each in cluster.nodes]
+    return {
+        "var": dict(cluster.variables),
+        "cluster": {"name": cluster.name, "nodes": nodes, "groups": _groups(cluster)},
+        "node": _told(node),
+        "job": {"name": task.slot.job, "version": task.version},
+        "group": {"name": task.slot.group},
+        "task": {"name": str(task.slot), "index": task.slot.index, "id": task.id, "ports": dict(task.ports)},
+        "env": dict(task.spec.env),
+    }
+
+
+def checked(text: str, source: str) -> str:
+    """The text of a template file. Raises InputError for one that is too large, or holds what no file may."""
+    check_text(text, source, MAX_BYTES)
+    return text
+
+
+def filled(job: Job, texts: Mapping[str, str]) -> Job:
+    """The job, its templates with their texts. Raises InputError where a group's are too many."""
+    return replace(job, groups=tuple(_filled(group, texts) for group in job.groups))
+
+
+def tried(job: Job, cluster: Cluster) -> None:
+    """Render every template once for each node, for nobody: mistakes are found before the first start."""
+    for group in job.groups:
+        ports = {port.name: port.host or port.host_range[0] for port in group.spec.ports}
+        for node in cluster.nodes if group.spec.templates else ():
+            slot = Slot(job=job.name, group=group.name, index=0)
+            task = Task(
+                id="", slot=slot, version=1, spec=group.spec, state=State.SCHEDULED, order=0,
+                created_at=0.0, changed_at=0.0, node=node.name, ports=ports,
+            )  # fmt: skip
+            for template in group.spec.templates:
+                rendered(cluster, node, task, template)
+
+
+def _filled(group: Group, texts: Mapping[str, str]) -> Group:
+    found = tuple(replace(each, text=texts[each.source]) for each in group.spec.templates)
+    total = sum(len(each.text.encode()) for each in found)
+    if total > MAX_BYTES:
+        why = f"they have {total} bytes; {MAX_BYTES} are allowed"
+        raise InputError(f"the templates of group {group.name} are too large", why=why)
+    return replace(group, spec=replace(group.spec, templates=found))
+
+
+def _told(node: Node) -> Mapping[str, Any]:
+    return {
+        "name": node.name,
+        "address": node.access.address,
+        "datacenter": node.datacenter,
+        "role": node.role,
+        "labels": dict(node.labels),
+    }
+
+
+def _groups(cluster: Cluster) -> Mapping[str, list[str]]:
+    return {name: list(nodes) for name, nodes in cluster.groups.items()}

@@ -1,0 +1,108 @@
+"""Files from templates: what they may name, what is refused, and how they reach a container."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cube.cli.settle import with_templates
+from cube.errors import InputError
+from cube.manager.templates import MAX_BYTES, checked, filled, rendered
+from cube.model.job import Job, SecretUse, Template
+from cube.model.node import Access, Cluster, Node
+from cube.spec.parse import parse
+from cube.worker.container import Claim, container_config
+from tests import build
+
+NODES = tuple(
+    Node(
+        name=name,
+        access=Access(address=f"192.0.2.{number}"),
+        datacenter=f"dc{number}",
+        labels={"disk": "ssd"},
+    )
+    for number, name in enumerate(("one", "two"), 1)
+)
+CLUSTER = Cluster(name="prod", nodes=NODES, groups={"web": ("one",)}, variables={"colour": "blue"})
+JOB = "job: shop\ngroups: {web: {image: 'a:1', env: {MODE: fast}, templates: {/etc/app.conf: app.conf.j2}}}"
+
+
+def job_with(text: str) -> Job:
+    return filled(parse(JOB, "job.yml", {}), {"app.conf.j2": text})
+
+
+def file_of(text: str) -> str:
+    spec = job_with(text).groups[0].spec
+    task = replace(build.task(spec=spec), ports={"http": 20000})
+    return rendered(CLUSTER, NODES[1], task, spec.templates[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{{ node.name }} {{ node.address }} {{ node.labels.disk }}", "two 192.0.2.2 ssd"),
+        (
+            "{% for each in cluster.nodes %}{{ each.name }}={{ each.datacenter }};{% endfor %}",
+            "one=dc1;two=dc2;",
+        ),
+        ("{{ cluster.name }} {{ cluster.groups.web | join(',') }}", "prod one"),
+        ("{{ colour }} {{ var.colour }} {{ env.MODE }}", "blue blue fast"),
+        ("{{ task.index }} {{ task.ports.http }}", "0 20000"),
+        ("plain\n", "plain\n"),
+    ],
+)
+def test_a_template_may_name_the_inventory_its_node_its_job_and_its_task(text: str, expected: str) -> None:
+    assert file_of(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("fine\n{{ colr }}", "templates/app.conf.j2:2:1: "),
+        ("{% if %}", "templates/app.conf.j2:1:1: "),
+        ("{{ ''.__class__ }}", "templates/app.conf.j2:1:1: "),
+        ("{% for a in range(1000000) %}{% for b in range(1000000) %}x{% endfor %}{% endfor %}", "more work"),
+        ("{% include '/etc/passwd' %}", "templates/app.conf.j2:1:1: "),
+    ],
+)
+def test_a_template_with_a_mistake_is_refused_before_anything_is_touched(
+    text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "app.conf.j2").write_text(text)
+    with pytest.raises(InputError) as refusal:
+        with_templates(parse(JOB, "job.yml", {}), CLUSTER)
+    assert says in str(refusal.value)
+
+
+def test_a_template_that_is_not_there_or_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"templates/app\.conf\.j2: the file cannot be read"):
+        with_templates(parse(JOB, "job.yml", {}), CLUSTER)
+    with pytest.raises(InputError, match="larger than 64 KiB"):
+        checked("x" * (MAX_BYTES + 1), "a")
+    with pytest.raises(InputError, match="too large"):
+        job_with("x" * (MAX_BYTES + 1))
+
+
+def test_another_text_is_another_spec_and_the_container_is_told_no_more_than_the_place() -> None:
+    one, two = job_with("one-text"), job_with("two-text")
+    assert one.groups[0].spec.digest != two.groups[0].spec.digest
+    template = Template(target="/etc/app.conf", source="app.conf.j2", text="x")
+    secret = SecretUse(name="db", target="/run/secrets/db")
+    spec = replace(one.groups[0].spec, templates=(template,), secrets=(secret,))
+    task = build.task(spec=spec)
+    mounts = container_config(task, Claim(cluster="c", owner="o", epoch=1))["HostConfig"]["Mounts"]
+    assert [(mount["Source"], mount["Target"], mount["ReadOnly"]) for mount in mounts] == [
+        (f"/run/cube/{task.id}/db", "/run/secrets/db", True),
+        (f"/run/cube/{task.id}/0.template", "/etc/app.conf", True),
+    ]
+
+
+@pytest.mark.parametrize("source", ["../x", "/etc/passwd", ".env", "a//b", "a/../../b", "a b"])
+def test_a_template_lies_below_the_folder_of_templates(source: str) -> None:
+    with pytest.raises(InputError, match="no file below templates/"):
+        parse(JOB.replace("app.conf.j2", f"'{source}'"), "job.yml", {})
