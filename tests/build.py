@@ -129,6 +129,7 @@ def world(
     cordons: Iterable[Cordon] = (),
     silences: Iterable[Silence] = (),
     moves: Iterable[Move] = (),
+    preemption: bool = False,
 ) -> World:
     """Where nothing is observed for a task's node, the node is seen with that task's container running."""
     recorded = tuple(tasks)
@@ -146,6 +147,7 @@ def world(
         cordons={found.node: found for found in cordons},
         silences={found.node: found for found in silences},
         moves={found.slot: found for found in moves},
+        preemption=preemption,
     )
 
 

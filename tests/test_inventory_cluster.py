@@ -68,6 +68,11 @@ def test_the_cluster_may_name_who_chooses_nodes() -> None:
     assert reading("all: {hosts: {n1: }}").cluster.scheduler == ""
 
 
+def test_the_cluster_may_let_tasks_give_way() -> None:
+    assert reading("all: {vars: {cube_preemption: true}, hosts: {n1: }}").cluster.preemption
+    assert not reading("all: {hosts: {n1: }}").cluster.preemption
+
+
 def test_ini_says_the_same() -> None:
     text = "n1 ansible_host=10.0.0.1 cube_labels=\"{'disk': 'ssd'}\" cube_schedulable=false\n"
     found = reading(text, Format.INI).cluster.nodes[0]

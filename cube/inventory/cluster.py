@@ -15,10 +15,10 @@ from cube.model.node import Access, Cluster, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
-    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_overcommit", "cube_reserved",
-    "cube_role", "cube_schedulable", "cube_scheduler",
+    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_overcommit", "cube_preemption",
+    "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
 )  # fmt: skip
-OF_CLUSTER = ("cube_cluster", "cube_scheduler")
+OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_scheduler")
 """Keys that say something of the whole cluster."""
 MAX_LABELS = 64
 MAX_LABEL = 256
@@ -76,6 +76,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
             groups=groups,
             variables=_for_templates(inventory),
             scheduler=_of_cluster(inventory, "cube_scheduler", grammar.name) or "",
+            preemption=_of_cluster(inventory, "cube_preemption", _switch) or False,
         ),
         warnings=(*inventory.warnings, *warnings, *roads.warnings),
     )

@@ -220,6 +220,7 @@ def world_of(
             silences=store.silences(),
             moves=store.moves(),
             stock=stock,
+            preemption=cluster.preemption,
         )
 
 

@@ -106,6 +106,7 @@ class Cluster:
     `nodes` in inventory order; `groups` maps every group's name to the names of its nodes,
     nested ones included; `variables` are the inventory's own for all nodes, for templates to name.
     `scheduler` names the algorithm that chooses nodes where a job names none; empty: Cube's default.
+    `preemption`: tasks of less important jobs may have to give way to those that fit nowhere.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Cluster:
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
+    preemption: bool = False
 
     def node(self, name: str) -> Node | None:
         """The node of that name, or None."""

@@ -1,6 +1,6 @@
 """Every recorded task in exactly one bucket; each bucket has one rule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,6 +44,20 @@ class Sorted:
     def of(self, *buckets: Bucket) -> tuple[Task, ...]:
         """The tasks of those buckets."""
         return tuple(task for bucket in buckets for task in self.buckets[bucket])
+
+    def without(self, leaving: Collection[Task], wants: Mapping[Slot, Want]) -> "Sorted":
+        """Where these tasks are on their way out, and their slots empty."""
+        if not leaving:
+            return self
+        gone = {task.id for task in leaving}
+        left = {
+            bucket: [task for task in found if task.id not in gone] for bucket, found in self.buckets.items()
+        }
+        return Sorted(
+            buckets={**left, Bucket.EXTRA: [*left[Bucket.EXTRA], *leaving]},
+            unfilled=(*self.unfilled, *(wants[task.slot] for task in leaving)),
+            holders={slot: task for slot, task in self.holders.items() if task.id not in gone},
+        )
 
 
 def sort_tasks(world: World, wants: Mapping[Slot, Want]) -> Sorted:

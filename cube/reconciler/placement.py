@@ -3,20 +3,19 @@
 A slot whose task was stopped to make room for its successor comes before all: that room is its own (P19).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 
-from cube.model.action import Decision, Place, Refusal, Wait
+from cube.model.action import Refusal
 from cube.model.node import Node
 from cube.model.observation import Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import State, Task
-from cube.reconciler.line import Batch, Opening, batches
+from cube.reconciler.filling import NO_LEEWAY, Filled, Leeway, fill, without_scheduler
+from cube.reconciler.line import Opening, batches
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import Scheduler, name_of, scheduler_of
+from cube.scheduler.algorithms import Scheduler, scheduler_of
 from cube.scheduler.filters import choose_ports, refusals_of
-from cube.scheduler.fleet import fleet_of
 from cube.scheduler.state import Load, NodeState
 
 FRESH = 300.0
@@ -30,88 +29,24 @@ Room = Mapping[str, NodeState]
 """The nodes that answered, by name and in inventory order, with what is promised on each."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """A Place or a Wait for every opening, and the room that is left."""
-
-    actions: tuple[Place | Wait, ...]
-    room: Room
-
-
 def place_all(
     world: World,
     openings: Sequence[Opening],
     scheduler: Scheduler,
     room: Room,
-    *,
-    moves: int = 0,
-) -> Placed:
-    """A Place or a Wait for every slot.
+    leeway: Leeway = NO_LEEWAY,
+) -> Filled:
+    """A Place or a Wait for every slot, who gives way to it, and the room that is left.
 
-    Of those that move at most `moves` are placed, and the others left out: one that fits nowhere holds up no
-    other. Room that other actions of the plan free is not counted.
+    Of those that move only some are placed, as the leeway says, and the others left out: one that fits
+    nowhere holds up no other. Room that other actions of the plan free is not counted.
     """
     absent = _absent(world)
-    filled = Filled(room=room, moves=moves)
+    filled = Filled(room=room, leeway=leeway)
     for batch in batches(world, openings, room):
         chosen = scheduler_of(batch.asked[0][0].want.job, scheduler)
-        done = _without_scheduler(batch, filled) if chosen is None else _fill(batch, chosen, filled, absent)
-        filled = replace(done, actions=(*filled.actions, *done.actions))
-    return Placed(actions=filled.actions, room=filled.room)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
-    """What was done about some openings, the room that is left, and how many of those that move may go on."""
-
-    room: Room
-    moves: int
-    actions: tuple[Place | Wait, ...] = ()
-
-
-def _fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Refusal]) -> Filled:
-    """The batch's openings one after the other; if all are to be placed or none, and some cannot be: none."""
-    fleet, moves = fleet_of(scheduler, before.room, len(batch.asked)), before.moves
-    done: list[tuple[Opening, Place | Wait]] = []
-    name, nodes = name_of(scheduler), len(before.room) + len(absent)
-    for opening, request in batch.asked:
-        if opening.is_move and moves <= 0:
-            continue
-        found = fleet.place(request, leaving=opening.beside)
-        decision = replace(found.decision, refusals=(*found.decision.refusals, *absent), scheduler=name)
-        if found.node is not None:
-            moves -= opening.is_move
-            done.append((opening, _place(opening, found.node, found.ports, decision)))
-        elif opening.beside is None:
-            done.append((opening, _wait(opening, decision, f"fits on none of {_nodes(nodes)}")))
-    stuck = sum(isinstance(action, Wait) for _, action in done)
-    if batch.together and stuck:
-        why = f"all of {batch.together} is placed or nothing: {stuck} of {len(done)} tasks fit nowhere"
-        return replace(before, actions=_now(_none_of(done, why)))
-    return Filled(room=fleet.room(), moves=moves, actions=_now(done))
-
-
-def _now(done: Iterable[tuple[Opening, Place | Wait]]) -> tuple[Place | Wait, ...]:
-    return tuple(action for opening, action in done if not opening.is_later)
-
-
-def _none_of(
-    done: Iterable[tuple[Opening, Place | Wait]], why: str
-) -> Iterator[tuple[Opening, Place | Wait]]:
-    """Those that could be placed wait for the others."""
-    for opening, action in done:
-        yield opening, action if isinstance(action, Wait) else _wait(opening, Decision(scores={}), why)
-
-
-def _without_scheduler(batch: Batch, before: Filled) -> Filled:
-    """Somebody deployed them where the algorithm is installed, and here it is not."""
-    decision = Decision(scores={})
-    waits = (
-        _wait(opening, decision, f"there is no scheduler {opening.want.job.scheduler!r} on this machine")
-        for opening, _ in batch.asked
-        if opening.beside is None and not opening.is_later
-    )
-    return replace(before, actions=tuple(waits))
+        filled = without_scheduler(batch, filled) if chosen is None else fill(batch, chosen, filled, absent)
+    return filled
 
 
 def room_of(world: World) -> Room:
@@ -213,37 +148,3 @@ def _absent(world: World) -> tuple[Refusal, ...]:
         for name, found in world.observed.items()
         if isinstance(found, Unknown)
     )
-
-
-def _wait(opening: Opening, decision: Decision, reason: str) -> Wait:
-    return Wait(
-        slot=opening.want.slot,
-        version=opening.want.job.version,
-        spec=opening.want.group.spec,
-        decision=decision,
-        reason=reason,
-        pending=opening.waiting,
-        reschedules=opening.reschedules,
-        failed_on=opening.failed_on,
-    )
-
-
-def _place(opening: Opening, node: str, ports: Mapping[str, int], decision: Decision) -> Place:
-    why = f"{opening.why}: " if opening.why else ""
-    candidates = _nodes(len(decision.scores) + decision.others)
-    return Place(
-        slot=opening.want.slot,
-        version=opening.want.job.version,
-        spec=opening.want.group.spec,
-        node=node,
-        ports=ports,
-        decision=decision,
-        reason=f"{why}best of {candidates}, score {decision.scores[node]:.3f}",
-        pending=opening.waiting,
-        reschedules=opening.reschedules,
-        failed_on=opening.failed_on,
-    )
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"

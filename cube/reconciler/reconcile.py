@@ -10,12 +10,14 @@ from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
 from cube.reconciler.due import first_of_each, later_changes, next_changes
+from cube.reconciler.filling import Leeway
 from cube.reconciler.health import check_health, heal, is_sick
 from cube.reconciler.images import images_first
 from cube.reconciler.line import Opening
 from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import place_all, room_of
+from cube.reconciler.preemption import BY, crowd_of, going_now, spare_of, was_preempted
 from cube.reconciler.renames import under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import next_wave
@@ -48,21 +50,23 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
     tasks = sort_tasks(world, wants)
     ends = conclusions(world, wants, tasks)
     room = room_of(world) if tasks.unfilled or tasks.of(Bucket.OUTDATED) else {}
-    filled = place_all(
-        world, openings(world, wants, tasks, ends), scheduler, room, moves=moves_left(world, tasks)
-    )
-    wave = next_wave(world, wants, tasks, filled.room)
+    leeway = Leeway(moves=moves_left(world, tasks), crowd=crowd_of(world, wants, tasks))
+    filled = place_all(world, openings(world, wants, tasks, ends), scheduler, room, leeway)
+    going = going_now(filled.evictions, spare_of(world, wants, tasks, filled.placed))
+    staying = tasks.without([task for task, _ in going], wants)
+    wave = next_wave(world, wants, staying, filled.room)
     begun = place_all(world, wave.begins, scheduler, wave.room)
     actions: tuple[Action, ...] = (
         *renames,
         *arrivals,
         *remove_orphans(world, wants, tasks),
         *end_extra(world, wants, tasks),
+        *give_way(world, going),
         *wave.stops,
-        *recover_missing(world, wants, tasks),
-        *restart_failed(world, wants, tasks),
-        *heal_sick(world, wants, tasks),
-        *check_all(world, tasks, leaving=wave.stops),
+        *recover_missing(world, wants, staying),
+        *restart_failed(world, wants, staying),
+        *heal_sick(world, wants, staying),
+        *check_all(world, staying, leaving=wave.stops),
         *hold_back(world, wants, tasks),
         *filled.actions,
         *begun.actions,
@@ -70,7 +74,8 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *forget_runs(world),
         *ends,
     )
-    due = next_changes(world, wants, tasks)
+    soon = {found.slot.job: world.now + 1.0 for found in filled.evictions}
+    due = {**next_changes(world, wants, tasks), **soon}
     return Plan(
         actions=images_first(world, wants, tasks, actions),
         due={job: at for job, at in due.items() if at <= world.now + SOON},
@@ -78,6 +83,11 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         held=wave.held,
         warnings=tuple(warnings(world, tasks)),
     )
+
+
+def give_way(world: World, going: Iterable[tuple[Task, Slot]]) -> tuple[Stop | Note, ...]:
+    """The ends of those that make room for what matters more."""
+    return tuple(stop(task, world, f"{BY} {slot}") for task, slot in going)
 
 
 def remove_orphans(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Stop, ...]:
@@ -184,8 +194,9 @@ def openings(
     replaced = sorted(tasks.of(Bucket.EXTRA, Bucket.QUARANTINED), key=lambda task: task.order)
     former = {task.slot: task for task in replaced if _has_failed(task)}
     lost = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
-    why = lost | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
-    exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)}
+    preempted = {task.slot: task.reason for task in tasks.of(Bucket.FINISHED) if was_preempted(task)}
+    why = lost | preempted | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
+    exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)} - set(preempted)
     return tuple(
         Opening(
             want=want,

@@ -21,6 +21,7 @@ class World:
     absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node;
     `moves` are the slots that are to be filled on another node;
     `stock` the ids of the images that the operator's engine has, by full name.
+    `preemption`: tasks of less important jobs may have to give way.
     """
 
     cluster: str
@@ -35,6 +36,7 @@ class World:
     silences: Mapping[str, Silence] = field(default_factory=dict)
     moves: Mapping[Slot, Move] = field(default_factory=dict)
     stock: Mapping[str, str] = field(default_factory=dict)
+    preemption: bool = False
 
     def seen(self, node: str | None) -> Seen | None:
         """The node's answer; None where it is unknown or no longer in the inventory."""

@@ -128,6 +128,8 @@ def check_settled(history: History) -> None:
     laws.no_move_is_left(machines, tasks, moves)
     laws.nothing_is_promised_twice(machines, tasks)
     laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
+    if history.preempts:
+        laws.what_waits_has_nothing_lesser_in_its_way(machines, tasks, history.wanted)
     laws.is_as_wanted(machines, history.wanted, tasks)
     laws.work_is_done(history.site.machines, tasks)
 

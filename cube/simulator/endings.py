@@ -28,7 +28,7 @@ SWEEPS_TO_HEAL = 2
 
 def end(history: History) -> None:
     """One of the endings, and a fleet that has settled again."""
-    ending = history.random.choice(ENDINGS)
+    ending = history.random.choice(PREEMPTING if history.preempts else ENDINGS)
     history.tell(f"ending: {ending.__name__}")
     ending(history)
     history.site.down.clear()
@@ -236,6 +236,14 @@ def _places(history: History, job: Job) -> Mapping[Slot, str]:
     }
 
 
+def what_matters_more_goes_first(history: History) -> None:
+    """More of a job than the fleet has room for takes the room of all that matters less by far."""
+    spec = TaskSpec(image="app:1", resources=Resources(cpu=1500))
+    vip = Group(name="main", spec=spec, count=2 * len(history.nodes) + 1)
+    history.wanted["vip"] = Job(name="vip", groups=(vip,), priority=100)
+    finish(history, "deploy", deploying(history.wanted["vip"]))
+
+
 Ending = Callable[[History], None]
 
 ENDINGS: tuple[Ending, ...] = (
@@ -251,6 +259,13 @@ ENDINGS: tuple[Ending, ...] = (
     a_dead_node_is_given_up,
     we_are_cut_off,
 )
+
+
+PREEMPTING: tuple[Ending, ...] = (
+    what_matters_more_goes_first,
+    *(ending for ending in ENDINGS if ending is not a_tight_update_serves),
+)
+"""Where tasks may have to give way, nobody waits for the rooms that an update of what matters less frees."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -26,6 +26,15 @@ IMAGES = frozenset({"app:1", "app:2", WORK})
 STATEMENTS = 20
 """Statements of the store's that are together as deadly as one effect."""
 
+PREEMPTING = 0.3
+"""In how many of the histories tasks may have to give way."""
+
+SMALL, LARGE = 1000, 1500
+"""Millicores of a task of which a machine holds four, and of one that takes the room of two of them."""
+
+PRIORITIES = {"crowd": 5, "web": 30, "api": 60, "once": 10, "nightly": 45, "mail": 20}
+"""What jobs matter in histories in which tasks may have to give way."""
+
 LATE = (1.0, 20.0, 400.0)
 """Seconds after which an effect happens that its manager has given up."""
 
@@ -78,7 +87,22 @@ class History:
     def cluster(self) -> Cluster:
         """The inventory as it is now."""
         nodes = tuple(Node(name=name, access=Access(address=name)) for name in self.nodes)
-        return Cluster(name=CLUSTER, nodes=nodes)
+        return Cluster(name=CLUSTER, nodes=nodes, preemption=self.preempts)
+
+    @property
+    def preempts(self) -> bool:
+        """Tasks may have to give way: so it is in some histories, whatever else the seed draws."""
+        return Random(f"preemption {self.seed}").random() < PREEMPTING
+
+    def ranked(self, job: Job) -> Job:
+        """The job, as much as it matters here: where tasks may have to give way each is large."""
+        if not self.preempts:
+            return job
+        groups = tuple(
+            replace(group, spec=replace(group.spec, resources=replace(group.spec.resources, cpu=LARGE)))
+            for group in job.groups
+        )
+        return replace(job, groups=groups, priority=PRIORITIES[job.name])
 
     def new_id(self) -> str:
         """As random as the seed."""

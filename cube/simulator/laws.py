@@ -14,6 +14,9 @@ from cube.store.store import Store
 
 FOREIGN = "postgres"
 
+GAP = 10
+"""By how much a job must matter less for its tasks to give way."""
+
 Place = tuple[str, str, int | str]
 """A job, a group, and an index; or, of a system job, a node."""
 
@@ -100,6 +103,24 @@ def no_move_is_left(machines: Mapping[str, Machine], tasks: Sequence[Task], move
     for slot in moves:
         nodes = [task.node for task in tasks if task.slot == slot and not task.state.is_terminal]
         must(not set(nodes) <= set(machines), f"14 converges: {slot} is still to move, and is on {nodes}")
+
+
+def what_waits_has_nothing_lesser_in_its_way(
+    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job]
+) -> None:
+    """Where tasks may have to give way: what waits would not fit if all went that matter less by far."""
+    pending = [task for task in tasks if task.state is State.PENDING]
+    for waiting in (task for task in pending if _may_go_anywhere(wanted.get(task.slot.job), task.slot)):
+        above = wanted[waiting.slot.job].priority
+        staying = [task for task in tasks if not _gives_way(task, above, wanted)]
+        free = [machine.name for machine in machines.values() if has_room(machine, waiting.spec, staying)]
+        must(not free, f"preemption: {waiting.slot} waits, and what matters less is on {free}")
+
+
+def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
+    job = wanted.get(parent_of(task.slot.job))
+    is_lesser = job is not None and job.type is not JobType.SYSTEM and job.priority + GAP <= above
+    return is_lesser and task.quarantined_until is None
 
 
 def _may_go_anywhere(job: Job | None, slot: Slot) -> bool:

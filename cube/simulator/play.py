@@ -10,13 +10,16 @@ from functools import partial
 from random import Random
 
 from cube.manager.manager import Manager
+from cube.model.job import Group, Job, TaskSpec
+from cube.model.policy import UpdatePolicy
+from cube.model.resources import Resources
 from cube.simulator import laws
 from cube.simulator.calm import calm_down, check_settled
-from cube.simulator.commands import asking, check_always, command, finish, sweep, wait_for
+from cube.simulator.commands import asking, check_always, command, deploying, finish, sweep, wait_for
 from cube.simulator.endings import end
 from cube.simulator.faults import Fault, Weather
 from cube.simulator.happenings import HAPPENINGS
-from cube.simulator.history import History, Profile, begun, end_doubts, happen
+from cube.simulator.history import PRIORITIES, SMALL, History, Profile, begun, end_doubts, happen
 from cube.simulator.laws import BrokenLawError
 from cube.simulator.requests import REQUESTS
 
@@ -35,6 +38,8 @@ def play(seed: int) -> str:
 
 def live_through(history: History) -> None:
     """The storm, the calm, one thing that happens in the calm, and the end. Raises BrokenLawError."""
+    if history.preempts:
+        crowd_the_fleet(history)
     for _ in range(STEPS):
         step(history)
     calm_down(history)
@@ -81,6 +86,18 @@ def step(history: History) -> None:
     history.engine.run(random.choice((1.0, 30.0, 60.0, 600.0)))
     check_always(history)
     end_doubts(history)
+
+
+def crowd_the_fleet(history: History) -> None:
+    """Something that matters little is on every node, and whatever is wanted later needs its room."""
+    crowd = Group(
+        name="main",
+        spec=TaskSpec(image="app:1", resources=Resources(cpu=SMALL)),
+        count=4 * len(history.nodes),
+        update=UpdatePolicy(max_parallel=history.seed % 3 + 1),
+    )
+    history.wanted["crowd"] = Job(name="crowd", groups=(crowd,), priority=PRIORITIES["crowd"])
+    finish(history, "deploy", deploying(history.wanted["crowd"]))
 
 
 def stop_everything(history: History) -> None:

@@ -16,14 +16,14 @@ from cube.simulator.laws import must, ours, runs, slot_of
 
 def deploy(history: History) -> Ask:
     """Somebody deploys one of three jobs, maybe changed."""
-    job = draw_job(history.random)
+    job = history.ranked(draw_job(history.random))
     history.wanted[job.name] = job
     return _deploying(history, job)
 
 
 def deploy_work(history: History) -> Ask:
     """Somebody deploys what is to end by itself, now, by the clock, or when it is asked for."""
-    job = draw_work(history.random)
+    job = history.ranked(draw_work(history.random))
     history.wanted[job.name] = job
     return deploying(job)
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cube.model.action import Effect, Outcome, Start, Stop, Verdict
-from cube.model.job import Group, Job
+from cube.model.job import Group, Job, JobType
 from cube.model.observation import Container, Observation, Seen
 from cube.model.policy import Condition, OnDisconnect, Order
 from cube.model.task import Health, Slot, State
 from cube.simulator.history import History
-from cube.simulator.laws import must, ours, parent_of, place_of, places_of, runs, slot_of, spec_of
+from cube.simulator.laws import GAP, must, ours, parent_of, place_of, places_of, runs, slot_of, spec_of
 from cube.simulator.machine import Machine
 from cube.simulator.record import Recorded
 
@@ -26,6 +26,9 @@ LOOK = 6.0
 
 MOVES = 2
 """Tasks of silent nodes that may be on their way elsewhere at a time; a tenth of all, if that is more."""
+
+PREEMPTED = "preempted by "
+"""What is said of a task that gives way."""
 
 ROUNDING = 0.01
 
@@ -41,6 +44,7 @@ class Watch:
     open: dict[str, set[State]] = field(default_factory=dict)
     looked_at: float = 0.0
     moved: int = 0
+    preempted: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def looked(self, observed: Mapping[str, Observation]) -> None:
         """What an unknown outcome left open was not guessed, and has been looked at now."""
@@ -48,6 +52,7 @@ class Watch:
         self.seen.update(observed)
         self.unsure -= observed.keys()
         self.looked_at, self.moved = self.history.engine.time, 0
+        self.preempted.clear()
         for name, found in observed.items():
             if isinstance(found, Seen):
                 self.history.answered[name] = self.history.engine.time
@@ -211,6 +216,9 @@ class Watch:
         if not any(known.id == found.id and runs(known) for known in containers(self.seen[effect.node])):
             return  # It began to run after the look: a late effect, and the plan could not know.
         job, slot = wanted.get(slot_of(found).job), slot_of(found)
+        if effect.task is not None and effect.reason.startswith(PREEMPTED):
+            self._may_preempt(effect, effect.task.slot, machine)
+            return
         if slot.job in self.history.doubtful or effect.task is None:
             return
         place = place_of(found, machine, wanted)
@@ -237,6 +245,36 @@ class Watch:
         group = job.group(slot.group) if job is not None else None
         is_first = group is not None and group.update.order is Order.STOP_FIRST
         return is_first and self.history.reading.moves().get(slot, effect.node) != effect.node
+
+    def _may_preempt(self, effect: Stop, slot: Slot, machine: Machine) -> None:
+        """A task gives way to what matters more by far, which then fits; of a group few at a time."""
+        name, _, rest = effect.reason.removeprefix(PREEMPTED).partition("/")
+        above, below = self.history.reading.job(name), self.history.reading.job(slot.job)
+        group = below.group(slot.group) if below is not None else None
+        spec = spec_of(above, rest.partition("[")[0]) if above is not None else None
+        must(self.history.preempts, f"preemption: nobody wants it: {effect.reason}")
+        if above is None or below is None or group is None or spec is None:
+            return
+        must(above.priority >= below.priority + GAP, f"preemption: {slot} matters too much: {effect.reason}")
+        staying = [task for task in self.history.reading.tasks_on(machine.name) if self._stays(task, above)]
+        cpu = sum(task.spec.resources.cpu for task in staying) + spec.resources.cpu
+        memory = sum(task.spec.resources.memory for task in staying) + spec.resources.memory
+        is_of_use = cpu <= machine.cpus * 1000 and memory <= machine.memory
+        must(is_of_use, f"preemption: {slot} goes in vain: {effect.reason}")
+        self.preempted[(slot.job, slot.group)] += 1
+        gone = self.preempted[(slot.job, slot.group)]
+        must(
+            gone <= group.update.max_parallel or not self._did_serve(effect),
+            f"P19 {gone} of {slot.job}/{slot.group} give way at a time",
+        )
+
+    def _stays(self, task: Recorded, above: Job) -> bool:
+        job = self.history.reading.job(task.slot.job)
+        return job is None or job.type is JobType.SYSTEM or job.priority > above.priority - GAP
+
+    def _did_serve(self, effect: Stop) -> bool:
+        own = self._recorded(effect)
+        return own is not None and own.health in (Health.UNCHECKED, Health.HEALTHY)
 
     def _has_a_proven_successor(self, effect: Stop, held: Sequence[tuple[Machine, Container]]) -> None:
         """P19: who serves is stopped for another only when that one has served for long enough."""

@@ -509,7 +509,11 @@ class JobSchema(Written):
     datacenters: list[Annotated[str, _scalar(grammar.datacenter)]] = _nested(
         list, "Where the tasks may run; anywhere, where it is left out.", example="[dc1, dc2]", limit=100
     )
-    priority: Annotated[int, _scalar(grammar.whole(0, 100))] = _key("50", "The higher is placed first.")
+    priority: Annotated[int, _scalar(grammar.whole(0, 100))] = _key(
+        "50",
+        "The higher is placed first; where the inventory has `cube_preemption`, it takes the room of what is "
+        "lower by ten.",
+    )
     scheduler: Name | None = _optional(
         "The algorithm that chooses its nodes, where it is not the cluster's.", example="spread"
     )

@@ -8,7 +8,8 @@ from typing import TypeVar
 from cube.model.action import Wait
 from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Sorted, sort_tasks
-from cube.reconciler.placement import Placed, Room, place_all
+from cube.reconciler.filling import Filled
+from cube.reconciler.placement import Room, place_all
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler
@@ -48,12 +49,12 @@ class _Settled:
     ended: tuple[Task, ...]
     room: Room
 
-    def placed(self, tasks: Sorted, room: Room, scheduler: Scheduler) -> Placed:
+    def placed(self, tasks: Sorted, room: Room, scheduler: Scheduler) -> Filled:
         """What waits, placed. The queue is that of the fleet as it was: who is moved keeps its turn."""
         queue = replace(self.after, tasks=self.before.tasks)
         return place_all(queue, openings_of(tasks), scheduler, room)
 
-    def placed_without(self, node: str, scheduler: Scheduler) -> Placed:
+    def placed_without(self, node: str, scheduler: Scheduler) -> Filled:
         """As `placed`, where that node is lost, too."""
         slots = dict.fromkeys((*self._waiting, *(task.slot for task in self._on.get(node, ()))))
         near = tuple(task for slot in slots for task in self._of.get(slot, ()))
@@ -99,5 +100,5 @@ def _settle(world: World, change: Change) -> _Settled:
     return _Settled(before=world, after=after, wants=wants, tasks=tasks, ended=ended, room=room)
 
 
-def _waits(placed: Placed) -> Iterator[Wait]:
+def _waits(placed: Filled) -> Iterator[Wait]:
     return (found for found in placed.actions if isinstance(found, Wait))
