@@ -114,9 +114,11 @@ def _unlike(expected: End, yard: Yard) -> list[str]:
     with yard.store() as store:
         recorded = [task for task in store.tasks() if task.state is State.RUNNING]
         wrong = [f"store: {problem}" for problem in store.check()]
-        failed = [event.reason for event in store.events() if event.target is State.FAILED]
+        events = store.events()
+    failed = [event.reason for event in events if event.target is State.FAILED]
     if end != expected:
-        wrong.append(f"runs {end}, not {expected}")
+        story = [f"{event.task} {event.target} on {event.node}: {event.reason}" for event in events]
+        wrong.append(f"runs {end}, not {expected}, after {story}")
     if idle := [found for found in containers if found.state != "running"]:
         wrong.append(f"does not run: {idle}")
     if {found.id for found in containers} != {task.container for task in recorded}:
