@@ -1,10 +1,12 @@
 """A stage for the service: simulated machines in real time, which may hang and tell what happens."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,17 @@ from tests.build import node
 
 NAMES = ("node1", "node2", "node3")
 PATIENCE = 20.0
+
+TASK = "266592cd-960d-4091-981c-8c25c44b1018"
+BOOK_EVENT: dict[str, Any] = {
+    "ID": TASK, "State": 2, "Timestamp": "2026-11-21T10:00:00Z",
+    "Task": {
+        "ID": TASK, "Name": "test-chapter-9.1", "State": 1, "Image": "app:1", "Cpu": 0.1,
+        "Memory": 33554432, "Disk": 0, "ExposedPorts": {"7777/tcp": {}},
+        "PortBindings": {"7777/tcp": "7777"}, "RestartPolicy": "always", "HealthCheck": "/health",
+    },
+}  # fmt: skip
+"""What a client of the book sends."""
 
 
 @dataclass
@@ -112,3 +125,10 @@ def staged() -> Iterator[Stage]:
     assert not turning.is_alive()
     assert warnings == []
     store.close()
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port

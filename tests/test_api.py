@@ -1,13 +1,12 @@
 """The API over a real socket: who may do what, what is refused at the gate, and how it fails."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -20,10 +19,9 @@ from cube.errors import CubeError, InputError
 from cube.manager.operations import Operations
 from cube.manager.tokens import make_token
 from cube.model.token import Role
-from tests.stage import Stage, staged
+from tests.stage import BOOK_EVENT, TASK, Stage, free_port, staged
 
 JOB = "job: web\ngroups:\n  main:\n    count: 2\n    image: app:1\n    cpu: 100m\n    memory: 64MiB\n"
-TASK = "266592cd-960d-4091-981c-8c25c44b1018"
 
 
 class Answer(NamedTuple):
@@ -60,13 +58,6 @@ class Api(NamedTuple):
         assert answer.status == 202, answer
         path = f"/api/v1/operations/{answer.data['id']}"
         return self.ask("GET", f"{path}?wait=20").data
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -309,20 +300,11 @@ def test_events_are_listed_by_number_and_streamed_as_they_come(api: Api) -> None
 class TestTheBook:
     """As an old client would: raw JSON, and nothing that it does not know."""
 
-    TASK_EVENT: ClassVar[dict[str, Any]] = {
-        "ID": TASK, "State": 2, "Timestamp": "2026-11-21T10:00:00Z",
-        "Task": {
-            "ID": TASK, "Name": "test-chapter-9.1", "State": 1, "Image": "app:1", "Cpu": 0.1,
-            "Memory": 33554432, "Disk": 0, "ExposedPorts": {"7777/tcp": {}},
-            "PortBindings": {"7777/tcp": "7777"}, "RestartPolicy": "always", "HealthCheck": "/health",
-        },
-    }  # fmt: skip
-
     def find(self, api: Api) -> Any:
         return next((task for task in api.ask("GET", "/tasks").data if task["ID"] == TASK), None)
 
     def test_a_task_is_started_listed_and_stopped(self, api: Api) -> None:
-        answer = api.ask("POST", "/tasks", self.TASK_EVENT)
+        answer = api.ask("POST", "/tasks", BOOK_EVENT)
         assert answer.status == 201, answer
         assert (answer.data["ID"], answer.data["Name"]) == (TASK, "test-chapter-9.1")
         api.stage.until(lambda: self.find(api)["State"] == 2)
@@ -335,8 +317,8 @@ class TestTheBook:
         assert self.find(api)["FinishTime"].endswith("Z")
 
     def test_what_it_does_not_know_is_refused(self, api: Api) -> None:
-        strange = {**self.TASK_EVENT["Task"], "Surprise": 1}
-        event = self.TASK_EVENT
+        strange = {**BOOK_EVENT["Task"], "Surprise": 1}
+        event = BOOK_EVENT
         bodies: tuple[Any, ...] = ({**event, "Surprise": 1}, {**event, "Task": strange}, {"State": 2}, [])
         for bad in bodies:
             answer = api.ask("POST", "/tasks", bad)

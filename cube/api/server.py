@@ -13,6 +13,9 @@ from starlette.types import ASGIApp
 
 from cube.errors import InputError
 
+BACKLOG = 1024
+"""Connections that wait to be taken."""
+
 STOP = 5
 """Seconds that those who still listen have after the manager was told to end."""
 
@@ -90,6 +93,7 @@ def _bound(address: Address) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((address.host, address.port))
+        bound.listen(BACKLOG)  # from now on nobody is refused, though the server is still to come up
     except OSError as error:
         bound.close()
         where = f"{address.host}:{address.port}"

@@ -1,0 +1,89 @@
+"""`cube manager start` on real nodes: as an old client, an operator and a dying container would meet it."""
+
+import json
+import signal
+import subprocess
+import time  # noqa: TID251 - real nodes take real time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any, NamedTuple
+
+import pytest
+
+from cube.lab import faults
+from tests.lab.desk import SLEEPER, Desk, wait_until
+from tests.stage import BOOK_EVENT, TASK, free_port
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+
+class Running(NamedTuple):
+    process: subprocess.Popen[str]
+    port: int
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text) if text else None
+
+
+@pytest.fixture
+def manager(desk: Desk) -> Iterator[Running]:
+    port = free_port()
+    words = ("--no-tokens", "--listen", f"127.0.0.1:{port}", "--every", "5s")
+    process = subprocess.Popen(
+        [*desk.command("manager", "start"), *words], cwd=desk.folder, text=True, stdout=subprocess.PIPE
+    )
+    desk.begun.append(process)
+    assert process.stdout is not None
+    assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+    yield Running(process, port)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+def test_a_container_that_dies_is_replaced_at_once_while_a_command_works_beside(
+    desk: Desk, manager: Running
+) -> None:
+    """P6: no sweep is waited for; the manager holds the lock only while it acts."""
+    file = desk.write(SLEEPER)
+    assert "3 running" in desk.cube("deploy", file, "--lock-wait", "10s").stdout
+    (victim,) = desk.containers_on(0)
+    desk.on(0, "docker", "kill", victim)
+    began = time.monotonic()
+    wait_until(lambda: desk.data("status", "sleeper")[0]["restarts"] == 1)
+    assert time.monotonic() - began < 10, "its delay is a second, and the manager looks every five"
+    assert len(desk.containers()) == 3
+    deaths = [event for event in desk.data("events") if event["change"] == "Running -> Failed"]
+    assert len(deaths) == 1
+
+
+def test_an_old_client_s_task_runs_and_outlives_its_node_s_silence_p3(desk: Desk, manager: Running) -> None:
+    task = {**BOOK_EVENT["Task"], "Image": "cube-demo:1", "HealthCheck": "/health"}
+    task |= {"ExposedPorts": {"8080/tcp": {}}, "PortBindings": {"8080/tcp": "7777"}}
+    status, made = manager.ask("POST", "/tasks", {**BOOK_EVENT, "Task": task})
+    assert (status, made["ID"]) == (201, TASK)
+
+    def found() -> Any:
+        return next(each for each in manager.ask("GET", "/tasks")[1] if each["ID"] == TASK)
+
+    wait_until(lambda: found()["State"] == 2)
+    assert found()["HostPorts"]["8080/tcp"][0]["HostPort"] == "7777"
+    (slot,) = manager.ask("GET", "/api/v1/tasks")[1]
+    number = next(n for n, node in enumerate(desk.nodes) if node.name == slot["node"])
+    faults.kill(desk.engine, desk.nodes[number])
+
+    def states() -> dict[str, str]:
+        return {each["name"]: each["state"] for each in manager.ask("GET", "/api/v1/nodes")[1]}
+
+    wait_until(lambda: states()[slot["node"]] == "unknown")
+    assert found()["State"] == 2, "a node that does not answer is unknown, never empty"
+    assert sum(state == "ready" for state in states().values()) == 2
+    faults.heal(desk.engine, desk.nodes[number])
+    wait_until(lambda: states()[slot["node"]] == "ready" and desk.containers())
+    assert manager.ask("DELETE", f"/tasks/{TASK}")[0] == 204
+    wait_until(lambda: desk.containers() == [])
+    assert desk.containers() == []
