@@ -99,6 +99,10 @@ TABLE = {
     ("POST", "/api/v1/jobs/{name}/dispatch"): OPERATE,
     ("GET", "/api/v1/deployments"): READ,
     ("GET", "/api/v1/deployments/{name}"): READ,
+    ("POST", "/api/v1/jobs/{name}/remove"): OPERATE,
+    ("POST", "/api/v1/nodes/{name}/forget"): OPERATE,
+    ("GET", "/api/v1/record/{question}"): READ,
+    ("POST", "/api/v1/parse"): READ,
     ("POST", "/api/v1/plan"): READ,
     ("POST", "/api/v1/simulate"): READ,
     ("POST", "/api/v1/reconcile"): OPERATE,
@@ -150,6 +154,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more(api: Api, method: str, pa
         .replace("{id}", "nobody")
         .replace("{job}", "x")
         .replace("{node}", "x")
+        .replace("{question}", "x")
     )
     for rank, role in enumerate(ROLES):
         answer = api.ask(method, filled, "[" if method == "POST" else None, role=role)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cube.model.token import Role
 
 READING = frozenset({"GET", "HEAD"})
-ASKING = ("/api/v1/plan", "/api/v1/simulate")
+ASKING = ("/api/v1/parse", "/api/v1/plan", "/api/v1/simulate")
 """What is sent there changes nothing."""
 
 ADMINISTRATION = ("/api/v1/tokens",)

@@ -7,6 +7,7 @@ from cube.manager.operations import Operation
 from cube.manager.report import Done, Report, Step
 from cube.model.action import Plan
 from cube.model.codec import to_data
+from cube.model.observation import Observation, Seen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +65,13 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return {**to_data(plan), "actions": kinds}
 
 
+def observation_data(found: Observation) -> dict[str, Any]:
+    """An observation as JSON data, with whether the node was seen."""
+    return {"seen": isinstance(found, Seen), **to_data(found)}
+
+
 def report_data(report: Report) -> dict[str, Any]:
     """All of the report, so that whoever reads it can say what it says."""
-    observed = {
-        name: {"seen": type(found).__name__ == "Seen", **to_data(found)}
-        for name, found in report.observed.items()
-    }
+    observed = {name: observation_data(found) for name, found in report.observed.items()}
     done = [step_data(step) for step in report.done]
     return {**to_data(report), "plan": plan_data(report.plan), "done": done, "observed": observed}

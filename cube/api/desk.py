@@ -64,7 +64,7 @@ def known_job(desk: Desk, name: str) -> Job:
     """The newest version of the job. Raises NotFoundError."""
     job = desk.manager.store.job(name)
     if job is None:
-        raise _missing("job", name, (found.name for found in desk.manager.store.jobs()))
+        raise _missing(desk, "job", name, (found.name for found in desk.manager.store.jobs()))
     return job
 
 
@@ -73,14 +73,14 @@ def known_task(desk: Desk, identity: str) -> Task:
     for task in desk.manager.store.tasks():
         if task.id == identity:
             return task
-    raise _missing("task", identity, ())
+    raise NotFoundError(f"there is no task {identity!r}", where=desk.manager.cluster.name)
 
 
 def known_node(desk: Desk, name: str) -> Node:
     """The node of that name. Raises NotFoundError."""
     node = desk.manager.cluster.node(name)
     if node is None:
-        raise _missing("node", name, (found.name for found in desk.manager.cluster.nodes))
+        raise _missing(desk, "node", name, (found.name for found in desk.manager.cluster.nodes))
     return node
 
 
@@ -102,6 +102,7 @@ def base_of(request: Request) -> str:
     return str(request.base_url).rstrip("/") + "/api/v1"
 
 
-def _missing(kind: str, name: str, known: Iterable[str]) -> NotFoundError:
-    some = ", ".join(sorted(known)[:10])
-    return NotFoundError(f"there is no {kind} {name!r}", cure=f"Known {kind}s: {some}." if some else "")
+def _missing(desk: Desk, kind: str, name: str, known: Iterable[str]) -> NotFoundError:
+    some = ", ".join(sorted(known)[:10]) or "none"
+    where = desk.manager.cluster.name
+    return NotFoundError(f"there is no {kind} {name!r}", where=where, cure=f"Known {kind}s: {some}.")

@@ -18,8 +18,10 @@ from cube.manager.turn import Run
 from cube.model.job import Hooks, Job
 from cube.model.rollout import Rollout
 from cube.model.token import Role
+from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 from cube.store.rows import JobVersion
+from cube.vault.vault import fingerprinted
 from cube.view.fleet import JobView, job_views
 
 router = APIRouter(tags=["jobs"])
@@ -108,6 +110,14 @@ def remove(desk: AtDesk, who: Who, request: Request, name: Name, if_match: IfMat
     return _change(desk, who, request, name, if_match, Waits(), "remove", lambda m, run: m.remove(name, run))
 
 
+@router.post("/jobs/{name}/remove", **CHANGES)
+def remove_patiently(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+) -> Response:
+    """As DELETE, with its own patience."""
+    return _change(desk, who, request, name, if_match, body, "remove", lambda m, run: m.remove(name, run))
+
+
 @router.post("/jobs/{name}/stop", **CHANGES)
 def stop(
     desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
@@ -182,7 +192,11 @@ def job_of(desk: Desk, body: Source) -> Job:
         "env": dict(body.environment),
         "cluster": {"name": cluster.name, "nodes": [node.name for node in cluster.nodes]},
     }
-    return parse(body.source, body.file, variables)
+    job = parse(body.source, body.file, variables, schedulers=tuple(ALGORITHMS))
+    if any(group.spec.templates for group in job.groups):
+        cure = "Deploy it where its template files are."
+        raise InputError("files from templates do not go through a manager", where=job.name, cure=cure)
+    return fingerprinted(job, desk.service.vault)
 
 
 def _refuse_hooks(job: Job, who: Caller) -> None:

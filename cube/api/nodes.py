@@ -1,5 +1,6 @@
 """Nodes: how they are, and who may have new tasks."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -7,12 +8,14 @@ from fastapi import APIRouter, Path, Request, Response
 from cube.api.answers import OperationView, operation_view
 from cube.api.desk import AtDesk, Desk, Who, answer, base_of, known_node
 from cube.api.problem import responses
-from cube.api.schema import Drain, Supposition
+from cube.api.schema import Drain, Supposition, Waits
 from cube.errors import InputError
 from cube.manager.manager import scaled
 from cube.manager.operations import Request as Asked
 from cube.manager.turn import Run
+from cube.model.node import Access
 from cube.model.observation import Seen
+from cube.scheduler.algorithms import name_of
 from cube.view.fleet import NodeView, node_views
 from cube.whatif.change import Change
 from cube.whatif.play import play
@@ -26,11 +29,11 @@ CHANGES: dict[str, Any] = {"responses": responses(400, 401, 403, 404, 409, 422, 
 
 @router.get("/cluster", response_model=dict[str, Any], responses=READS)
 def read_cluster(desk: AtDesk) -> Response:
-    """The cluster's name, its nodes and groups, and what the inventory says of each node."""
+    """The cluster, its nodes and its groups, without the inventory's variables and the ways to log in."""
     cluster = desk.manager.cluster
-    nodes = [{"name": n.name, "datacenter": n.datacenter, "labels": dict(n.labels)} for n in cluster.nodes]
-    groups = {name: list(members) for name, members in cluster.groups.items()}
-    return answer({"name": cluster.name, "nodes": nodes, "groups": groups})
+    nodes = tuple(replace(node, access=Access(address=node.access.address)) for node in cluster.nodes)
+    shown = replace(cluster, nodes=nodes, variables={})
+    return answer({"cluster": shown, "scheduler": name_of(desk.service.scheduler)})
 
 
 @router.get("/nodes", response_model=list[NodeView], responses=READS)
@@ -78,6 +81,16 @@ def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain) -> 
     begun = desk.operations.begin(
         Asked(what=f"drain {name}", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
         lambda manager, run: manager.drain(name, run, deadline=body.deadline),
+    )
+    return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
+
+
+@router.post("/nodes/{name}/forget", status_code=202, response_model=OperationView, **CHANGES)
+def forget(desk: AtDesk, who: Who, request: Request, name: Name, body: Waits) -> Response:
+    """Take the tasks of a node that has left the inventory for ended."""
+    begun = desk.operations.begin(
+        Asked(what=f"forget {name}", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
+        lambda manager, run: manager.forget_node(name, run),
     )
     return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
 

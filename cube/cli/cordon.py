@@ -19,8 +19,7 @@ def cordon(
 ) -> None:
     """Give a node no new tasks; those that it has stay. Example: cube node cordon web3"""
     from cube.cli import settle
-    from cube.cli.office import office
-    from cube.manager.session import at_work
+    from cube.cli.reach import at_work, office
 
     place, wait = office(inventory, state), settle.wait_of(lock_wait)
     with at_work(place, command=f"node cordon {node}", wait=wait) as manager:
@@ -36,8 +35,7 @@ def uncordon(
 ) -> None:
     """Let a node have new tasks again, after a cordon or a drain. Example: cube node uncordon web3"""
     from cube.cli import settle
-    from cube.cli.office import office
-    from cube.manager.session import at_work
+    from cube.cli.reach import at_work, office
 
     place, wait = office(inventory, state), settle.wait_of(lock_wait)
     with at_work(place, command=f"node uncordon {node}", wait=wait) as manager:
@@ -61,8 +59,8 @@ def drain(
     Exits with 0 only when nothing is left there; else it says what, and why. Example: cube node drain web3
     """
     from cube.cli import drained, progress, settle
-    from cube.cli.office import office, seconds
-    from cube.manager.session import at_work
+    from cube.cli.office import seconds
+    from cube.cli.reach import at_work, office
 
     place, wait = office(inventory, state), settle.wait_of(lock_wait)
     limit = None if deadline is None else seconds(deadline, "--deadline")
@@ -89,7 +87,7 @@ def forget(
     Its containers, if it still runs, are left as they are, and named. Example: cube node forget web3
     """
     from cube.cli import drained, settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     if output is options.Output.TABLE:

@@ -31,7 +31,7 @@ def deploy(
     Running it again changes nothing. Example: cube deploy jobs/web.yml -i inventories/lab.yml --var tag=2
     """
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state, scheduler), (timeout, lock_wait)
     if plan is not None:
@@ -68,7 +68,7 @@ def plan(
 ) -> None:
     """Print what deploy would do first, and change nothing. Example: cube plan jobs/web.yml --out web.plan"""
     from cube.cli import progress, settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place = office(inventory, state, scheduler)
     job = settle.read_job(files, var or [], profile or [], place) if files else None
@@ -87,7 +87,7 @@ def stop(
 ) -> None:
     """Stop every task of a job; the job stays known. Example: cube stop web"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(place, f"stop {job}", lambda manager, run: manager.stop(job, run), waits, output)
@@ -103,7 +103,7 @@ def remove(
 ) -> None:
     """Stop a job and forget it; its events stay. Example: cube remove web"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(place, f"remove {job}", lambda manager, run: manager.remove(job, run), waits, output)
@@ -122,7 +122,7 @@ def scale(
 ) -> None:
     """Run another number of tasks, until the next deploy says otherwise. Example: cube scale web web=5"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     wanted = settle.counts_of(counts)
@@ -147,14 +147,16 @@ def reconcile(
     Example: cube reconcile -i inventories/production.yml --watch
     """
     from cube.cli import settle
-    from cube.cli.office import office, seconds
+    from cube.cli.office import seconds
+    from cube.cli.reach import office
 
     waits = (timeout, lock_wait)
     if watch:
+        from cube.cli.office import office as own_office
         from cube.cli.watch import watch as stay
 
         limits = (seconds(every, "--every"), seconds(timeout, "--timeout"), settle.wait_of(lock_wait))
-        stay(lambda: office(inventory, state), *limits, output)
+        stay(lambda: own_office(inventory, state), *limits, output)
         return
     settle.settle(
         office(inventory, state),

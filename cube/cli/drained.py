@@ -1,14 +1,12 @@
 """How a node stands after a drain, and what one that is forgotten may leave behind."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
 from cube.cli import options, render, settle
-from cube.manager.office import Office
+from cube.cli.reach import Place, recorded
 from cube.manager.report import Report
 from cube.model.observation import Unknown
 from cube.model.task import Task
-from cube.store.store import open_store
 
 
 def tell(report: Report, node: str, output: options.Output) -> int:
@@ -41,9 +39,9 @@ def lines(report: Report, node: str) -> Iterator[str]:
         yield f"{node}: no task is left; it gets none until: cube node uncordon {node}"
 
 
-def tell_of_containers(place: Office, node: str) -> None:
+def tell_of_containers(place: Place, node: str) -> None:
     """Name the containers that will be left on a node that is forgotten."""
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         tasks = [task for task in store.current_tasks() if task.node == node and task.container]
     for task in tasks:
         if not task.state.is_terminal:

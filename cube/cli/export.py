@@ -1,6 +1,5 @@
 """`cube export`: a job in the words of others."""
 
-from contextlib import closing
 from enum import StrEnum
 from typing import Annotated
 
@@ -28,15 +27,14 @@ def export(
     What those have no words for is told on standard error. Example: cube export web --to compose
     """
     from cube.cli import render
-    from cube.cli.office import office
+    from cube.cli.reach import office, recorded
     from cube.errors import InputError
     from cube.export.compose import compose
     from cube.export.kubernetes import kubernetes
     from cube.export.nomad import nomad
-    from cube.store.store import open_store
 
     place = office(inventory, state)
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         found, known = store.job(job), store.jobs()
     if found is None:
         names = ", ".join(each.name for each in known) or "none"

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 import typer
 
 from cube.cli import render
+from cube.cli.reach import Place, at_hand
 from cube.errors import CubeError
-from cube.manager.office import Office
-from cube.manager.session import at_hand
 from cube.manager.tasks import Extract, LogLine, find_tasks, follow_logs, read_logs
 from cube.model.task import Task
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
 
 
-def tell(place: Office, name: str, extract: Extract, *, follow: bool, timestamps: bool) -> int:
+def tell(place: Place, name: str, extract: Extract, *, follow: bool, timestamps: bool) -> int:
     """Print the lines of the tasks of that name, with `follow` as they come; the exit code.
 
     Raises InputError where there is no such task.

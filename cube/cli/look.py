@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cube.cli import render
+from cube.cli.reach import Place, looking_on
 from cube.inventory.pattern import select
-from cube.manager.office import Office
-from cube.manager.session import looking_on
 from cube.model.node import Cordon
 from cube.model.observation import Observation, Stats, Unknown
 
@@ -19,13 +18,13 @@ class Recorded:
     cordons: Mapping[str, Cordon]
 
 
-def once(place: Office, pattern: str) -> Mapping[str, Observation]:
+def once(place: Place, pattern: str) -> Mapping[str, Observation]:
     """Each node of the pattern, as it is now."""
     with looking_on(place) as manager:
         return manager.look([node.name for node in select(place.cluster, pattern)])
 
 
-def with_record(place: Office, pattern: str) -> tuple[Recorded, Mapping[str, Observation]]:
+def with_record(place: Place, pattern: str) -> tuple[Recorded, Mapping[str, Observation]]:
     """What the store knows of the nodes from before, and how each node of the pattern is now."""
     with looking_on(place) as manager:
         recorded = Recorded(samples=manager.store.samples(), cordons=manager.store.cordons())

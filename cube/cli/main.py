@@ -11,6 +11,7 @@ import typer
 from cube import __version__
 from cube.cli import (
     adopt,
+    context,
     convert,
     cordon,
     cron,
@@ -33,6 +34,7 @@ from cube.cli import (
     version,
     why,
 )
+from cube.cli.options import MANAGER
 from cube.cli.sections import Sections
 from cube.errors import CubeError, InternalError
 
@@ -60,8 +62,14 @@ def cube(
             "--version", help="Print which Cube this is, and end.", is_eager=True, callback=_tell_version
         ),
     ] = False,
+    manager: Annotated[
+        str | None,
+        typer.Option("--manager", help="Go through a manager: its URL, or a name of `cube context`."),
+    ] = None,
 ) -> None:
-    """Do nothing: the commands do."""
+    """Do nothing but keep which manager the commands go through, as the environment may have it, too."""
+    if manager is not None:
+        os.environ[MANAGER] = manager
 
 
 RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
@@ -87,6 +95,7 @@ for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
 app.add_typer(runs.app, name="job", rich_help_panel=RUN)
 app.add_typer(image.app, name="image", rich_help_panel=RUN)
 app.add_typer(manager.app, name="manager", rich_help_panel=FLEET)
+app.add_typer(context.app, name="context", rich_help_panel=FLEET)
 app.add_typer(token.app, name="token", rich_help_panel=FLEET)
 app.add_typer(secret.app, name="secret", rich_help_panel=RUN)
 app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)

@@ -2,23 +2,21 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing
 
 from cube.cli import options, render, rows
 from cube.cli.lateness import SWEEPS, lateness
+from cube.cli.reach import Place, recorded
 from cube.errors import InputError
-from cube.manager.office import Office
 from cube.model.job import Job
 from cube.model.node import Cordon
 from cube.model.rollout import Rollout, RolloutState
 from cube.store.rows import Look, Sweep
-from cube.store.store import open_store
 
 
-def show(place: Office, name: str | None, output: options.Output, *, live: bool) -> None:
+def show(place: Place, name: str | None, output: options.Output, *, live: bool) -> None:
     """Print every job, or the tasks of one, and under the table what a person should know."""
     notes = rows.notes_of_a_look(place) if live else {}
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         jobs, tasks = store.jobs(), rows.as_seen(store.current_tasks(), notes)
         looks, sweeps = store.looks(), store.sweeps(SWEEPS)
         cordons, rollouts = store.cordons(), store.rollouts()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cube.cli.load import find_inventory, load_cluster
+from cube.cli.options import MANAGER
 from cube.errors import InputError
 from cube.image.own import SOCKET
 from cube.manager.office import Office
@@ -24,7 +25,11 @@ def office(inventory: Path | None, state: str | None, scheduler: str | None = No
     """Where the command works. Raises InputError for an inventory or an algorithm that cannot be used.
 
     Nodes are chosen by the algorithm that the command names, else the inventory's, else Cube's default.
+    A command that goes through a manager, too, asks `reach.office`.
     """
+    if named := manager_named():
+        why, cure = "it works where the state is", "Run it there, without --manager and $CUBE_MANAGER."
+        raise InputError("this command does not go through a manager", where=named, why=why, cure=cure)
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
     scheduler = scheduler or cluster.scheduler or DEFAULT_ALGORITHM
     refuse_unknown(scheduler)
@@ -58,6 +63,11 @@ def vault_place(cluster: str, environ: Mapping[str, str]) -> VaultPlace:
     return VaultPlace(
         folder=Path("secrets").absolute(), cluster=cluster, identity=identity, keys=FOLDER.absolute()
     )
+
+
+def manager_named() -> str:
+    """The manager that commands go through, as --manager or the environment names it; empty: none."""
+    return os.environ.get(MANAGER, "")
 
 
 def own_engine(environ: Mapping[str, str]) -> str:

@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+MANAGER = "CUBE_MANAGER"
+"""The variable that names the manager that commands go through."""
+
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="The job's name.")]
 
 

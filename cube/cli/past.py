@@ -1,19 +1,18 @@
 """The fleet as it was recorded at some moment, from the events and the versions of jobs."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 
 from cube.cli import options, render, rows
+from cube.cli.reach import Place, recorded
 from cube.errors import InputError
-from cube.manager.office import Office
 from cube.model.job import Job
 from cube.store.replay import PastTask, current, tasks_at
-from cube.store.store import Store, open_store
+from cube.store.store import Store
 
 
-def show(place: Office, name: str | None, at: float, output: options.Output) -> None:
+def show(place: Place, name: str | None, at: float, output: options.Output) -> None:
     """Print every job, or the tasks of one, as they were at that time (seconds since the epoch)."""
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         tasks = current(tasks_at(event for event in store.events() if event.at <= at))
         jobs = _jobs_at(store, at)
     known = {**{task.slot.job: None for task in tasks}, **jobs}

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from cube.cli import render
-from cube.manager.office import Office
+from cube.cli.reach import Place
 from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.difference import differences
@@ -59,9 +59,9 @@ def as_seen(tasks: Iterable[Task], notes: Mapping[str, Note]) -> tuple[Task, ...
     )
 
 
-def notes_of_a_look(place: Office) -> Mapping[str, Note]:
+def notes_of_a_look(place: Place) -> Mapping[str, Note]:
     """What a sweep would record of each task now, by its id; what it would do is not done."""
-    from cube.manager.session import looking_on
+    from cube.cli.reach import looking_on
 
     with looking_on(place) as manager:
         plan, _ = manager.preview()

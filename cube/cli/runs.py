@@ -1,7 +1,6 @@
 """`cube dispatch` and `cube job next`: runs that somebody asks for, and those that the clock will."""
 
 import time
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -26,7 +25,8 @@ def dispatch(
 ) -> None:
     """Begin a run of a parameterized job, and wait for its end. Example: cube dispatch resize -v path=/a"""
     from cube.cli import settle
-    from cube.cli.office import office, pairs
+    from cube.cli.office import pairs
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     wanted = pairs(values or [], "--value")
@@ -49,12 +49,11 @@ def next_(
 ) -> None:
     """Print when a periodic job runs next, by its clock and by UTC. Example: cube job next nightly -n 3"""
     from cube.cli import render, rows
-    from cube.cli.office import office
+    from cube.cli.reach import office, recorded
     from cube.reconciler.periodic import next_runs
-    from cube.store.store import open_store
 
     place = office(inventory, state)
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         found, known = store.job(job), store.jobs()
     if found is None:
         raise InputError(

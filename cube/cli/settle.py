@@ -12,19 +12,20 @@ import typer
 from cube.cli import options, progress, render
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
+from cube.cli.reach import Place, at_work, looking_on
 from cube.errors import InputError
 from cube.manager import templates
 from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.report import Report, Step
-from cube.manager.session import at_work, looking_on
 from cube.manager.turn import Run
 from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Unknown
+from cube.remote.office import RemoteOffice
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 from cube.vault.vault import fingerprinted
@@ -37,7 +38,7 @@ MOST = 10_000
 
 
 def settle(
-    place: Office,
+    place: Place,
     command: str,
     ask: Callable[[Manager, Run], Report],
     waits: tuple[str, str],
@@ -117,7 +118,7 @@ def needed(files: Sequence[Path] | None) -> Sequence[Path]:
 
 
 def preview(
-    place: Office,
+    place: Place,
     job: Job | None,
     output: options.Output,
     out: Path | None = None,
@@ -153,18 +154,23 @@ def counts_of(words: Sequence[str]) -> dict[str, int]:
     return {name: _count(name, text) for name, text in pairs(words, "scale", "GROUP=COUNT").items()}
 
 
-def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place: Office) -> Job:
+def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place: Place) -> Job:
     """The job in that file, its templates rendered; or the one that Compose files are. Raises InputError."""
     texts = {file: read_text(file) for file in files}
     if _may_be_compose(texts):
         from cube.cli import composing
 
         if composing.are_compose(texts):
+            if isinstance(place, RemoteOffice):
+                cure = "Make a job file of it: cube convert"
+                raise InputError("Compose files do not go through a manager", cure=cure)
             return sealed(composing.job_of(texts, profiles), place)
     file, *others = files
     if others or profiles:
         what = "a job is one file" if others else "profiles are Compose's, and this is a job file"
         raise InputError(what, where=str(others[0] if others else file))
+    if isinstance(place, RemoteOffice):
+        return place.read_job(texts[file], str(file), pairs(words, "--var"), os.environ)
     variables = {
         "var": {**place.cluster.variables, **pairs(words, "--var")},
         "env": dict(os.environ),
@@ -226,7 +232,7 @@ def report_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _bound(place: Office, owner: str, job: Job, plan: Plan) -> BoundPlan:
+def _bound(place: Place, owner: str, job: Job, plan: Plan) -> BoundPlan:
     return BoundPlan(
         cluster=place.cluster.name, owner=owner, job=job, changes=plan.fingerprint, made_at=time.time()
     )

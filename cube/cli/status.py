@@ -29,7 +29,7 @@ def status(
     """
     from cube.cli import now, past
     from cube.cli.moment import moment
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place = office(inventory, state)
     if at is None:
@@ -49,7 +49,7 @@ def ps(
 ) -> None:
     """Print the containers as they are now, node by node. Example: cube ps 'web:&dc1' --all"""
     from cube.cli import look, render, rows
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place = office(inventory, state)
     found = look.once(place, pattern)
@@ -65,7 +65,7 @@ def nodes(
 ) -> None:
     """Look at the nodes: load, memory, disk, engine, tasks. Example: cube nodes 'all:&dc1'"""
     from cube.cli import look, render, rows
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place = office(inventory, state)
     before, found = look.with_record(place, pattern)
@@ -102,7 +102,7 @@ def events(
     """Print what happened, when and why. Example: cube events --since 1h --job web --node web3 -f"""
     from cube.cli import story
     from cube.cli.moment import moment
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     if follow and until is not None:
         raise InputError("--until and --follow exclude each other")
@@ -133,6 +133,6 @@ def postmortem(
     Example: cube postmortem web/web[0]
     """
     from cube.cli import story
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     story.tell_deaths(office(inventory, state), name, limit, output)

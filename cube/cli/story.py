@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from cube.cli import options, render, rows
+from cube.cli.reach import Place, recorded
 from cube.errors import InputError
-from cube.manager.office import Office
 from cube.model.task import TaskEvent
 from cube.store.rows import Death
-from cube.store.store import Store, open_store
+from cube.store.store import Store
 
 PAUSE = 1.0
 """Seconds between two looks for new events."""
@@ -30,11 +30,11 @@ class Chosen:
         return self.node in (None, event.node) and (self.until is None or event.at <= self.until)
 
 
-def tell(place: Office, chosen: Chosen, limit: int, output: options.Output, *, follow: bool) -> None:
+def tell(place: Place, chosen: Chosen, limit: int, output: options.Output, *, follow: bool) -> None:
     """Print the newest of the chosen events, and with `follow` each further one until Ctrl-C."""
     # From the first line on Ctrl-C is the end that is meant.
     ends_by_hand = suppress(KeyboardInterrupt) if follow else nullcontext()
-    with closing(open_store(place.state)) as store, ends_by_hand:
+    with recorded(place) as store, ends_by_hand:
         last = max((event.number for event in store.events(limit=1)), default=0)
         before = store.events(job=chosen.job, since=chosen.since)
         found = [event for event in before if event.number <= last and chosen.has(event)][-limit:]
@@ -52,9 +52,9 @@ def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> 
         time.sleep(PAUSE)
 
 
-def tell_deaths(place: Office, name: str, limit: int, output: options.Output) -> None:
+def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> None:
     """Print what the containers of a job, group or task left behind. Raises InputError."""
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         slots = {task.id: str(task.slot) for task in store.tasks()}
         deaths = _deaths(store, name)[-limit:]
     known = {

@@ -4,14 +4,13 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 
 from cube.cli import options, render
 from cube.cli.office import pairs
+from cube.cli.reach import Place, recorded
 from cube.cli.settle import counts_of
 from cube.errors import InputError
 from cube.manager.manager import scaled
-from cube.manager.office import Office
 from cube.model.action import Refusal
 from cube.model.codec import to_data
 from cube.model.job import Job
@@ -23,7 +22,6 @@ from cube.model.units import size
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.rows import Look
-from cube.store.store import open_store
 from cube.whatif.change import NO_ENGINE, Addition, Change, added_nodes
 from cube.whatif.loss import falls
 from cube.whatif.play import Move, Packing, Play, Stuck, play
@@ -41,13 +39,13 @@ BAR = 20
 """Characters of a node that is full."""
 
 
-def recorded_world(place: Office) -> World:
+def recorded_world(place: Place) -> World:
     """The fleet as it was last seen and recorded, and all of it taken for fresh.
 
     Raises InputError where no node was ever looked at.
     """
     now = time.time()
-    with closing(open_store(place.state)) as store, store.moment():
+    with recorded(place) as store, store.moment():
         looks = {look.node: look for look in store.looks()}
         observed = {
             node.name: _observation(looks[node.name], now)

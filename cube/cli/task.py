@@ -29,7 +29,8 @@ def logs(
 ) -> None:
     """Print what tasks write, merged by time, each line with its task. Example: cube logs web -f --tail 20"""
     from cube.cli import lines
-    from cube.cli.office import office, seconds
+    from cube.cli.office import seconds
+    from cube.cli.reach import office
     from cube.manager.tasks import Extract
 
     extract = Extract(tail=tail, since=time.time() - seconds(since, "--since") if since else None)

@@ -1,6 +1,5 @@
 """`cube rollback`, `promote`, `pause`, `resume`, `history`: the versions of a job."""
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -21,7 +20,7 @@ def rollback(
 ) -> None:
     """Bring an earlier version of a job back, as a version of its own. Example: cube rollback web 3"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(
@@ -43,7 +42,7 @@ def promote(
 ) -> None:
     """Let a new version replace the rest, after its canaries were looked at. Example: cube promote web"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(place, f"promote {job}", lambda manager, run: manager.promote(job, run), waits, output)
@@ -59,7 +58,7 @@ def pause(
 ) -> None:
     """Replace no further task of an older version, until `cube resume`. Example: cube pause web"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(place, f"pause {job}", lambda manager, run: manager.pause(job, run), waits, output)
@@ -75,7 +74,7 @@ def resume(
 ) -> None:
     """Go on with a rollout that was paused. Example: cube resume web"""
     from cube.cli import settle
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place, waits = office(inventory, state), (timeout, lock_wait)
     settle.settle(place, f"resume {job}", lambda manager, run: manager.resume(job, run), waits, output)
@@ -89,12 +88,11 @@ def history(
 ) -> None:
     """Print a job's versions, the oldest first, and what each changed. Example: cube history web"""
     from cube.cli import render, rows
-    from cube.cli.office import office
+    from cube.cli.reach import office, recorded
     from cube.errors import InputError
-    from cube.store.store import open_store
 
     place = office(inventory, state)
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         versions, rollouts, known = store.versions(job), store.rollouts_of(job), store.jobs()
     if not versions:
         names = ", ".join(found.name for found in known) or "none"

@@ -29,7 +29,7 @@ def why(
     """
     from cube.cli import why_recorded
     from cube.cli.moment import moment
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     now = time.time()
     until = moment(at, "--at", now=now) if at is not None else now
@@ -49,6 +49,6 @@ def why_not(
     Changes nothing. Example: cube why-not web node3
     """
     from cube.cli import why_now
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     raise typer.Exit(why_now.tell(office(inventory, state, scheduler), job, node, output))

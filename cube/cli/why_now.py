@@ -3,12 +3,11 @@
 from typing import Any
 
 from cube.cli import look, options, render, why_told
+from cube.cli.reach import Place, looking_on
 from cube.cli.why_recorded import of_node
 from cube.errors import InputError
 from cube.inventory.grammar import nearest
 from cube.manager.manager import Manager
-from cube.manager.office import Office
-from cube.manager.session import looking_on
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.observation import Unknown
@@ -16,7 +15,7 @@ from cube.reconciler.fitting import Fitting, fittings
 from cube.scheduler.algorithms import ALGORITHMS
 
 
-def tell(place: Office, name: str, node: str, output: options.Output) -> int:
+def tell(place: Place, name: str, node: str, output: options.Output) -> int:
     """Print it for each group of the job; 3 where the node did not answer, else 0. Raises InputError."""
     _refuse_unknown("node", node, [found.name for found in place.cluster.nodes], place.cluster.name)
     with looking_on(place) as manager:

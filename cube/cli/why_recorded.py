@@ -1,20 +1,18 @@
 """Why a task is where it is, or waits, from the record alone."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from cube.cli import options, render, why_told
+from cube.cli.reach import Place, recorded
 from cube.errors import InputError
 from cube.inventory.grammar import nearest
-from cube.manager.office import Office
 from cube.model.action import Decision
 from cube.model.codec import to_data
 from cube.model.task import State, TaskEvent
 from cube.store.changes import decision_of
 from cube.store.replay import PastTask, current, tasks_at
-from cube.store.store import open_store
 
 SHORTEST = 4
 """Characters of an id that are enough to name its task."""
@@ -38,9 +36,9 @@ class Account:
         return self.event.node if self.event else None
 
 
-def tell(place: Office, name: str, node: str | None, at: float, output: options.Output) -> None:
+def tell(place: Place, name: str, node: str | None, at: float, output: options.Output) -> None:
     """Print the account of the task of that name as it was then. Raises InputError for an unknown name."""
-    with closing(open_store(place.state)) as store:
+    with recorded(place) as store:
         events = [event for event in store.events() if event.at <= at]
     account = account_of(events, name, f"{place.cluster.name} as recorded at {render.moment(at)}")
     if node is not None:
@@ -94,7 +92,7 @@ def _group(task: PastTask) -> str:
     return f"{task.slot.job}/{task.slot.group}"
 
 
-def _refuse_unknown(node: str, place: Office, decision: Decision | None) -> None:
+def _refuse_unknown(node: str, place: Place, decision: Decision | None) -> None:
     told = [] if decision is None else [*decision.scores, *(each.node for each in decision.refusals)]
     known = list(dict.fromkeys([*(found.name for found in place.cluster.nodes), *told]))
     if node not in known:

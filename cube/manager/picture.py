@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from cube.manager.lookout import Lookout, Sight
 from cube.manager.seams import Attended, Clock
 from cube.manager.turn import spent
-from cube.model.observation import Cause, Observation, Seen, Unknown
+from cube.model.observation import Cause, Observation, Seen, Stats, Unknown
 from cube.model.task import Health
 
 
@@ -20,6 +20,7 @@ class Picture:
     def __init__(self, clock: Clock, tell: Callable[[Sight], None], *, every: float) -> None:
         self.observed: dict[str, Observation] = {}
         self.fresh: set[str] = set()
+        self.samples: dict[str, Stats] = {}
         self._clock = clock
         self._tell = tell
         self._every = every
@@ -61,6 +62,9 @@ class Picture:
         before = self._sights.get(sight.node)
         was_ready = self.is_ready(sight.node)
         self._sights[sight.node] = sight
+        earlier = before.found.stats if before else None
+        if earlier is not None:
+            self.samples[sight.node] = earlier
         self.observed[sight.node] = sight.found
         self.fresh.add(sight.node)
         return not was_ready or before is None or not _is_as_before(sight.found, before.found)

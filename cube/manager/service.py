@@ -26,7 +26,7 @@ from cube.manager.staff import Answered, Gather, Staff, is_effect
 from cube.manager.turn import PLAN_KEEPS, Concern, Run, refuse_strangers, world_of, worth_trying
 from cube.model.action import Action, Effect, Plan, Wait
 from cube.model.node import Cluster, Silence
-from cube.model.observation import Observation
+from cube.model.observation import Observation, Stats
 from cube.model.task import Task
 from cube.reconciler.guards import check_room
 from cube.reconciler.reconcile import reconcile
@@ -35,6 +35,7 @@ from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.rows import Sweep
 from cube.store.store import Store
+from cube.vault.vault import Vault
 
 SOONEST = 0.5
 """Seconds before a turn that only the passing of time calls for."""
@@ -97,6 +98,16 @@ class Service:
         self._looked.wait(FIRST_LOOK)
         observed = self._picture.observed
         return {name: observed[name] for name in (observed if names is None else names) if name in observed}
+
+    @property
+    def vault(self) -> Vault:
+        """Where the project's secrets are."""
+        return self._staff.office.vault
+
+    @property
+    def samples(self) -> Mapping[str, Stats]:
+        """Of each node the stats of the look before the last."""
+        return dict(self._picture.samples)
 
     def look_before_a_change(self) -> Mapping[str, Observation]:
         """The same. Raises CubeError for a fleet that is another store's."""
@@ -224,9 +235,8 @@ class Service:
         self.store.put_observations(self._picture.taken().values())
         if silences:
             self.store.put_silences(*silences, now=now)
-        report = self._report(
-            Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0), self._staff.done
-        )
+        everything = Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0)
+        report = replace(self._report(everything, self._staff.done), is_late=False)
         self.store.put_sweep(Sweep(started=began, finished=now, result=report.summary))
         self._staff.done.clear()
         self._recorded = ()
@@ -274,6 +284,7 @@ class Service:
     def _turn(self) -> None:
         if self._is_doubtful():
             return
+        refuse_strangers(self._picture.observed, self.cluster, self.store)
         world = self.world(self._picture.observed)
         plan = self.plan(world)
         check_room(plan, world)

@@ -1,8 +1,10 @@
 """`cube manager start` on real nodes: as an old client, an operator and a dying container would meet it."""
 
 import json
+import re
 import signal
 import subprocess
+import sys
 import time  # noqa: TID251 - real nodes take real time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -59,6 +61,46 @@ def test_a_container_that_dies_is_replaced_at_once_while_a_command_works_beside(
     assert len(desk.containers()) == 3
     deaths = [event for event in desk.data("events") if event["change"] == "Running -> Failed"]
     assert len(deaths) == 1
+
+
+READ = (
+    ("status",), ("status", "sleeper"), ("events",), ("history", "sleeper"), ("why", "sleeper/main[0]"),
+    ("why-not", "sleeper", "node1"), ("ps",), ("status", "nobody"),
+)  # fmt: skip
+"""What must be told in the same words, whoever is asked."""
+
+
+def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Desk, manager: Running) -> None:
+    url = f"http://127.0.0.1:{manager.port}"
+
+    def far(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cube.cli.main", "--manager", url, *words]
+        return subprocess.run(
+            command, cwd=desk.folder, capture_output=True, text=True, timeout=90, check=False
+        )
+
+    file = desk.write(SLEEPER)
+    done = far("deploy", file)
+    assert (done.returncode, "job sleeper: 3 changes; 3 running" in done.stdout) == (0, True), done
+    assert "  start  sleeper/main[0] on node1  ok\n" in done.stdout
+    assert "job sleeper: 0 changes; 3 running" in far("deploy", file).stdout
+    for words in READ:
+        told = far(*words)
+        own = desk.cube(*words, code=told.returncode)
+        assert _lasting(told.stdout) == _lasting(own.stdout), words
+        assert _lasting(told.stderr) == _lasting(own.stderr), words
+    assert far("scale", "sleeper", "main=1").returncode == 0
+    assert len(desk.containers()) == 1
+    assert far("deploy", desk.write(SLEEPER, image="nowhere:7", count=1)).returncode == 1
+    assert far("cron", "install").returncode == 2, "what works where the state is says so"
+    assert far("remove", "sleeper").returncode == 0
+    assert desk.containers() == []
+
+
+def _lasting(text: str) -> str:
+    """Without what another second changes: ages, times, and when somebody looked."""
+    lines = [line for line in text.splitlines() if not line.startswith("cluster ")]
+    return re.sub(r"\s+\d+[smhd]\b|\d\d:\d\d:\d\d|\s+", " ", "\n".join(lines))
 
 
 def test_an_old_client_s_task_runs_and_outlives_its_node_s_silence_p3(desk: Desk, manager: Running) -> None:

@@ -1,0 +1,97 @@
+"""Where a command works: on a state of its own, or through a manager that is somewhere else."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import cast
+
+from cube.cli import office as own
+from cube.errors import InputError
+from cube.manager.manager import Manager
+from cube.manager.office import Office
+from cube.manager.seams import Hand
+from cube.remote.office import RemoteOffice
+from cube.store.store import Store, open_store
+
+Place = Office | RemoteOffice
+
+
+def office(inventory: Path | None, state: str | None, scheduler: str | None = None) -> Place:
+    """Where the command works: at the manager that was named, else on the state of the inventory.
+
+    Raises InputError for what cannot be used, and where both were named.
+    """
+    named = own.manager_named()
+    if not named:
+        return own.office(inventory, state, scheduler)
+    if inventory is not None or state is not None:
+        what = "-i" if inventory is not None else "--state"
+        raise InputError(
+            f"{what} and a manager exclude each other",
+            why=f"the manager {named} has its own",
+            cure=f"Leave {what} out, or the manager (--manager, $CUBE_MANAGER).",
+        )
+    from cube.cli.contexts import link_of
+    from cube.remote.manager import remote_office
+
+    return remote_office(link_of(named, os.environ), scheduler)
+
+
+@contextmanager
+def recorded(place: Place) -> Iterator[Store]:
+    """What is remembered, without asking any node."""
+    if isinstance(place, Office):
+        with closing(open_store(place.state)) as store:
+            yield store
+    else:
+        from cube.remote.store import RemoteStore
+
+        yield cast("Store", RemoteStore(place.link))
+
+
+@contextmanager
+def at_work(place: Place, *, command: str, wait: float) -> Iterator[Manager]:
+    """A manager that may change the fleet. Raises LockedError after `wait` seconds."""
+    if isinstance(place, Office):
+        from cube.manager import session
+
+        with session.at_work(place, command=command, wait=wait) as manager:
+            yield manager
+    else:
+        from cube.remote.manager import RemoteManager
+
+        yield cast("Manager", RemoteManager(place, lock_wait=wait))
+
+
+@contextmanager
+def looking_on(place: Place) -> Iterator[Manager]:
+    """A manager that only looks."""
+    if isinstance(place, Office):
+        from cube.manager import session
+
+        with session.looking_on(place) as manager:
+            yield manager
+    else:
+        from cube.remote.manager import RemoteManager
+
+        yield cast("Manager", RemoteManager(place, lock_wait=0.0))
+
+
+@contextmanager
+def at_hand(place: Place) -> Iterator[tuple[Store, Mapping[str, Hand]]]:
+    """The store, and a hand on each node."""
+    if isinstance(place, Office):
+        from cube.manager import session
+
+        with session.at_hand(place) as (store, workers):
+            yield store, workers
+    else:
+        from cube.remote.manager import RemoteHand
+        from cube.remote.store import RemoteStore
+
+        far = RemoteStore(place.link)
+        yield (
+            cast("Store", far),
+            dict.fromkeys((n.name for n in place.cluster.nodes), RemoteHand(place.link, far)),
+        )

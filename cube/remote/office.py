@@ -1,0 +1,33 @@
+"""Where a manager works that is somewhere else, as a value."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cube.model.codec import from_data
+from cube.model.job import Job
+from cube.model.node import Cluster
+from cube.remote.link import Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteOffice:
+    """Where a manager works that is somewhere else. `sources` are the job files that were read, by job."""
+
+    link: Link
+    cluster: Cluster
+    scheduler: str
+    sources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def read_job(self, text: str, file: str, variables: Mapping[str, str], environ: Mapping[str, str]) -> Job:
+        """The job that the manager makes of that file. Raises InputError as `parse` does.
+
+        Of the environment only what the text names is sent.
+        """
+        words = set(re.findall(r"\w+", text))
+        named = {name: value for name, value in environ.items() if name in words}
+        source = {"source": text, "file": file, "variables": dict(variables), "environment": named}
+        job = from_data(Job, self.link.post("/parse", source))
+        self.sources[job.name] = source
+        return job
