@@ -344,3 +344,14 @@ class TestTheBook:
             "Name", "Ip", "Api", "Cores", "Memory", "MemoryAllocated", "Disk", "DiskAllocated", "Role",
             "TaskCount", "Stats",
         }  # fmt: skip
+
+
+def test_a_job_whose_secrets_or_templates_are_not_there_is_refused_before_anything_is_wanted(
+    api: Api,
+) -> None:
+    text = "job: vault\ngroups: {main: {image: 'app:1', KEY}}"
+    refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "secrets: [db]")})
+    assert (refused.status, "there is no secret 'db'" in str(refused.data)) == (422, True)
+    refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "templates: {/a.conf: a.j2}")})
+    assert (refused.status, "templates do not go through a manager" in str(refused.data)) == (422, True)
+    assert api.ask("GET", "/api/v1/jobs/vault").status == 404

@@ -244,12 +244,22 @@ def _restart(policy: Json) -> Json:
             return {"attempts": "0"}
 
 
+_BY_HAND = {
+    "CapAdd": "cap_add", "CapDrop": "cap_drop", "ExtraHosts": "extra_hosts", "GroupAdd": "group_add",
+    "ReadonlyRootfs": "read_only", "Tmpfs": "tmpfs", "Ulimits": "ulimits",
+}  # fmt: skip
+"""What a job file has words for, and others than Docker's."""
+
+
 def _left_out(found: Json) -> Iterator[str]:
     host = found["HostConfig"]
     if not host.get("Memory"):
         yield "it has no memory limit; 512MiB is written: see that it is enough"
     if host.get("NetworkMode") not in (None, "", "default", "bridge"):
         yield f"its network {host['NetworkMode']} is left out: Cube's are on the engine's own bridge"
-    for what in ("Privileged", "CapAdd", "Devices", "PidMode", "ExtraHosts", "Links", "Tmpfs"):
+    for what in ("Privileged", "Devices", "PidMode", "Links"):
         if host.get(what):
             yield f"{what} is left out: a job file has nothing like it"
+    for what, key in _BY_HAND.items():
+        if host.get(what):
+            yield f"{what} is left out: write '{key}' where it is needed"

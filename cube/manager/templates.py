@@ -17,6 +17,8 @@ MAX_BYTES = 1 << 16
 
 def rendered(cluster: Cluster, node: Node, task: Task, template: Template) -> str:
     """The file for that task on that node. Raises InputError with file, line and column of the template."""
+    if template.text is None:
+        raise unread(template)
     return render_text(template.text, variables(cluster, node, task), f"templates/{template.source}")
 
 
@@ -40,6 +42,15 @@ def checked(text: str, source: str) -> str:
     return text
 
 
+def unread(template: Template) -> InputError:
+    """Its text is part of the job once it was read; a job of which it is no part cannot run."""
+    return InputError(
+        f"the template {template.source} was not read",
+        why="templates are files of the project that deploys the job",
+        cure="Deploy it with cube deploy, from the project's folder, or leave 'templates' out.",
+    )
+
+
 def filled(job: Job, texts: Mapping[str, str]) -> Job:
     """The job, its templates with their texts. Raises InputError where a group's are too many."""
     return replace(job, groups=tuple(_filled(group, texts) for group in job.groups))
@@ -61,7 +72,7 @@ def tried(job: Job, cluster: Cluster) -> None:
 
 def _filled(group: Group, texts: Mapping[str, str]) -> Group:
     found = tuple(replace(each, text=texts[each.source]) for each in group.spec.templates)
-    total = sum(len(each.text.encode()) for each in found)
+    total = sum(len((each.text or "").encode()) for each in found)
     if total > MAX_BYTES:
         why = f"they have {total} bytes; {MAX_BYTES} are allowed"
         raise InputError(f"the templates of group {group.name} are too large", why=why)

@@ -109,12 +109,12 @@ class SecretUse:
 class Template:
     """A file that is made for each task when it is started: `text`, rendered, is read at `target`.
 
-    `source` is what its places are called by. Another text is another spec.
+    `source` is what its places are called by. Another text is another spec; None: nobody has read it yet.
     """
 
     target: str
     source: str
-    text: str = ""
+    text: str | None = None
 
 
 class CheckKind(StrEnum):

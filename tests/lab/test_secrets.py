@@ -117,7 +117,7 @@ class Listener:
         self._thread.join()
 
     def _listen(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.01):
             for process in Path("/proc").iterdir():
                 if process.name.isdigit():
                     try:
