@@ -31,6 +31,7 @@ from cube.cli import (
     store,
     task,
     token,
+    top,
     version,
     why,
 )
@@ -80,7 +81,7 @@ COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,
-           task.logs, task.execute),
+           task.logs, task.execute, top.top),
     FLEET: (
         deploy.reconcile, simulate.simulate, rebalance.rebalance, rebalance.move,
         inventory.inventory, recover.recover, adopt.adopt,

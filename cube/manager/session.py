@@ -126,8 +126,15 @@ def _team(store: Store, office: Office, epoch: int) -> Iterator[Team]:
 @contextmanager
 def looking_on(office: Office) -> Iterator[Manager]:
     """A manager that only looks; any number of them may, whoever is at work."""
-    with recorded(office) as store, _manager(office, store, store.epoch) as manager:
+    with looking_on_by_hand(office) as (manager, _):
         yield manager
+
+
+@contextmanager
+def looking_on_by_hand(office: Office) -> Iterator[tuple[Manager, Mapping[str, Worker]]]:
+    """A manager that only looks, and its workers, for a hand on single tasks."""
+    with recorded(office) as store, _workers(office, store, store.epoch) as workers:
+        yield _manager_over(office, store, workers), workers
 
 
 @contextmanager

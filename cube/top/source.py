@@ -1,0 +1,140 @@
+"""Where the terminal's picture comes from: looks at the fleet, and a hand on it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from cube.errors import CubeError
+from cube.manager.manager import Manager
+from cube.manager.office import Office
+from cube.manager.seams import Hand
+from cube.manager.session import at_work, looking_on_by_hand
+from cube.manager.tasks import Extract, LogLine, follow_logs
+from cube.manager.turn import Run
+from cube.model.task import Task, TaskEvent
+from cube.view.fleet import JobView, NodeView, job_views, node_views
+
+EVENTS = 300
+LINES = 500
+"""Lines of a log that are shown from before."""
+
+TIMEOUT = 600.0
+PATIENCE = 10.0
+"""Seconds that an act waits for another Cube that is at work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """The cluster at one moment; `events` are the newest ones, the last first."""
+
+    cluster: str
+    at: float
+    nodes: tuple[NodeView, ...]
+    jobs: tuple[JobView, ...]
+    tasks: tuple[Task, ...]
+    events: tuple[TaskEvent, ...]
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The nodes that do not answer: what is on them is not known."""
+        return frozenset(node.name for node in self.nodes if node.state == "unknown")
+
+
+class Source(Protocol):
+    """What the terminal asks. Each call may take as long as a look at the fleet, and raises CubeError."""
+
+    def look(self) -> Look:
+        """Look at every node."""
+        ...
+
+    def history(self, task: Task) -> tuple[TaskEvent, ...]:
+        """What happened to a task, from the first on."""
+        ...
+
+    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
+        """What a task writes, as it comes."""
+        ...
+
+    def drain(self, node: str) -> str:
+        """Move every task of a node elsewhere; how that ended, in a few words."""
+        ...
+
+    def cordon(self, node: str) -> str:
+        """Keep new tasks away from a node."""
+        ...
+
+    def uncordon(self, node: str) -> str:
+        """Let a node have new tasks again."""
+        ...
+
+
+class OwnSource:
+    """A source of one's own: over SSH, with the store beside it, as the commands have it."""
+
+    def __init__(self, office: Office, manager: Manager, workers: Mapping[str, Hand], actor: str) -> None:
+        self._office = office
+        self._manager = manager
+        self._workers = workers
+        self._actor = actor
+        self._alone = threading.Lock()
+
+    def look(self) -> Look:
+        """As Source; one at a time."""
+        with self._alone:
+            manager, store = self._manager, self._manager.store
+            observed = manager.look([node.name for node in manager.cluster.nodes])
+            tasks = store.current_tasks()
+            nodes = node_views(manager.cluster, observed, tasks, store.cordons())
+            silent = {node.name for node in nodes if node.state == "unknown"}
+            return Look(
+                cluster=manager.cluster.name,
+                at=time.time(),
+                nodes=nodes,
+                jobs=job_views(store.jobs(), tasks, store.rollouts(), silent),
+                tasks=tasks,
+                events=tuple(reversed(store.events(limit=EVENTS))),
+            )
+
+    def history(self, task: Task) -> tuple[TaskEvent, ...]:
+        """As Source."""
+        return self._manager.store.events(task=task.id)
+
+    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
+        """As Source."""
+        return follow_logs(self._workers, (task,), Extract(tail=LINES))
+
+    def drain(self, node: str) -> str:
+        """As Source; over connections of its own, under the lock."""
+        return self._act(f"drain {node}", lambda manager, run: manager.drain(node, run).summary)
+
+    def cordon(self, node: str) -> str:
+        """As Source."""
+
+        def ask(manager: Manager, run: Run) -> str:
+            manager.cordon(node, run)
+            return "gets no new tasks"
+
+        return self._act(f"cordon {node}", ask)
+
+    def uncordon(self, node: str) -> str:
+        """As Source."""
+
+        def ask(manager: Manager, run: Run) -> str:
+            manager.uncordon(node, run)
+            return "gets new tasks again"
+
+        return self._act(f"uncordon {node}", ask)
+
+    def _act(self, what: str, ask: Callable[[Manager, Run], str]) -> str:
+        with at_work(self._office, command=f"top: {what}", wait=PATIENCE) as manager:
+            return ask(manager, Run(until=time.time() + TIMEOUT, actor=self._actor))
+
+
+@contextmanager
+def own_source(office: Office, actor: str) -> Iterator[Source]:
+    """The source over the office's own fleet, its connections kept open."""
+    with looking_on_by_hand(office) as (manager, workers):
+        yield OwnSource(office, manager, workers, actor)

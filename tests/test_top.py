@@ -1,0 +1,216 @@
+"""`cube top` under textual's pilot: what it shows, and what its keys do."""
+
+import asyncio
+import re
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, RichLog, Static
+
+from cube.cli import top as command
+from cube.errors import CubeError, InputError, UnreachableError
+from cube.manager.tasks import LogLine
+from cube.model.node import Cluster
+from cube.model.task import Health, State, Task, TaskEvent
+from cube.top.screen import Question, Top
+from cube.top.source import Look
+from cube.view.fleet import job_views, node_views
+from tests.build import CLUSTER, NOW, job, node, seen, task, unknown
+
+
+class Fleet:
+    """A source that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.cordons: list[str] = []
+        self.acts: list[str] = []
+        self.failure: CubeError | None = None
+        self.tasks: tuple[Task, ...] = (
+            task(0, health=Health.HEALTHY),
+            task(1, node="node2", state=State.FAILED, reason="exit code 1"),
+            task(0, job="mail", node="node3"),
+        )
+        self.ends = threading.Event()
+
+    def look(self) -> Look:
+        if self.failure:
+            raise self.failure
+        nodes = node_views(
+            Cluster(name=CLUSTER, nodes=tuple(map(node, ("node1", "node2", "node3")))),
+            {"node1": seen("node1"), "node2": seen("node2"), "node3": unknown("node3")},
+            self.tasks,
+            {},
+        )
+        jobs = job_views((job("web", 2), job("mail", 1)), self.tasks, {}, {"node3"})
+        return Look(
+            cluster=CLUSTER,
+            at=NOW,
+            nodes=nodes,
+            jobs=jobs,
+            tasks=self.tasks,
+            events=self.history(self.tasks[-1]),
+        )
+
+    def history(self, task: Task) -> tuple[TaskEvent, ...]:
+        return (
+            TaskEvent(
+                number=1,
+                at=NOW - 60,
+                task=task.id,
+                slot=task.slot,
+                version=1,
+                source=State.RUNNING,
+                target=State.FAILED,
+                node=task.node,
+                reason="exit code 1",
+                actor="service",
+            ),
+        )
+
+    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
+        yield LogLine(
+            task=task, at="2026-11-21T00:00:00Z", stream="stdout", text=b"hello [bold]you[/] \x1b[31m\n"
+        )
+        yield UnreachableError("the connection is lost", where="node1")
+
+    def drain(self, node: str) -> str:
+        self.acts.append(f"drain {node}")
+        return "2 changes"
+
+    def cordon(self, node: str) -> str:
+        self.acts.append(f"cordon {node}")
+        raise CubeError("another Cube is at work")
+
+    def uncordon(self, node: str) -> str:
+        self.acts.append(f"uncordon {node}")
+        return "gets new tasks again"
+
+
+def played(fleet: Fleet, act: Callable[[Pilot[None]], Awaitable[None]]) -> None:
+    """The terminal over that fleet, while the act runs."""
+
+    async def play() -> None:
+        async with Top(fleet, every=0.2).run_test(size=(120, 30)) as pilot:
+            await until(pilot, lambda: table(pilot).row_count)
+            await act(pilot)
+
+    asyncio.run(play())
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object]) -> None:
+    for _ in range(400):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    pytest.fail("it never came to hold")
+
+
+def table(pilot: Pilot[None]) -> DataTable[object]:
+    return pilot.app.screen_stack[0].query_one(DataTable)
+
+
+def column(pilot: Pilot[None], index: int) -> list[str]:
+    return [str(table(pilot).get_row_at(row)[index]) for row in range(table(pilot).row_count)]
+
+
+def text(pilot: Pilot[None], name: str) -> str:
+    return str(pilot.app.screen_stack[0].query_one(name, Static).render())
+
+
+def test_each_number_shows_a_table_and_a_node_that_is_unknown_is_called_so_p3() -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        assert column(pilot, 0) == ["node1", "node2", "node3"]
+        assert column(pilot, 1) == ["ready", "ready", "unknown"]
+        assert "1 UNKNOWN" in text(pilot, "#summary")
+        assert "1 FAILED" in text(pilot, "#summary")
+        await pilot.press("3")
+        assert column(pilot, 0) == ["web/main[1]", "web/main[0]", "mail/main[0]"]
+        assert column(pilot, 1) == ["Failed", "Running", "unknown"]
+        await pilot.press("2")
+        assert column(pilot, 0) == ["web", "mail"]
+        await pilot.press("4")
+        assert column(pilot, 2) == ["Running -> Failed"]
+
+    played(Fleet(), act)
+
+
+def test_it_follows_the_fleet_keeps_the_cursor_and_outlives_a_look_that_fails() -> None:
+    fleet = Fleet()
+
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("3", "j")
+        fleet.tasks = (*fleet.tasks, task(7, node="node1", state=State.FAILED))
+        await until(pilot, lambda: table(pilot).row_count == 4)
+        assert column(pilot, 0)[table(pilot).cursor_row] == "web/main[0]"
+        fleet.failure = UnreachableError("the state cannot be read")
+        await until(pilot, lambda: "cannot be read" in text(pilot, "#said"))
+        fleet.failure, fleet.tasks = None, fleet.tasks[:1]
+        await until(pilot, lambda: table(pilot).row_count == 1)
+
+    played(fleet, act)
+
+
+def test_words_filter_and_enter_goes_from_a_node_to_its_tasks() -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        assert column(pilot, 0) == ["web/main[1]"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert table(pilot).row_count == 3
+        await pilot.press("slash", *"mail", "enter")
+        await pilot.pause()
+        assert column(pilot, 0) == ["mail/main[0]"]
+
+    played(Fleet(), act)
+
+
+def test_logs_are_shown_as_text_with_what_went_wrong_and_escape_leads_back() -> None:
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("3", "l")
+        await until(
+            pilot,
+            lambda: (
+                len(pilot.app.screen.query(RichLog)) and len(pilot.app.screen.query_one(RichLog).lines) > 1
+            ),
+        )
+        lines = [line.text for line in pilot.app.screen.query_one(RichLog).lines]
+        assert lines[0].rstrip() == "hello [bold]you[/] \N{REPLACEMENT CHARACTER}[31m"
+        assert "the connection is lost" in lines[1]
+        await pilot.press("escape", "d")
+        await until(
+            pilot, lambda: len(pilot.app.screen.query(RichLog)) and pilot.app.screen.query_one(RichLog).lines
+        )
+        assert "exit code 1" in pilot.app.screen.query_one(RichLog).lines[0].text
+
+    played(Fleet(), act)
+
+
+def test_a_node_is_drained_only_after_a_yes_and_a_refusal_is_told() -> None:
+    fleet = Fleet()
+
+    async def act(pilot: Pilot[None]) -> None:
+        for answer in ("n", "escape", "enter"):
+            await pilot.press("D")
+            assert isinstance(pilot.app.screen, Question)
+            await pilot.press(answer)
+            await pilot.pause()
+            assert not isinstance(pilot.app.screen, Question)
+        assert fleet.acts == []
+        await pilot.press("D", "y")
+        await until(pilot, lambda: "drain node1: 2 changes" in text(pilot, "#said"))
+        await pilot.press("c", "y")
+        await until(pilot, lambda: "another Cube is at work" in text(pilot, "#said"))
+        assert fleet.acts == ["drain node1", "cordon node1"]
+
+    played(fleet, act)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "textual", None)
+    monkeypatch.delitem(sys.modules, "cube.top.screen", raising=False)
+    with pytest.raises(InputError, match=re.escape("pip install 'cube[top]'")):
+        command.top()
