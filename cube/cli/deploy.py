@@ -30,7 +30,7 @@ def deploy(
 
     Running it again changes nothing. Example: cube deploy jobs/web.yml -i inventories/lab.yml --var tag=2
     """
-    from cube.cli import settle
+    from cube.cli import building, settle
     from cube.cli.reach import office
 
     place, waits = office(inventory, state, scheduler), (timeout, lock_wait)
@@ -38,6 +38,7 @@ def deploy(
         settle.refuse_both(files, var)
         settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan), waits, output)
     job = settle.read_job(settle.needed(files), var or [], profile or [], place)
+    building.build(job, settle.needed(files)[0].parent, place.engine)
     said = f"deploy {' '.join(map(str, files or []))}"
     settle.settle(place, said, lambda manager, run: manager.deploy(job, run), waits, output)
 

@@ -93,6 +93,11 @@ def warn(lines: Iterable[str]) -> None:
         typer.secho(f"warning: {shown(text)}", fg="yellow", err=True)
 
 
+def note(text: str) -> None:
+    """Say how it goes on standard error, where no pipe takes it for an answer."""
+    typer.echo(shown(text), err=True)
+
+
 def moment(at: float) -> str:
     """A time as the operator's clock shows it."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

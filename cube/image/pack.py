@@ -23,8 +23,8 @@ CHUNK = 1 << 18
 
 MAX_CONFIG = 16 * 1024 * 1024
 
-LEVEL = 1
-"""Of compression: it keeps up with a fast line, and saves a slow one most of what more would."""
+LEVEL = 2
+"""Of compression, of 0 to 3: ISA-L takes a fifth of zlib's time at its quickest, for as few bytes."""
 
 _GZIP = b"\x1f\x8b"
 _AS_GZIP = 31
@@ -56,7 +56,10 @@ class Pack:
         return tuple(layer.digest for layer in self.layers)
 
     def parcel(self, present: int) -> "Parcel":
-        """The image without its lowest `present` layers, which the node has."""
+        """The image without its lowest `present` layers, which the node has.
+
+        Raises CubeError where a layer's bytes are not those that the image names.
+        """
         missing = {layer.digest: layer for layer in self.layers[present:]}
         files = tuple(self._member(layer) for layer in missing.values())
         return Parcel(files=files, end=self._end())
@@ -66,6 +69,7 @@ class Pack:
         packed = self._folder / f"{_hex(layer.digest)}.gz"
         with self._packing:
             if not packed.exists():
+                _check(layer, self.name)
                 _pack(layer, packed)
         return packed
 
@@ -83,7 +87,7 @@ class Pack:
                 ("manifest.json", json.dumps([manifest]).encode()),
             ):
                 tar.addfile(_header(name, len(content)), io.BytesIO(content))
-        return zlib.compress(buffer.getvalue(), LEVEL, wbits=_AS_GZIP)
+        return zlib.compress(buffer.getvalue(), wbits=_AS_GZIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,10 @@ class Parcel:
 
 
 def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
-    """Take a saved image apart into that folder. Raises CubeError for what is no image, or not whole."""
+    """Take a saved image apart into that folder. Raises CubeError for what is no image, or not whole.
+
+    A layer is checked once it is to be sent: of a large image mostly one small layer is.
+    """
     try:
         files, links = _spread(saved, folder)
     except (tarfile.TarError, EOFError) as error:
@@ -126,8 +133,6 @@ def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
         ]
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise _unusable(name, f"it is no archive of an image: {error!r}") from error
-    for layer in layers:
-        _check(layer, name)
     return Pack(name=name, config=config, layers=layers, folder=folder)
 
 
@@ -172,8 +177,10 @@ def _plain(file: IO[bytes]) -> Iterator[bytes]:
 
 def _pack(layer: Layer, packed: Path) -> None:
     """Whole or not at all: a half one would be taken for the layer."""
+    from isal import isal_zlib  # noqa: PLC0415 - of all commands only a push needs it
+
     size = layer.file.stat().st_size
-    compress = zlib.compressobj(LEVEL, wbits=_AS_GZIP)
+    compress = isal_zlib.compressobj(LEVEL, wbits=_AS_GZIP)
     part = packed.with_suffix(".part")
     with layer.file.open("rb") as file, part.open("wb") as into:
         into.write(compress.compress(_header(_place(layer.digest), size).tobuf(tarfile.GNU_FORMAT)))

@@ -267,6 +267,20 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a group's image is built before a deploy, by the operator's engine.
+
+    `context` and `dockerfile` are paths on the operator's machine, from the job file's folder. `target` is a
+    stage of the Dockerfile; empty: the last.
+    """
+
+    context: str
+    dockerfile: str = ""
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """`count` tasks of one spec; of a system job one on each node that may have it.
 
@@ -283,6 +297,7 @@ class Group:
     spread: tuple[Spread, ...] = ()
     max_per_node: int | None = None
     pull: Pull = Pull.MISSING
+    build: Build | None = None
     depends_on: Mapping[str, Condition] = field(default_factory=dict)
     restart: RestartPolicy = RestartPolicy()
     reschedule: ReschedulePolicy = ReschedulePolicy()

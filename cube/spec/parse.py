@@ -9,6 +9,7 @@ from cube.document.template import render
 from cube.model.architecture import ARCHITECTURE
 from cube.model.job import (
     Affinity,
+    Build,
     Constraint,
     Group,
     HealthCheck,
@@ -47,6 +48,7 @@ from cube.spec.job_rules import broken, type_of, unknown_scheduler
 from cube.spec.rules import checks_of
 from cube.spec.schema import (
     STRANGE,
+    BuildSchema,
     GroupSchema,
     HealthSchema,
     HooksSchema,
@@ -137,6 +139,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         reschedule=_reschedule(written.reschedule, kind),
         update=_update(written.update),
         pull=Pull(written.pull),
+        build=None if written.build is None else _build(written.build),
         on_unhealthy=OnUnhealthy(written.on_unhealthy),
         quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
@@ -245,6 +248,15 @@ def _logging(written: LoggingSchema) -> Logging:
     if written.options is None:
         return Logging() if written.driver == Logging().driver else Logging(driver=written.driver, options={})
     return Logging(driver=written.driver, options=written.options)
+
+
+def _build(written: BuildSchema) -> Build:
+    return Build(
+        context=written.context,
+        dockerfile=written.dockerfile or "",
+        target=written.target or "",
+        args=written.args,
+    )
 
 
 def _port(name: str, written: PortSchema) -> Port:

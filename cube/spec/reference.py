@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cube.spec.schema import (
+    BuildSchema,
     GroupSchema,
     HealthSchema,
     HooksSchema,
@@ -29,6 +30,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Parameters", ParametersSchema),
     ("Hooks", HooksSchema),
     ("A group", GroupSchema),
+    ("A build", BuildSchema),
     ("A port", PortSchema),
     ("A volume", VolumeSchema),
     ("A secret", SecretSchema),

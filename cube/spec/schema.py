@@ -80,6 +80,23 @@ class VolumeSchema(Written):
     read_only: Switch = _key("false", "The task cannot write to it.")
 
 
+class BuildSchema(Written):
+    """How `cube deploy` builds the group's image first, with the engine of its own machine."""
+
+    context: Annotated[str, _scalar(grammar.bounded(1024))] = _needed(
+        "The folder that is built from, as the job file's folder sees it.", example="."
+    )
+    dockerfile: Annotated[str, _scalar(grammar.bounded(1024))] | None = _optional(
+        "The Dockerfile, as the context sees it, in place of `Dockerfile`.", example="deploy/Dockerfile"
+    )
+    target: Annotated[str, _scalar(grammar.bounded(128))] | None = _optional(
+        "The stage that is built, in place of the last.", example="release"
+    )
+    args: dict[Annotated[str, _scalar(grammar.variable)], Annotated[str, _scalar(grammar.bounded(4096))]] = (
+        _nested(dict, "Arguments; not for secrets: the image shows them.", example='{GO: "1.22"}', limit=64)
+    )
+
+
 class HealthSchema(Written):
     """How a task shows that it works. Exactly one of `http`, `tcp`, `exec` and `image` is written."""
 
@@ -265,6 +282,10 @@ class GroupSchema(Written):
     image: Annotated[str, _scalar(grammar.image)] = _needed(
         "The image: `name:tag`, with a registry before it and `@sha256:...` after it where wanted.",
         example="cube-demo:1",
+    )
+    build: BuildSchema | None = _optional(
+        "How this machine's engine builds the image at each deploy, before anything else.",
+        example="{context: .}",
     )
     pull: Annotated[str, _scalar(grammar.word("missing", "always", "never"))] = _key(
         "missing",

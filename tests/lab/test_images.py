@@ -63,8 +63,8 @@ def workshop(engine: DockerClient, base: bytes, desk: Desk) -> Iterator[Workshop
     """A new name each time: what one test has pushed is another one's news."""
     name = f"cube-push-{os.getpid()}-{desk.folder.name[-2:].strip('-_').lower()}"
     yield Workshop(engine=engine, base=base, name=name)
-    for found in engine.images.list(name):
-        engine.images.remove(str(found.id), force=True)
+    for tag in [tag for found in engine.images.list(name) for tag in found.tags]:
+        engine.images.remove(tag)
     for number, node in enumerate(desk.nodes):
         faults.heal(engine, node)
         desk.on(number, "sh", "-c", "docker ps -aq | xargs -r docker rm -f")
@@ -256,3 +256,22 @@ def test_a_prune_takes_the_images_of_old_versions_from_every_node_and_nothing_el
     desk.cube("image", "rm", names[1])
     assert names[1] not in {row["image"] for row in desk.data("image", "ls")}
     assert "no node of 'all'" in desk.cube("image", "rm", "nowhere:7", code=2).stderr
+
+
+def test_a_job_that_says_how_its_image_is_built_is_built_pushed_and_run_and_built_anew(
+    desk: Desk, workshop: Workshop
+) -> None:
+    below, name = workshop.make("below"), f"{workshop.name}:built"
+    (desk.folder / "app").mkdir()
+    (desk.folder / "app" / "Dockerfile").write_text(f"FROM {below}\nCOPY mark /app/mark\n")
+    file = desk.write(JOB.replace("memory", "build: {{context: app}}\n    memory"), image=name)
+    for mark in ("1", "2"):
+        (desk.folder / "app" / "mark").write_text(mark)
+        desk.cube("deploy", file)
+        assert marked(desk) == {mark}
+    assert "job brought: 0 changes" in desk.cube("deploy", file).stdout, (
+        "the same bytes come of the same files"
+    )
+    (desk.folder / "app" / "Dockerfile").write_text("FROM nowhere:7\n")
+    assert "docker build exited" in desk.cube("deploy", file, code=1).stderr
+    assert marked(desk) == {"2"}
