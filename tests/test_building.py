@@ -6,9 +6,13 @@ import pytest
 
 from cube.cli import building
 from cube.errors import CubeError, InputError
+from cube.manager.office import Office
 from cube.model.job import Build
+from cube.model.node import Cluster
 from cube.spec.parse import parse
 from tests.build import job, spec
+
+OFFICE = Office(cluster=Cluster(name="test", nodes=()), state=":memory:", keys=Path())
 
 
 def test_the_words_are_those_of_the_job_and_no_shell_reads_them(tmp_path: Path) -> None:
@@ -34,7 +38,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_machine_without_the_command_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CubeError, match="the command docker cannot be run"):
-        building.build(job(task=spec("web:1"), build=Build(context=".")), tmp_path, "/run/docker.sock")
+        building.build(job(task=spec("web:1"), build=Build(context=".")), tmp_path, OFFICE)
 
 
 def test_it_is_written_in_the_group() -> None:

@@ -38,7 +38,7 @@ def deploy(
         settle.refuse_both(files, var)
         settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan), waits, output)
     job = settle.read_job(settle.needed(files), var or [], profile or [], place)
-    building.build(job, settle.needed(files)[0].parent, place.engine)
+    building.build(job, settle.needed(files)[0].parent, place)
     said = f"deploy {' '.join(map(str, files or []))}"
     settle.settle(place, said, lambda manager, run: manager.deploy(job, run), waits, output)
 
