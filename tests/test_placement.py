@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cube.model.action import Place, Wait
 from cube.model.architecture import ARCHITECTURE
-from cube.model.job import Constraint, Group, Job, JobType, Operator, TaskSpec
+from cube.model.job import Constraint, Group, Job, JobType, Operator, TaskSpec, Volume
 from cube.model.node import Node, Overcommit
 from cube.model.policy import Condition
 from cube.model.resources import Resources
@@ -174,3 +174,29 @@ class TestANodeThatIsOvercommitted:
         twice = node("node1", overcommit=Overcommit(cpu=2.0))
         given = world(jobs=[job(count=2, task=big(3000))], nodes=[twice], observed=[seen("node1")])
         check_room(reconcile(given, ALGORITHMS["tight"]), given)
+
+
+class TestAVolumeThatSomebodyElseMakes:
+    SPEC = replace(spec(), volumes=(Volume(source="photos", target="/photos", external=True),))
+
+    def fleet(self, **volumes: tuple[str, ...] | None) -> World:
+        looks = [replace(seen(name), volumes=found) for name, found in volumes.items()]
+        return world(jobs=[job(task=self.SPEC)], observed=looks)
+
+    def test_draws_the_task_to_its_node(self) -> None:
+        assert places(self.fleet(node1=(), node2=("photos",))) == ["web/main[0] on node2"]
+
+    def test_that_is_nowhere_keeps_the_task_waiting_and_says_what_helps(self) -> None:
+        (wait,) = actions(self.fleet(node1=("other",)))
+        assert [found.reason for found in wait.decision.refusals] == ["volume photos: it is not there"]
+        (remedy,) = wait.decision.remedies
+        assert remedy.fault == "has no volume photos"
+        assert remedy.change.startswith("make photos there")
+
+    def test_is_not_taken_for_absent_where_the_engine_did_not_tell_p3(self) -> None:
+        (wait,) = actions(self.fleet(node1=None))
+        assert [found.found for found in wait.decision.refusals] == ["unknown"]
+
+    def test_is_not_asked_for_where_cube_makes_it(self) -> None:
+        own = replace(spec(), volumes=(Volume(source="photos", target="/photos"),))
+        assert len(places(world(jobs=[job(task=own)]))) == 1

@@ -382,6 +382,13 @@ def test_an_image_may_be_for_certain_machines(written: str, constraint: str) -> 
     assert str(found) == constraint
 
 
+def test_a_volume_may_be_somebody_elses() -> None:
+    written = "    volumes: [{source: photos, target: /photos, external: true}]\n"
+    assert job_with(written).groups[0].spec.volumes[0].external
+    with pytest.raises(InputError, match="'external' is for volumes with a name; '/srv' is a path"):
+        job_with("    volumes: [{source: /srv, target: /srv, external: true}]\n")
+
+
 @pytest.mark.parametrize(("written", "path"), [("/srv/data/", "/srv/data"), ("/variable", "/variable")])
 def test_a_path_of_the_node_may_be_mounted_where_it_gives_no_hold(written: str, path: str) -> None:
     assert job_with(f"    volumes: ['{written}:/data']\n").groups[0].spec.volumes[0].source == path

@@ -59,11 +59,15 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """A named volume (`source` without a slash) or a host path, mounted at `target`."""
+    """A named volume (`source` without a slash) or a host path, mounted at `target`.
+
+    `external`: somebody else makes the volume, and the task goes only where it is.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

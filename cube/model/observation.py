@@ -149,7 +149,7 @@ class Engine:
 class Seen:
     """A node that answered in full: its stats, its engine and every container on it.
 
-    `images` None: the engine did not tell in time which it has.
+    `images` and `volumes` None: the engine did not tell in time which it has. `volumes` are names.
     """
 
     node: str
@@ -158,6 +158,7 @@ class Seen:
     engine: Engine
     containers: tuple[Container, ...]
     images: tuple[Image, ...] | None = None
+    volumes: tuple[str, ...] | None = None
 
 
 class Cause(StrEnum):

@@ -70,6 +70,7 @@ def room_of(world: World) -> Room:
             closed=_why_closed(name, world),
             load=_load(seen, node, world.now),
             images=frozenset(found.image for found in seen.containers),
+            volumes=None if seen.volumes is None else frozenset(seen.volumes),
         )
     return states
 

@@ -112,8 +112,11 @@ def has_ports(request: Request, state: NodeState) -> Iterator[Lack]:
 
 def has_volumes(request: Request, state: NodeState) -> Iterator[Lack]:
     """What is to be mounted, and nobody makes, is there."""
+    known = state.volumes
     for volume in request.demand.volumes:
-        if volume not in state.volumes:
+        if known is None:
+            yield Lack(wanted=volume, found="unknown", reason=f"volume {volume}: the engine did not tell")
+        elif volume not in known:
             yield Lack(wanted=volume, found="none", reason=f"volume {volume}: it is not there")
 
 

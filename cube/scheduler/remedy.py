@@ -200,6 +200,20 @@ def _without_ports(request: Request, state: NodeState) -> Relief:
     )
 
 
+def _with_volumes(request: Request, state: NodeState) -> Relief | None:
+    if state.volumes is None:
+        return None
+    missing = [name for name in request.demand.volumes if name not in state.volumes]
+    told = " and ".join(missing)
+    return Relief(
+        fault=f"has no volume {told}",
+        change=f"make {told} there, as with docker volume create, or let Cube do so: without external",
+        cost=0.5 * len(missing),
+        request=request,
+        state=replace(state, volumes=state.volumes | set(missing)),
+    )
+
+
 def _numbers(port: Port) -> Iterable[int]:
     first, last = port.host_range
     return (port.host,) if port.host is not None else range(first, last + 1)
@@ -225,5 +239,6 @@ _RELIEFS: Mapping[str, Relieve] = {
     "memory": _roomier("memory", _mebibytes),
     "disk": _roomier("disk", _mebibytes),
     "host ports": _without_ports,
+    "volumes": _with_volumes,
 }
 """By the filter's name. Nothing helps against the other filters: a system task belongs to its node."""

@@ -106,7 +106,7 @@ class Standing:
             yield "constraints", ~np.all([self._meets(found) for found in demand.constraints], axis=0)
         if demand.volumes:
             wanted = set(demand.volumes)
-            yield "volumes", np.array([not wanted <= state.volumes for state in self._nodes])
+            yield "volumes", np.array([not wanted <= (state.volumes or set()) for state in self._nodes])
 
     def _wished(self, demand: Demand) -> Points:
         most = scales(demand)

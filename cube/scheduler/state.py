@@ -45,6 +45,7 @@ class Demand:
             count=group.count,
             max_per_node=group.max_per_node,
             image=group.spec.image,
+            volumes=tuple(volume.source for volume in group.spec.volumes if volume.external),
         )
 
     @property
@@ -122,6 +123,7 @@ class NodeState:
     `ports` are taken on the node, by anybody. `tasks` counts tasks per (job, group). `closed` says why an
     operator keeps new tasks away; empty: nobody does. `load` is what `/proc` shows, and what was promised
     since; None: nobody knows, or what is known is too old. `images` are known to be there.
+    `volumes` None: nobody knows which there are.
     """
 
     node: Node
@@ -132,7 +134,7 @@ class NodeState:
     closed: str = ""
     load: Load | None = None
     images: frozenset[str] = frozenset()
-    volumes: frozenset[str] = frozenset()
+    volumes: frozenset[str] | None = frozenset()
     devices: Mapping[str, int] = field(default_factory=dict)
 
     @property

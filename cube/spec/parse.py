@@ -201,7 +201,12 @@ def _spec(written: GroupSchema) -> TaskSpec:
         resources=Resources(cpu=written.cpu, memory=written.memory, disk=written.disk),
         ports=tuple(_port(name, port) for name, port in sorted(written.ports.items())),
         volumes=tuple(
-            Volume(source=volume.source, target=volume.target, read_only=volume.read_only)
+            Volume(
+                source=volume.source,
+                target=volume.target,
+                read_only=volume.read_only,
+                external=volume.external,
+            )
             for volume in written.volumes
         ),
         health=None if written.health is None else _health(written.health),

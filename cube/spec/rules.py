@@ -80,6 +80,14 @@ def an_update_can_succeed(group: GroupSchema) -> Iterator[Problem]:
     yield from _in_order(("update",), update, "healthy_deadline", "progress_deadline")
 
 
+def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
+    """Only of these a node tells which it has."""
+    for index, volume in enumerate(group.volumes):
+        if volume.external and "/" in volume.source:
+            what = f"'external' is for volumes with a name; {shown(volume.source)} is a path of the node"
+            yield Problem(("volumes", index, "external"), f"{what}: remove the key")
+
+
 def start_first_can_be(group: GroupSchema) -> Iterator[Problem]:
     """Two tasks of one slot run at once where they share no port of the node and write to no volume."""
     if group.update.order != Order.START_FIRST:
@@ -163,6 +171,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     a_check_ends_before_the_next,
     delays_have_an_end,
     an_update_can_succeed,
+    external_volumes_have_names,
     start_first_can_be,
     no_port_twice,
     no_target_twice,

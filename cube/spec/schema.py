@@ -78,6 +78,9 @@ class VolumeSchema(Written):
     )
     target: Annotated[str, _scalar(mounts.target)] = _needed("Where the container sees it.", example="/data")
     read_only: Switch = _key("false", "The task cannot write to it.")
+    external: Switch = _key(
+        "false", "Somebody else makes the volume: the task goes where it is, and waits while it is nowhere."
+    )
 
 
 class BuildSchema(Written):

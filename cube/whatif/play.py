@@ -93,13 +93,19 @@ def homes_of(world: World) -> Mapping[Slot, str]:
 
 
 def known_room(world: World) -> Room:
-    """The nodes with what is promised there; images are those of the tasks that are recorded there."""
+    """The nodes with what is promised there; images and volumes are those of the tasks recorded there."""
     images: dict[str, set[str]] = {}
+    volumes: dict[str, set[str]] = {}
     for task in world.tasks:
         if task.node is not None:
             images.setdefault(task.node, set()).add(task.spec.image)
+            volumes.setdefault(task.node, set()).update(found.source for found in task.spec.volumes)
     return {
-        name: replace(state, images=state.images | images.get(name, set()))
+        name: replace(
+            state,
+            images=state.images | images.get(name, set()),
+            volumes=(state.volumes or frozenset()) | volumes.get(name, set()),
+        )
         for name, state in room_of(world).items()
     }
 

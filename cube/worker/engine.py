@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from cube.connection import Channel
@@ -20,6 +20,8 @@ from cube.model.job import TaskSpec
 from cube.model.labels import CLUSTER, spec_of
 from cube.model.observation import Container, ContainerState, Engine
 from cube.worker.container import Json, container_of
+
+Told = TypeVar("Told")
 
 IMAGES = 2.0
 """Seconds that a look waits for the list of images."""
@@ -44,26 +46,29 @@ class EngineSilentError(UnreachableError):
 class Listing:
     """The engine, every container on it, and the specs of those of our cluster that run, by container id.
 
-    `images` None: it did not tell in time which it has.
+    `images` and `volumes` None: it did not tell in time which it has.
     """
 
     engine: Engine
     containers: tuple[Container, ...]
     specs: Mapping[str, TaskSpec]
     images: tuple[Image, ...] | None
+    volumes: tuple[str, ...] | None
 
 
 def list_containers(channel: Channel, *, cluster: str) -> Listing:
     """What is on the node. Raises EngineError or EngineSilentError."""
     with conversation(channel) as connection:
         response, items = _get(connection, "/containers/json?all=1")
-        images = _images_if_told(connection, channel)
+        images = _if_told(list_images, connection, channel)
+        volumes = _if_told(list_volumes, connection, channel) if images is not None else None
     containers = _read(items)
     return Listing(
         engine=engine_of(response),
         containers=containers,
         specs=dict(_specs(items, containers, cluster)),
         images=images,
+        volumes=volumes,
     )
 
 
@@ -76,11 +81,22 @@ def list_images(connection: HTTPConnection) -> tuple[Image, ...]:
         raise EngineError("the list of images cannot be read", why=repr(error)) from error
 
 
-def _images_if_told(connection: HTTPConnection, channel: Channel) -> tuple[Image, ...] | None:
+def list_volumes(connection: HTTPConnection) -> tuple[str, ...]:
+    """The names of the volumes that the engine has. Raises EngineError."""
+    told = get(connection, "/volumes")
+    try:
+        return tuple(sorted(str(item["Name"]) for item in told["Volumes"] or ()))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise EngineError("the list of volumes cannot be read", why=repr(error)) from error
+
+
+def _if_told(
+    ask: Callable[[HTTPConnection], Told], connection: HTTPConnection, channel: Channel
+) -> Told | None:
     """An engine that measures a large store anew takes long over this, and nothing else depends on it."""
     channel.settimeout(IMAGES)
     try:
-        return list_images(connection)
+        return ask(connection)
     except (EngineError, OSError, EOFError, HTTPException):
         return None
 

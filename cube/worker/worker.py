@@ -211,6 +211,7 @@ class Worker:
             engine=listing.engine,
             containers=self._examined(listing, clock=machine.stats.clock),
             images=listing.images,
+            volumes=listing.volumes,
         )
 
     def _examined(self, listing: engine.Listing, *, clock: float) -> tuple[Container, ...]:

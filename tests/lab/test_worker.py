@@ -18,6 +18,7 @@ from cube.lab import faults
 from cube.manager.fleet import opener, trust_in
 from cube.manager.nodes import run_on
 from cube.model.action import Verdict
+from cube.model.architecture import architecture
 from cube.model.job import Logging, Port, Tmpfs, Ulimit, Volume
 from cube.model.observation import Cause, ContainerState, Seen, Unknown
 from cube.model.resources import Resources
@@ -69,6 +70,14 @@ def test_a_node_is_seen_with_its_figures_and_every_container_on_it(machine: Mach
     assert ours.identity is not None
     assert (ours.identity.task, ours.identity.epoch, ours.name) == (task.id, 2, task.container_name)
     assert (foreign.name, foreign.identity) == ("foreign", None)
+
+
+def test_a_node_tells_which_machine_it_is_and_which_volumes_it_has(machine: Machine, worker: Worker) -> None:
+    machine.run("docker", "volume", "create", "photos")
+    found = seen(worker)
+    assert found.stats.architecture == architecture(os.uname().machine)
+    assert found.volumes is not None
+    assert "photos" in found.volumes
 
 
 def test_a_start_that_is_repeated_finds_the_container_again(worker: Worker) -> None:
