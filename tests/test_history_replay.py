@@ -186,7 +186,7 @@ class TestTheCommand:
         same = ("placed", "waited", "never", "elsewhere", "nodes_mean", "course")
         assert [was[name] for name in same] == [spread[name] for name in same]
         assert (was["placed"], was["elsewhere"], tight["scheduler"]) == (6, 0, "tight")
-        assert "1 tasks of forgotten jobs are left out" in told.err
+        assert "left out: 1 task of forgotten jobs" in told.err
         assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
     def test_draws_it_in_lines_too(self, place: Office, capsys: pytest.CaptureFixture[str]) -> None:

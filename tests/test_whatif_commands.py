@@ -37,6 +37,12 @@ def test_a_monitor_reads_from_the_exit_status_whether_any_node_can_be_lost(folde
     assert cube(folder, "simulate", "--n-plus-1").returncode == 0
     done = cube(folder, "simulate", "--n-plus-1", "--scale", "web=2")
     assert (done.returncode, "no room for web/main[" in done.stdout) == (1, True)
+    told = json.loads(cube(folder, "simulate", "--n-plus-1", "--scale", "web=2", "-o", "json").stdout)
+    assert [node["survives"] for node in told["nodes"]] == [False, False] == [told["survives"]] * 2
+
+
+def test_what_is_no_count_is_told_by_the_option_that_asks_for_one(folder: Path) -> None:
+    assert "--scale: 'web' is not JOB=COUNT" in cube(folder, "simulate", "--scale", "web").stderr
 
 
 def test_what_would_be_is_told_as_data_too(folder: Path) -> None:

@@ -6,6 +6,7 @@ from cube.manager.office import Office
 from cube.manager.session import looking_on
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.whatif import rebalance
+from cube.whatif.rebalance import Exchange
 
 MOVE = ("task", "from", "to", "score", "gain", "price")
 
@@ -19,19 +20,27 @@ def preview(place: Office, max_moves: int, min_gain: float, output: options.Outp
     """Print the moves that a rebalance would begin now, in their order."""
     with looking_on(place) as manager:
         found = moves.preview(manager, max_moves=max_moves, min_gain=min_gain)
-    rows = [
-        {
-            "task": str(move.task.slot),
-            "id": move.task.id,
-            "from": move.task.node,
-            "to": move.target,
-            "score": f"{move.before:.3f} -> {move.after:.3f}",
-            "gain": f"{move.gain:.3f}",
-            "price": move.price,
-        }
-        for move in found
-    ]
-    if output is options.Output.JSON or rows:
-        render.table(rows, MOVE, output)
+    if output is options.Output.JSON:
+        render.as_json([_data(move) for move in found])
+    elif found:
+        render.table([_row(move) for move in found], MOVE, output)
     else:
         render.line(f"no move gains {min_gain:g} or more")
+
+
+def _data(move: Exchange) -> dict[str, object]:
+    return {
+        "task": str(move.task.slot),
+        "id": move.task.id,
+        "from": move.task.node,
+        "to": move.target,
+        "before": move.before,
+        "after": move.after,
+        "gain": move.gain,
+        "price": move.price,
+    }
+
+
+def _row(move: Exchange) -> dict[str, object]:
+    score = f"{move.before:.3f} -> {move.after:.3f}"
+    return {**_data(move), "score": score, "gain": f"{move.gain:.3f}"}

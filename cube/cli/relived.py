@@ -90,7 +90,8 @@ def _left_out(
     known = {stay.task for stay in stays}
     since = (event for event in events if event.task and event.node is not None and event.at >= began)
     if lost := len({event.task for event in since} - known):
-        yield f"{lost} tasks of forgotten jobs are left out: nobody knows what they asked"
+        tasks = "1 task" if lost == 1 else f"{lost} tasks"
+        yield f"left out: {tasks} of forgotten jobs, for nobody knows what they asked"
     away = {stay.node for stay in stays if stay.ended is None or stay.ended > began}
     if gone := away - {node.name for node in place.cluster.nodes}:
         yield f"not in the inventory any more, and not in the fleet here: {', '.join(sorted(gone))}"

@@ -149,9 +149,9 @@ def preview(
     return 3 if any(isinstance(seen, Unknown) for seen in observed.values()) else 0
 
 
-def counts_of(words: Sequence[str]) -> dict[str, int]:
-    """`GROUP=COUNT` words as a table. Raises InputError."""
-    return {name: _count(name, text) for name, text in pairs(words, "scale", "GROUP=COUNT").items()}
+def counts_of(words: Sequence[str], option: str = "scale", shape: str = "GROUP=COUNT") -> dict[str, int]:
+    """Words of that shape as a table. Raises InputError, which names the option."""
+    return {name: _count(name, text) for name, text in pairs(words, option, shape).items()}
 
 
 def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place: Place) -> Job:

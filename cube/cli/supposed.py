@@ -106,7 +106,7 @@ def show_falls(world: World, change: Change, scheduler: str, output: options.Out
     rows = [
         {
             "node": name,
-            "survives": "no" if stuck else "yes",
+            "survives": not stuck,
             "reason": f"no room for {_slots([entry.slot for entry in stuck])}" if stuck else "",
             "stuck": to_data(stuck),
         }
@@ -116,7 +116,7 @@ def show_falls(world: World, change: Change, scheduler: str, output: options.Out
     if output is options.Output.JSON:
         render.as_json({"survives": not bad, "nodes": rows})
     elif bad:
-        render.table([row for row in rows if row["survives"] == "no"], FALL, output)
+        render.table([{**row, "survives": "no"} for row in rows if not row["survives"]], FALL, output)
         render.line(f"does not survive the loss of {len(bad)} of {len(found)} nodes, each alone", "red")
     else:
         render.line(f"survives the loss of any one node of {len(found)}", "green")
@@ -169,7 +169,7 @@ def _largest_disk(world: World) -> int:
 def _scaled(world: World, words: Sequence[str]) -> tuple[Job, ...]:
     jobs = {job.name: job for job in world.jobs}
     changed: dict[str, Job] = {}
-    for word, count in counts_of(words).items():
+    for word, count in counts_of(words, "--scale", "JOB=COUNT").items():
         name, _, group = word.partition("/")
         if name not in jobs:
             known = ", ".join(jobs) or "none"

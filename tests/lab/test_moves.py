@@ -45,7 +45,7 @@ def test_a_crowded_job_gets_the_node_that_came_back_and_serves_all_the_while_p19
     started, stopped = done.stdout.index("  start"), done.stdout.index("  stop")
     assert started < stopped
     assert homes(desk) == sorted([first, planned["to"]])
-    assert f"gains {planned['gain']}" in desk.cube("why", planned["task"]).stdout
+    assert f"gains {planned['gain']:.3f}" in desk.cube("why", planned["task"]).stdout
     assert desk.data("rebalance", "--plan") == []
 
 
