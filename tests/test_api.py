@@ -1,6 +1,7 @@
 """The API over a real socket: who may do what, what is refused at the gate, and how it fails."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,6 +135,7 @@ TABLE = {
     ("GET", "/tasks/{id}"): READ,
     ("DELETE", "/tasks/{id}"): OPERATE,
     ("GET", "/nodes"): READ,
+    ("GET", "/metrics"): READ,
 }
 ENDLESS = "/api/v1/events/stream"
 """An answer without an end: it is asked for by a test of its own."""
@@ -300,6 +302,18 @@ def test_events_are_listed_by_number_and_streamed_as_they_come(api: Api) -> None
     listening_thread.join(20)
     assert not listening_thread.is_alive()
     assert api.ask("POST", "/api/v1/nodes/node1/uncordon").status == 204
+
+
+def test_prometheus_finds_what_it_understands(api: Api) -> None:
+    answer = api.ask("GET", "/metrics", role="read")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = answer.text.splitlines()
+    assert 'cube_node_up{node="node1"} 1' in lines
+    assert any(line.startswith("cube_turns_total ") for line in lines)
+    named = {line.split()[2] for line in lines if line.startswith("# TYPE ")}
+    figures = [line for line in lines if not line.startswith("#")]
+    assert {re.split(r"[{ ]", line)[0] for line in figures} <= named
+    assert all(float(line.rpartition(" ")[2]) >= 0 for line in figures)
 
 
 class TestTheBook:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from cube.cli import installing
-from cube.cli.crontab import Sweeping, line_of, units_of, with_line, without_line
+from cube.cli.crontab import Serving, Sweeping, line_of, unit_of, units_of, with_line, without_line
 from cube.errors import InputError
 
 OTHERS = "MAILTO=ann\n0 1 * * * backup --all\n# cube is my pet\n"
@@ -130,3 +130,13 @@ def _cube(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
+
+
+def test_a_manager_s_unit_starts_it_again_and_gives_it_time_to_end() -> None:
+    """The command stands in it whole, whatever blanks and signs its words have."""
+    serving = Serving(cluster="lab", command=("/opt/cube", "manager", "start", "a $b%"), folder=Path("/x y"))
+    unit = unit_of(serving)
+    assert 'ExecStart="/opt/cube" "manager" "start" "a $$b%%"\n' in unit
+    assert "WorkingDirectory=/x y\n" in unit
+    assert "Restart=always\n" in unit
+    assert "TimeoutStopSec=5min\n" in unit

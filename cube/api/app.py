@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from cube import __version__
-from cube.api import book, events, jobs, nodes, problem, record, tasks, tokens
+from cube.api import book, events, jobs, metrics, nodes, problem, record, tasks, tokens
 from cube.api.desk import Desk
 from cube.api.gate import Gate
 from cube.api.page import routes as page
@@ -34,6 +34,7 @@ def make_app(desk: Desk) -> FastAPI:
     for router in (jobs.router, tasks.router, nodes.router, events.router, tokens.router, record.router):
         app.include_router(router, prefix="/api/v1")
     app.include_router(book.router)
+    app.include_router(metrics.router)
     page.install(app)
     problem.install(app)
     return app

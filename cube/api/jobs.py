@@ -40,7 +40,7 @@ READS = responses(401, 403, 404, 422, 429)
 @router.get("/jobs", response_model=list[JobView], responses=READS)
 def list_jobs(desk: AtDesk) -> Response:
     """Every job, and how far it is."""
-    return answer(_views(desk, desk.manager.store.jobs()))
+    return answer(views(desk, desk.manager.store.jobs()))
 
 
 @router.get("/jobs/{name}", response_model=Job, responses=READS)
@@ -53,7 +53,7 @@ def read_job(desk: AtDesk, name: Name) -> Response:
 @router.get("/jobs/{name}/status", response_model=JobView, responses=READS)
 def read_status(desk: AtDesk, name: Name) -> Response:
     """How far a job is."""
-    return answer(_views(desk, (known_job(desk, name),))[0])
+    return answer(views(desk, (known_job(desk, name),))[0])
 
 
 @router.get("/jobs/{name}/versions", response_model=list[JobVersion], responses=READS)
@@ -227,7 +227,8 @@ def _begin(
     return answer(operation_view(begun), 202, {"Location": where})
 
 
-def _views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:
+def views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:
+    """How far those jobs are."""
     store = desk.manager.store
     tasks, rollouts = store.current_tasks(), store.rollouts()
     silent = {look.node for look in store.looks() if look.cause is not None}

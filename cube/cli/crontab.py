@@ -76,6 +76,41 @@ WantedBy=timers.target
     return {f"{sweeping.unit}.service": service, f"{sweeping.unit}.timer": timer}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Which command is a cluster's manager, and where it runs."""
+
+    cluster: str
+    command: tuple[str, ...]
+    folder: Path
+
+    @property
+    def unit(self) -> str:
+        """The name of its systemd unit."""
+        return f"cube-{self.cluster}-manager"
+
+
+def unit_of(serving: Serving) -> str:
+    """The systemd unit of a manager: started with the machine, and again where it ends by itself."""
+    return f"""[Unit]
+Description=Cube: the manager of cluster {serving.cluster}
+After=network-online.target
+Wants=network-online.target
+
+[Service]
+WorkingDirectory={_escaped(str(serving.folder))}
+ExecStart={_command(serving.command)}
+Restart=always
+RestartSec=2s
+# What is under way ends first, and is recorded.
+TimeoutStopSec=5min
+KillMode=mixed
+
+[Install]
+WantedBy=multi-user.target default.target
+"""
+
+
 def _times(every: float) -> str:
     minutes = every / 60
     if minutes == 60:

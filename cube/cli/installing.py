@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cube.cli import render
@@ -27,7 +27,7 @@ def sweeping(inventory: Path | None, state: str | None, every: float) -> Sweepin
         raise InputError("a state in memory is gone before the next sweep", where="--state")
     file, folder = find_inventory(inventory, os.environ, Path.cwd()).absolute(), Path.cwd()
     kept = place.state.absolute()
-    words = (*_cube(), "reconcile", "-i", str(file), "--state", str(kept))
+    words = (*own_command(), "reconcile", "-i", str(file), "--state", str(kept))
     log = kept.with_name(f"{place.cluster.name}.sweeps.log")
     return Sweeping(cluster=place.cluster.name, command=words, folder=folder, log=log, every=every)
 
@@ -59,16 +59,25 @@ def remove_line(found: Sweeping, *, yes: bool) -> None:
 
 def install_units(found: Sweeping, *, yes: bool) -> None:
     """Write the service and the timer, and start the timer. Raises InputError where no systemd runs."""
+    write_units(units_of(found), f"{found.unit}.timer", yes=yes)
+
+
+def remove_units(found: Sweeping, *, yes: bool) -> None:
+    """Stop the timer, and remove both files."""
+    drop_units(tuple(units_of(found)), f"{found.unit}.timer", yes=yes)
+
+
+def write_units(units: Mapping[str, str], starts: str, *, yes: bool) -> None:
+    """Show the units, ask, write them and start one. Raises InputError where no systemd runs."""
     if not BOOTED.is_dir():
-        cure = "Use the crontab: leave out --systemd. Or stay: cube reconcile --watch"
+        cure = "Use the crontab (cube cron install), or stay: cube reconcile --watch, cube manager start"
         raise InputError("systemd does not run on this machine", cure=cure)
     folder, scope = _systemd()
-    units = units_of(found)
     for name, text in units.items():
         render.line(f"{folder / name}:")
         for line in text.splitlines():
             render.line(f"  {line}")
-    agree("Write these files and start the timer?", yes=yes)
+    agree(f"Write this and start {starts}?", yes=yes)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in units.items():
@@ -76,22 +85,22 @@ def install_units(found: Sweeping, *, yes: bool) -> None:
     except OSError as error:
         raise InputError("the unit cannot be written", where=str(folder), why=str(error.strerror)) from error
     _run(["systemctl", *scope, "daemon-reload"])
-    _run(["systemctl", *scope, "enable", "--now", f"{found.unit}.timer"])
-    render.line(f"started; see what the sweeps say: journalctl {' '.join(scope)} -u {found.unit}", "green")
+    _run(["systemctl", *scope, "enable", "--now", starts])
+    render.line(f"started; see what it says: journalctl {' '.join(scope)} -u {Path(starts).stem}", "green")
     if scope:
         render.line("So that it runs while you are not logged in: loginctl enable-linger")
 
 
-def remove_units(found: Sweeping, *, yes: bool) -> None:
-    """Stop the timer, and remove both files."""
+def drop_units(names: Sequence[str], stops: str, *, yes: bool) -> None:
+    """Stop one of the units, and remove the files of all."""
     folder, scope = _systemd()
-    files = [folder / name for name in units_of(found) if (folder / name).exists()]
+    files = [folder / name for name in names if (folder / name).exists()]
     if not files:
-        render.line(f"there is no timer for cluster {found.cluster} in {folder}")
+        render.line(f"there is no {stops} in {folder}")
         return
-    agree(f"Stop {found.unit}.timer and remove it?", yes=yes)
+    agree(f"Stop {stops} and remove it?", yes=yes)
     if BOOTED.is_dir():
-        _run(["systemctl", *scope, "disable", "--now", f"{found.unit}.timer"])
+        _run(["systemctl", *scope, "disable", "--now", stops])
     for file in files:
         file.unlink(missing_ok=True)
     if BOOTED.is_dir():
@@ -99,7 +108,7 @@ def remove_units(found: Sweeping, *, yes: bool) -> None:
     render.line("removed", "green")
 
 
-def _cube() -> Sequence[str]:
+def own_command() -> Sequence[str]:
     """The Cube that runs now, never one from the working directory."""
     script = Path(sys.executable).with_name("cube")
     return (str(script),) if script.exists() else (sys.executable, "-P", "-m", "cube.cli.main")

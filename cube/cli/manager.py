@@ -19,6 +19,13 @@ Certificate = Annotated[
     Path | None, typer.Option("--certificate", help="For TLS: the certificate and its chain, as PEM.")
 ]
 Key = Annotated[Path | None, typer.Option("--key", help="For TLS: the certificate's key, as PEM.")]
+NotifyUrl = Annotated[
+    str | None, typer.Option("--notify-url", metavar="URL", help="Send JSON there when something fails.")
+]
+NotifyCommand = Annotated[
+    str | None,
+    typer.Option("--notify-command", metavar="COMMAND", help="Run it then, with the JSON as its input."),
+]
 NoTokens = Annotated[
     bool, typer.Option("--no-tokens", help="Let everybody on this machine do everything; only on loopback.")
 ]
@@ -32,6 +39,11 @@ def start(
     certificate: Certificate = None,
     key: Key = None,
     no_tokens: NoTokens = False,
+    notify_url: NotifyUrl = None,
+    notify_command: NotifyCommand = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Go on in the background, and say where its words go.")
+    ] = False,
     inventory: options.Inventory = None,
     state: options.State = None,
     scheduler: options.Algorithm = None,
@@ -42,9 +54,48 @@ def start(
     """
     from cube.cli import managing
 
-    managing.start(
-        managing.Terms(
-            listen=listen, every=every, hosts=tuple(host or ()), certificate=certificate, key=key,
-            no_tokens=no_tokens, inventory=inventory, state=state, scheduler=scheduler,
-        )
+    terms = managing.Terms(
+        listen=listen, every=every, hosts=tuple(host or ()), certificate=certificate, key=key,
+        no_tokens=no_tokens, notify_url=notify_url, notify_command=notify_command, inventory=inventory,
+        state=state, scheduler=scheduler,
     )  # fmt: skip
+    (managing.detach if detach else managing.start)(terms)
+
+
+@app.command()
+def install(
+    listen: Listen = "127.0.0.1:7070",
+    every: Every = "10s",
+    host: Host = None,
+    certificate: Certificate = None,
+    key: Key = None,
+    notify_url: NotifyUrl = None,
+    notify_command: NotifyCommand = None,
+    inventory: options.Inventory = None,
+    state: options.State = None,
+    scheduler: options.Algorithm = None,
+    yes: options.Yes = False,
+) -> None:
+    """Show a systemd unit that starts the manager with this machine, ask, write it, and start it.
+
+    Example: cube manager install -i inventories/production.yml
+    """
+    from cube.cli import managing
+
+    terms = managing.Terms(
+        listen=listen, every=every, hosts=tuple(host or ()), certificate=certificate, key=key,
+        no_tokens=False, notify_url=notify_url, notify_command=notify_command, inventory=inventory,
+        state=state, scheduler=scheduler,
+    )  # fmt: skip
+    managing.install(terms, yes=yes)
+
+
+@app.command()
+def remove(yes: options.Yes = False, inventory: options.Inventory = None) -> None:
+    """Stop the manager that `cube manager install` installed, and remove its unit.
+
+    Example: cube manager remove -i inventories/production.yml
+    """
+    from cube.cli import managing
+
+    managing.remove(inventory, yes=yes)

@@ -1,6 +1,9 @@
 """Behind `cube manager start`: the service in this thread, its API in another."""
 
+import os
+import shlex
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,14 +14,21 @@ from cube.api.app import guarded
 from cube.api.desk import Desk
 from cube.api.feed import Feed
 from cube.api.server import Address, listening, refuse_unsafe
-from cube.cli import render
+from cube.cli import installing, render
+from cube.cli.crontab import Serving, unit_of
+from cube.cli.installing import own_command
+from cube.cli.load import find_inventory
 from cube.cli.office import actor, office, seconds
 from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
+from cube.manager.notify import Notices, Notifier
 from cube.manager.office import Office
 from cube.manager.operations import Operations
 from cube.manager.service import Duty, Service
 from cube.manager.session import serving
+
+COMES_UP = 30.0
+"""Seconds that a manager in the background has to say where it is."""
 
 SAID_AGAIN = 600.0
 """Seconds before the same warning is said again."""
@@ -34,6 +44,8 @@ class Terms:
     certificate: Path | None
     key: Path | None
     no_tokens: bool
+    notify_url: str | None
+    notify_command: str | None
     inventory: Path | None
     state: str | None
     scheduler: str | None
@@ -42,13 +54,41 @@ class Terms:
         """The office, as the inventory is now. Raises InputError."""
         return office(self.inventory, self.state, self.scheduler)
 
+    @property
+    def notices(self) -> Notices:
+        """Who is told of failures. Raises InputError for what is no URL, and for no command."""
+        if self.notify_url and not self.notify_url.startswith(("http://", "https://")):
+            raise InputError(f"{self.notify_url!r} is no URL", where="--notify-url")
+        try:
+            words = tuple(shlex.split(self.notify_command or ""))
+        except ValueError as error:
+            raise InputError("the command cannot be read", where="--notify-command", why=str(error)) from None
+        return Notices(url=self.notify_url, command=words)
+
+    def words(self, place: Office) -> tuple[str, ...]:
+        """The command that starts a manager by these terms from any folder. Raises InputError."""
+        if place.state == ":memory:":
+            raise InputError("a state in memory is gone with this process", where="--state")
+        file = find_inventory(self.inventory, os.environ, Path.cwd()).absolute()
+        given = (
+            ("--listen", self.listen), ("--every", self.every), ("--scheduler", self.scheduler),
+            ("--certificate", self.certificate and self.certificate.absolute()),
+            ("--key", self.key and self.key.absolute()),
+            ("--notify-url", self.notify_url), ("--notify-command", self.notify_command),
+            *(("--host", name) for name in self.hosts),
+        )  # fmt: skip
+        options = [str(word) for name, value in given if value is not None for word in (name, value)]
+        fixed = ("manager", "start", "-i", str(file), "--state", str(place.state.absolute()))
+        return (*own_command(), *fixed, *options, *(["--no-tokens"] if self.no_tokens else []))
+
 
 def start(terms: Terms) -> None:
     """Serve until a signal ends it. Raises InputError for an address that is none, or that is unsafe."""
     address = _address(terms)
     refuse_unsafe(address, has_tokens=not terms.no_tokens)
     duty = Duty(every=seconds(terms.every, "--every"), actor=actor(), warn=_warning())
-    with serving(terms.find, duty) as service, _ended_by(service):
+    notices = terms.notices
+    with serving(terms.find, duty) as service, _ended_by(service), _telling(service, notices, duty):
         manager = Manager(service)
         desk = Desk(
             service=service,
@@ -66,6 +106,57 @@ def start(terms: Terms) -> None:
                 )
             service.run()
     render.line("ended; what was done is recorded")
+
+
+def detach(terms: Terms) -> None:
+    """Start a manager that outlives this process. Raises CubeError where it does not come up."""
+    place = terms.find()
+    words = terms.words(place)
+    assert place.state != ":memory:"
+    log = place.state.absolute().with_name(f"{place.cluster.name}.manager.log")
+    with log.open("a") as file:
+        begun = file.tell()
+        process = subprocess.Popen(  # noqa: S603 - this Cube itself
+            words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+        )
+    deadline = time.monotonic() + COMES_UP
+    while " is at " not in (said := log.read_text()[begun:]):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise CubeError("the manager did not come up", where=str(log), why=said.strip()[-500:])
+        time.sleep(0.1)
+    render.line(f"{said.strip().splitlines()[0]}, as process {process.pid}; it writes to {log}", "green")
+    render.line(f"end it with: kill {process.pid}")
+
+
+def install(terms: Terms, *, yes: bool) -> None:
+    """Write the unit and start it. Raises InputError where no systemd runs, or for terms that are unsafe."""
+    refuse_unsafe(_address(terms), has_tokens=True)
+    place = terms.find()
+    _ = terms.notices
+    serving = Serving(cluster=place.cluster.name, command=terms.words(place), folder=Path.cwd())
+    installing.write_units({f"{serving.unit}.service": unit_of(serving)}, f"{serving.unit}.service", yes=yes)
+
+
+def remove(inventory: Path | None, *, yes: bool) -> None:
+    """Stop the service and remove its unit."""
+    place = office(inventory, None)
+    serving = Serving(cluster=place.cluster.name, command=(), folder=Path.cwd())
+    installing.drop_units((f"{serving.unit}.service",), f"{serving.unit}.service", yes=yes)
+
+
+@contextmanager
+def _telling(service: Service, notices: Notices, duty: Duty) -> Iterator[None]:
+    """Somebody is told of failures while the block runs, if anybody is to be."""
+    if not notices.url and not notices.command:
+        yield
+        return
+    notifier = Notifier(service.store, service.cluster.name, notices, duty.warn)
+    notifier.begin()
+    try:
+        yield
+    finally:
+        notifier.end()
 
 
 def _address(terms: Terms) -> Address:

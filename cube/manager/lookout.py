@@ -4,6 +4,7 @@ Each node has its own, so that one that hangs delays no other.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class Lookout:
         self._clock = clock
         self._count = count
         self._tell = tell
+        self.looks = self.streams = 0
+        self.seconds = 0.0
         self._asked = threading.Event()
         self._closed = threading.Event()
 
@@ -66,7 +69,10 @@ class Lookout:
         while not self._closed.is_set():
             self._asked.clear()
             began = self._count()
+            started = time.monotonic()
             found = self._worker.observe(self._clock.now())
+            self.looks += 1
+            self.seconds += time.monotonic() - started
             if not self._closed.is_set():
                 self._tell(Sight(node=name, began=began, found=found))
                 self._asked.wait(self.every)
@@ -74,6 +80,7 @@ class Lookout:
     def _listen_on(self, _name: str) -> None:
         while not self._closed.is_set():
             with suppress(CubeError):
+                self.streams += 1
                 for _ in self._worker.happenings():
                     self._asked.set()
             self._asked.set()  # a stream that ends is news of its own

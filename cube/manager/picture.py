@@ -8,6 +8,7 @@ from cube.manager.seams import Attended, Clock
 from cube.manager.turn import spent
 from cube.model.observation import Cause, Observation, Seen, Stats, Unknown
 from cube.model.task import Health
+from cube.view.metrics import Watching
 
 
 class Picture:
@@ -104,6 +105,13 @@ class Picture:
     def is_at_rest(self) -> bool:
         """Nothing is being done on any node."""
         return not self._busy
+
+    def watching(self) -> tuple[Watching, ...]:
+        """What each lookout has done."""
+        return tuple(
+            Watching(node=name, looks=found.looks, seconds=found.seconds, streams=found.streams)
+            for name, found in self._lookouts.items()
+        )
 
     def look_soon(self, nodes: Iterable[str | None]) -> None:
         """Look at them now."""

@@ -5,6 +5,7 @@ here each node goes at its own pace: what hangs on one of them is waited for on 
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.rows import Sweep
 from cube.store.store import Store
 from cube.vault.vault import Vault
+from cube.view.metrics import Turning
 
 SOONEST = 0.5
 """Seconds before a turn that only the passing of time calls for."""
@@ -81,6 +83,8 @@ class Service:
         self._turned = self._swept = self.clock.now()
         self._rests = self._turned + FIRST_TURN
         self._is_news = False
+        self._turns, self._seconds = 0, 0.0
+        self._effects: Counter[str] = Counter()
         self._looked, self._ending = threading.Event(), threading.Event()
 
     @property
@@ -103,6 +107,17 @@ class Service:
     def vault(self) -> Vault:
         """Where the project's secrets are."""
         return self._staff.office.vault
+
+    @property
+    def turning(self) -> Turning:
+        """What it has done since it began."""
+        return Turning(
+            turns=self._turns,
+            seconds=self._seconds,
+            effects=dict(self._effects),
+            events=max((event.number for event in self.store.events(limit=1)), default=0),
+            lookouts=self._picture.watching(),
+        )
 
     @property
     def samples(self) -> Mapping[str, Stats]:
@@ -197,6 +212,7 @@ class Service:
         if isinstance(step, Exception):
             raise step
         if step is not None:
+            self._effects[step.outcome.verdict] += 1
             now, actor = self.clock.now(), self._actor_of(step.effect)
             self.store.record_outcome(step.effect, step.outcome, now=now, actor=actor)
             for asking in self._asked:
@@ -249,7 +265,7 @@ class Service:
         """Only a look that was taken since the last time counts; None: nobody is, or was, silent."""
         known, observed = self.store.silences(), self._picture.observed
         heard = listen(known, observed, now)
-        fresh = self._picture.fresh
+        fresh = self._picture.fresh & observed.keys()
         silences = {name: each for name, each in heard.items() if name in fresh}
         silences |= {name: each for name, each in known.items() if name in observed and name not in fresh}
         if not known and not silences:
@@ -262,6 +278,8 @@ class Service:
         if self._picture.is_at_rest:
             self._staff.put_down()
         self._turned = self.clock.now()
+        self._turns += 1
+        self._seconds += self._turned - began
         # A large fleet always has news: planning may take no more than half of the time.
         self._rests = max(self._rests, 2 * self._turned - began)
 

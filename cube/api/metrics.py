@@ -1,0 +1,24 @@
+"""The figures of the service, for Prometheus."""
+
+from fastapi import APIRouter, Response
+
+from cube.api import jobs, nodes
+from cube.api.desk import AtDesk
+from cube.api.problem import responses
+from cube.view.metrics import MEDIA_TYPE, metrics
+
+router = APIRouter(tags=["metrics"])
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}, **responses(401, 403, 429)},
+)
+def read_metrics(desk: AtDesk) -> Response:
+    """Nodes, jobs, tasks, and what the loop has done, in Prometheus' text format."""
+    store = desk.manager.store
+    text = metrics(
+        nodes.views(desk), jobs.views(desk, store.jobs()), store.current_tasks(), desk.service.turning
+    )
+    return Response(text, media_type=MEDIA_TYPE)
