@@ -4,7 +4,10 @@ import gzip
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +18,7 @@ from cube.errors import CubeError
 from cube.image.own import OwnEngine
 from cube.image.pack import Pack, unpack
 from cube.image.recipe import Recipe
+from cube.image.shelf import Shelf
 from cube.model.image import full_name
 from tests.imagery import archive, digest, image, layer, unarchived
 
@@ -181,3 +185,34 @@ def test_a_machine_without_an_engine_says_so_and_what_to_do(tmp_path: Path) -> N
     with pytest.raises(CubeError, match="does not answer") as raised:
         OwnEngine(str(tmp_path / "none.sock")).image("web:1")
     assert "CUBE_ENGINE" in raised.value.cure
+
+
+class Engine(OwnEngine):
+    """An engine with one image, which counts how often that is saved."""
+
+    saves = 0
+
+    def needed(self, name: str) -> Recipe:
+        return Recipe(name=name, id="sha256:a", layers=tuple(map(digest, LAYERS)))
+
+    @contextmanager
+    def saved(self, name: str) -> Iterator[Any]:
+        self.saves += 1
+        yield io.BytesIO(image(name, LAYERS))
+
+
+class TestAShelf:
+    def test_packs_an_image_once_for_all_that_use_it_at_a_time_and_keeps_nothing_after_them(self) -> None:
+        engine = Engine()
+        with Shelf(engine) as shelf:
+            with shelf.in_use():
+                with shelf.in_use():
+                    first = shelf.cargo("web:1").pack().parcel(0)
+                assert all(file.exists() for file in first.files), "another one still uses it"
+                assert shelf.cargo("web:1").pack().parcel(0).files == first.files
+            assert not any(file.exists() for file in first.files)
+            with shelf.in_use():
+                again = shelf.cargo("web:1").pack().parcel(0)
+                assert all(file.exists() for file in again.files)
+        assert engine.saves == 2
+        assert not any(file.parent.exists() for file in again.files)

@@ -2,7 +2,8 @@
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,13 @@ class Cargo:
 
 
 class Shelf:
-    """Packs by image. Any number of threads may ask; what it keeps on disk goes when it is closed."""
+    """Packs by image. Any number of threads may ask; what it keeps on disk goes when nobody uses it."""
 
     def __init__(self, engine: OwnEngine) -> None:
         self.engine = engine
         self._packing = threading.Lock()
         self._packs: dict[tuple[str, str], Pack] = {}
+        self._users = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
@@ -44,8 +46,22 @@ class Shelf:
         recipe = self.engine.needed(name)
         return Cargo(recipe=recipe, pack=partial(self._pack, recipe))
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """What is packed meanwhile stays until the last user has ended: a manager may run for weeks."""
+        with self._packing:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._packing:
+                self._users -= 1
+                if not self._users:
+                    self.close()
+
     def close(self) -> None:
         """Remove what is on disk."""
+        self._packs.clear()
         folder, self._folder = self._folder, None
         if folder is not None:
             folder.cleanup()

@@ -56,7 +56,8 @@ def perform(effect: Push, shelf: Shelf | None, deliver: Callable[[Cargo, Told], 
     """What comes of a push that a plan asks for. Raises nothing."""
     try:
         assert shelf is not None, "a plan pushes only what the operator's engine has"
-        done = deliver(_as_planned(effect, shelf.cargo(effect.image)), lambda _sent, _size: None)
+        with shelf.in_use():
+            done = deliver(_as_planned(effect, shelf.cargo(effect.image)), lambda _sent, _size: None)
     except UnreachableError as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=_told(error), cure=error.cure)
     except CubeError as error:
