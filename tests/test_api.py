@@ -16,10 +16,13 @@ from cube.api.desk import Desk
 from cube.api.feed import Feed
 from cube.api.gate import FAILURES
 from cube.api.server import Address, listening, refuse_unsafe
+from cube.cli import composing, settle
 from cube.errors import CubeError, InputError
 from cube.manager.operations import Operations
 from cube.manager.tokens import make_token
 from cube.model.token import Role
+from cube.remote.link import Link
+from cube.remote.manager import remote_office
 from tests.stage import BOOK_EVENT, TASK, Stage, free_port, staged
 
 JOB = "job: web\ngroups:\n  main:\n    count: 2\n    image: app:1\n    cpu: 100m\n    memory: 64MiB\n"
@@ -369,3 +372,17 @@ def test_a_job_whose_secrets_or_templates_are_not_there_is_refused_before_anythi
     refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "templates: {/a.conf: a.j2}")})
     assert (refused.status, "templates do not go through a manager" in str(refused.data)) == (422, True)
     assert api.ask("GET", "/api/v1/jobs/vault").status == 404
+
+
+def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "compose.yaml"
+    file.write_text(
+        "name: shop\nservices: {web: {image: 'app:1', mem_limit: 32m, environment: {A: '{{ x }} $$HOME'}}}\n"
+    )
+    office = remote_office(Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None)
+    job = settle.read_job([file], [], [], office)
+    assert job == composing.job_of({file: file.read_text()}, [])
+    assert job.groups[0].spec.env == {"A": "{{ x }} $HOME"}
+    file.write_text("name: shop\nservices: {web: {image: 'app:1', privileged: true}}\n")
+    with pytest.raises(InputError, match=r"compose\.yaml:2:46: privileged"):
+        settle.read_job([file], [], [], office)

@@ -8,6 +8,7 @@ from cube.cli import render
 from cube.cli.load import read_text
 from cube.compose.convert import Converted, convert
 from cube.compose.dotenv import variables
+from cube.compose.job_text import text_of
 from cube.compose.project import Source, Surroundings, is_compose
 from cube.model.job import Job
 from cube.scheduler.algorithms import ALGORITHMS
@@ -29,6 +30,12 @@ def job_of(texts: Mapping[Path, str], profiles: Sequence[str]) -> Job:
     job = resolve(found.job, schedulers=tuple(ALGORITHMS))
     render.warn(map(str, found.told))
     return job
+
+
+def job_file_of(texts: Mapping[Path, str], profiles: Sequence[str]) -> str:
+    """The text of the job file that says the same, for a manager that is somewhere else. As `job_of`."""
+    job_of(texts, profiles)
+    return text_of(converted(texts, profiles).job)
 
 
 def converted(texts: Mapping[Path, str], profiles: Sequence[str]) -> Converted:

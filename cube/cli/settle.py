@@ -162,8 +162,8 @@ def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place
 
         if composing.are_compose(texts):
             if isinstance(place, RemoteOffice):
-                cure = "Make a job file of it: cube convert"
-                raise InputError("Compose files do not go through a manager", cure=cure)
+                written = composing.job_file_of(texts, profiles)
+                return place.read_job(written, str(files[0]), {}, {})
             return sealed(composing.job_of(texts, profiles), place)
     file, *others = files
     if others or profiles:
