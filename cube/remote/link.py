@@ -71,7 +71,8 @@ class Link:
         from http.client import HTTPException
 
         sent = None if body is None else json.dumps(body)
-        headers = {"Content-Type": "application/json"}
+        # One question each: the socket ends with its answer.
+        headers = {"Content-Type": "application/json", "Connection": "close"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
