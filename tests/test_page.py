@@ -8,7 +8,11 @@ from http.client import HTTPConnection
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from cube.api.access import Caller
+from cube.api.page.board import Board
+from cube.api.page.views import Drawings, View
 from cube.model.task import State, Task
+from cube.model.token import Role
 from tests.build import job, spec
 from tests.stage import run, staged
 from tests.test_api import Api, api_over
@@ -204,3 +208,14 @@ def test_no_text_of_a_user_becomes_part_of_the_page_and_no_script_but_ours_runs(
     policy = api.ask("GET", "/login").headers["content-security-policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
+
+
+def test_a_view_is_drawn_once_for_all_who_look_at_it_at_the_same_time(api: Api) -> None:
+    drawings = Drawings(api.desk, Board(api.desk))
+    reader, operator = (Caller(name=role, role=role) for role in (Role.READ, Role.OPERATE))
+    view = View(name="node", key="node1")
+    first = drawings.now(view, reader)
+    assert drawings.now(view, Caller(name="another", role=Role.READ)) is first
+    assert "Drain" not in first["node"]
+    assert "Drain" in drawings.now(view, operator)["node"]
+    assert drawings.now(View(name="node", key="gone"), reader) == {}

@@ -17,9 +17,9 @@ from cube.api.desk import AtDesk, Desk, Who, known_job, known_node, refuse_chang
 from cube.api.page.board import Board
 from cube.api.page.draw import HEADERS, html
 from cube.api.page.sign_in import signed_in, signed_out
-from cube.api.page.views import View, drawn, values
+from cube.api.page.views import Drawings, View, drawn, values
 from cube.api.stream import live, sse
-from cube.errors import CubeError, InputError
+from cube.errors import InputError
 from cube.manager.operations import Ask
 from cube.manager.operations import Request as Asked
 from cube.model.job import Job
@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 LIFE = 300.0
 """Seconds after which a browser that follows has to show its token again; it does so by itself."""
 
-PAUSE = 0.5
+PAUSE = 1.0
 """Seconds between two looks at what a browser follows."""
 
 TIMEOUT = 600.0
@@ -45,6 +45,7 @@ Words = Annotated[str, Query(alias="q", max_length=200)]
 def install(app: FastAPI) -> None:
     """Put the page into the application."""
     app.state.board = Board(app.state.desk)
+    app.state.drawings = Drawings(app.state.desk, app.state.board)
     app.include_router(router)
     app.mount("/assets", StaticFiles(directory=File(__file__).parent / "assets"))
 
@@ -52,6 +53,11 @@ def install(app: FastAPI) -> None:
 def _board(request: Request) -> Board:
     board: Board = request.app.state.board
     return board
+
+
+def _drawings(request: Request) -> Drawings:
+    drawings: Drawings = request.app.state.drawings
+    return drawings
 
 
 async def _form(request: Request) -> Mapping[str, str]:
@@ -63,6 +69,7 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 
 AtBoard = Annotated[Board, Depends(_board)]
+AtDrawings = Annotated[Drawings, Depends(_drawings)]
 Form = Annotated[Mapping[str, str], Depends(_form)]
 
 
@@ -92,7 +99,10 @@ def show_task(desk: AtDesk, board: AtBoard, who: Who, name: Name) -> Response:
 
 @router.get("/live/{kind}")
 async def follow(
-    desk: AtDesk, board: AtBoard, who: Who, kind: Name, key: Annotated[str, Query(max_length=255)] = "",
+    drawings: AtDrawings,
+    who: Who,
+    kind: Name,
+    key: Annotated[str, Query(max_length=255)] = "",
     q: Words = "",
 ) -> Response:  # fmt: skip
     """Each part of a page as HTML, whenever it has changed."""
@@ -102,7 +112,7 @@ async def follow(
         shown: dict[str, str] = {}
         until = time.monotonic() + LIFE
         while time.monotonic() < until:
-            found = await asyncio.to_thread(_drawn, desk, board, view, who)
+            found = await asyncio.to_thread(drawings.now, view, who)
             for part, text in found.items():
                 if shown.get(part) != text:
                     yield sse({"part": part, "html": text}, event="part")
@@ -174,14 +184,6 @@ def _begun(
 def _page(desk: Desk, board: Board, who: Caller, view: View) -> Response:
     found = values(desk, board.now(), view, who)
     return html(f"view_{view.name}.html", {**found, "parts": drawn(view, found)})
-
-
-def _drawn(desk: Desk, board: Board, view: View, who: Caller) -> Mapping[str, str]:
-    """Nothing where what was looked at is gone: the page keeps what it showed last."""
-    try:
-        return drawn(view, values(desk, board.now(), view, who))
-    except CubeError:
-        return {}
 
 
 def _known(kind: str, key: str, query: str) -> View:

@@ -1,14 +1,16 @@
 """What each page shows: its parts, and the values that they are drawn from."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from cube.api.access import Caller
-from cube.api.desk import Desk, known_job, known_node, known_task
+from cube.api.desk import Desk, NotFoundError, known_job, known_node, known_task
 from cube.api.page.bars import job_bar, node_bars
-from cube.api.page.board import Snapshot
+from cube.api.page.board import Board, Snapshot
 from cube.api.page.draw import draw
 from cube.api.page.matrix import matrix
 from cube.model.difference import differences
@@ -58,6 +60,28 @@ def values(desk: Desk, it: Snapshot, view: View, who: Caller) -> Mapping[str, An
 def drawn(view: View, found: Mapping[str, Any]) -> Mapping[str, str]:
     """Each part of the view as HTML."""
     return {part: draw(f"part_{part}.html", found) for part in view.parts}
+
+
+class Drawings:
+    """Each view as it was drawn of the board's last snapshot: once for all who look at it."""
+
+    def __init__(self, desk: Desk, board: Board) -> None:
+        self._desk = desk
+        self._board = board
+        self._alone = threading.Lock()
+        self._of: Snapshot | None = None
+        self._known: dict[tuple[View, bool], Mapping[str, str]] = {}
+
+    def now(self, view: View, who: Caller) -> Mapping[str, str]:
+        """The view's parts. Nothing where what it shows is gone: the page keeps what it showed last."""
+        with self._alone:
+            it, key = self._board.now(), (view, who.role.may(Role.OPERATE))
+            if it is not self._of:
+                self._of, self._known = it, {}
+            if key not in self._known:
+                with suppress(NotFoundError):
+                    self._known[key] = drawn(view, values(self._desk, it, view, who))
+            return self._known.get(key, {})
 
 
 def _fleet(_desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
