@@ -4,7 +4,7 @@ from statistics import mean
 
 import pytest
 
-from tests.bench.scheduler_packing import Packer, bound, identical, needed, online, planned
+from tests.bench.scheduler_packing import Packer, bound, identical, needed, nomad, online, planned
 from tests.bench.scheduler_report import BEGIN, END, Result, as_json, from_json, section, with_section
 from tests.bench.scheduler_speed import algorithm
 from tests.bench.scheduler_traces import SAMPLES, openb
@@ -35,6 +35,11 @@ def test_no_fewer_nodes_than_the_bound_are_enough() -> None:
     tasks = [(1000, 1024)] * 10
     assert bound([(4000, 16384)] * 9, tasks) == 3
     assert identical(online(algorithm("tight")), (4000, 16384), tasks) == 3
+
+
+def test_nomads_few_candidates_are_enough_for_nearly_the_packing_of_its_formula() -> None:
+    assert 1 <= needed(nomad, TRACE, 0) / needed(online(algorithm("binpack")), TRACE, 0) < 1.02
+    assert nomad([(1000, 1000)] * 3, [(500, 500)] * 7).count(None) == 1
 
 
 def test_figures_take_the_place_of_older_ones() -> None:

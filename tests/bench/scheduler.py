@@ -16,7 +16,7 @@ from random import Random
 
 from cube.scheduler.algorithms import ALGORITHMS
 from tests.bench import scheduler_speed as speed
-from tests.bench.scheduler_packing import baselines, bound, identical, needed, online, planned
+from tests.bench.scheduler_packing import baselines, bound, identical, needed, nomad, online, planned
 from tests.bench.scheduler_report import TABLES, Result, as_json, from_json, section, with_section
 from tests.bench.scheduler_traces import Shape, Trace, azure, openb
 
@@ -127,7 +127,8 @@ def _packings(folder: Path, _runs: int) -> Iterator[Result]:
     trace = openb(folder)
     bounds = {seed: _bound(trace, seed) for seed in SEEDS}
     packers = {name: online(found) for name, found in baselines().items()}
-    for name, pack in (packers | {"planned as one batch": planned}).items():
+    others = {"Nomad, as shipped": nomad, "planned as one batch": planned}
+    for name, pack in (packers | others).items():
         must, stretch = {"tight": (1.018, 1.010), "planned as one batch": (1.014, 1.005)}.get(
             name, (None, None)
         )

@@ -1,7 +1,8 @@
 """How many nodes an algorithm needs for a workload, beside what no algorithm can do better than."""
 
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, islice
+from math import ceil, log2
 from random import Random
 
 from cube.scheduler.algorithms import ALGORITHMS, Algorithm, ByFormula
@@ -29,6 +30,24 @@ def online(algorithm: Algorithm) -> Packer:
 def planned(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> list[int | None]:
     """All tasks as one batch."""
     return in_batch(fleet(nodes), requests(tasks))
+
+
+def nomad(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> list[int | None]:
+    """Nomad's scheduler for services as it is shipped: its formula for the first few nodes that fit.
+
+    Of those that fit, in random order, log2(n) are scored, and the best is taken (scheduler/stack.go). It
+    puts off nodes that score nothing; here none does, for every task asks for something.
+    """
+    random, free, order = Random(len(nodes)), list(nodes), list(range(len(nodes)))
+    limit, places = max(2, ceil(log2(len(nodes)))), list[int | None]()
+    for task in tasks:
+        fitting = islice((at for at in _shuffled(order, random) if _is_in(task, free[at])), limit)
+        scored = [(_nomad_score(nodes[at], free[at], task), at) for at in fitting]
+        at = max(scored, key=lambda found: found[0])[1] if scored else None
+        places.append(at)
+        if at is not None:
+            free[at] = free[at][0] - task[0], free[at][1] - task[1]
+    return places
 
 
 def needed(pack: Packer, trace: Trace, seed: int) -> int:
@@ -90,6 +109,23 @@ def baselines() -> dict[str, Algorithm]:
         "kube-scheduler, as shipped": kube_default,
     }
     return own | {name: Algorithm(ByFormula(formula)) for name, formula in others.items()}
+
+
+def _shuffled(order: list[int], random: Random) -> Iterator[int]:
+    """In random order, each made only once it is asked for; `order` is shuffled on."""
+    for first in range(len(order)):
+        other = random.randrange(first, len(order))
+        order[first], order[other] = order[other], order[first]
+        yield order[first]
+
+
+def _is_in(task: Shape, free: Shape) -> bool:
+    return task[0] <= free[0] and task[1] <= free[1]
+
+
+def _nomad_score(node: Shape, free: Shape, task: Shape) -> float:
+    cpu, memory = ((left - asked) / size for size, left, asked in zip(node, free, task, strict=True))
+    return 20.0 - float(10.0**cpu) - float(10.0**memory)
 
 
 def _is_enough(places: Sequence[int | None]) -> bool:

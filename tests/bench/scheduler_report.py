@@ -55,7 +55,9 @@ def from_json(text: str) -> list[Result]:
 
 def section(results: Sequence[Result], facts: Mapping[str, str]) -> str:
     """The tables, and on what they were measured."""
-    lines = [f"Measured on {facts['machine']}, one process on one core, Python {facts['python']}."]
+    lines = [
+        f"Measured on {facts['machine']}, one process on one core, its CPU time, Python {facts['python']}."
+    ]
     for table, title in TABLES.items():
         rows = [found for found in results if found.table == table]
         if rows:
