@@ -29,7 +29,15 @@ T = TypeVar("T")
 MIB = 2**20
 CPUS = st.sampled_from([0, 100, 250, 500, 1000, 3000])
 SIZES = st.sampled_from([0, 64 * MIB, 512 * MIB, GIB, 3 * GIB])
-ZONES = st.sampled_from([{}, {"zone": "a"}, {"zone": "b", "disk": "ssd"}, {"zone": "c", "disk": "hdd"}])
+ZONES = st.sampled_from(
+    [
+        {},
+        {"zone": "a"},
+        {"zone": "a", "disk": "ssd"},
+        {"zone": "b", "disk": "ssd"},
+        {"zone": "c", "disk": "hdd"},
+    ]
+)
 GROUPS = st.sampled_from([("web", "main"), ("db", "main")])
 
 CONSTRAINTS = (
@@ -178,6 +186,33 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
         run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
         assert board.place_many(first, count) == [naive(algorithm, found, nodes) for found in run]
     assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+
+
+@pytest.mark.parametrize("has_some", [False, True])
+def test_a_node_knows_whose_tasks_it_took_in_a_run(*, has_some: bool) -> None:
+    nodes = [_sized(f"n{number}", 4000, 4) for number in range(3)]
+    board = Board(algorithm_of("spread"), nodes)
+    slot = Slot(job="web", group="main", index=0)
+    request = Request(slot=slot, demand=Demand(resources=Resources(cpu=100), count=30))
+    if has_some:
+        board.place(request)
+    board.place_many(replace(request, order=1), 30 - has_some)
+    assert [board.cell.state(at).tasks for at in range(3)] == [{("web", "main"): 10}] * 3
+
+
+@pytest.mark.parametrize("name", ["tight", "spread"])
+def test_spreads_over_two_attributes_of_which_nodes_share_but_one(name: str) -> None:
+    """What is placed under one value changes what all nodes with that value are worth."""
+    labels = [{"zone": zone, "disk": disk} for zone in "abc" for disk in ("ssd", "hdd")]
+    nodes = [
+        replace(_sized(f"n{number}", 9000, 9), node=node(f"n{number}", labels=mine))
+        for number, mine in enumerate(labels)
+    ]
+    demand = Demand(resources=Resources(cpu=100), spreads=SPREADS, apart=False, count=12)
+    board = Board(algorithm_of(name), nodes)
+    for order in range(12):
+        request = Request(slot=Slot(job="web", group="main", index=order), demand=demand, order=order)
+        assert board.place(request) == naive(algorithm_of(name), request, nodes)
 
 
 @settings(max_examples=100, deadline=None)
