@@ -1,4 +1,4 @@
-"""What every test may ask for: real nodes.
+"""What every test may ask for: real nodes, and places for a state on each engine.
 
 A test that takes `node` or `fleet` is marked `lab`, gets nodes that are well and empty, and may break them:
 
@@ -20,6 +20,8 @@ from cube.lab.engine import LOCAL
 from cube.lab.engine import engine as engine_at
 from cube.lab.fleet import Lab, LabNode, LabSpec
 from cube.lab.lab import down, up
+from cube.store.address import StatePlace
+from tests.postgres import Cluster, cluster
 
 _EMPTY = "docker ps -aq | xargs -r docker rm -fv; docker network prune -f; docker volume prune -f"
 
@@ -55,6 +57,22 @@ def node(engine: DockerClient, lab: Lab) -> LabNode:
     """One node of the lab: well, and empty but for the demo images."""
     _renew(engine, lab.nodes[0])
     return lab.nodes[0]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL for this run alone."""
+    with cluster() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StatePlace:
+    """Where a state may be kept, with nothing there yet: the test holds for every engine."""
+    if request.param == "sqlite":
+        return tmp_path / "state" / "cube.db"
+    found: Cluster = request.getfixturevalue("postgres")
+    return found.place()
 
 
 def _renew(engine: DockerClient, node: LabNode) -> None:

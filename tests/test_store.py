@@ -28,6 +28,7 @@ from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
 from cube.model.node import Cordon
 from cube.model.observation import Cause, CpuTimes, Engine, PostMortem, Seen, Stats, Unknown
 from cube.model.task import Health, Slot, State, Task, TaskEvent
+from cube.store.address import StatePlace
 from cube.store.replay import current, tasks_at
 from cube.store.rows import Restored, Sweep
 from cube.store.store import Store, open_store
@@ -38,10 +39,11 @@ SLOT = Slot(job="web", group="app", index=0)
 OK = Outcome(verdict=Verdict.OK, container="c0ffee")
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """A store in memory that knows the job `web`, version 1."""
-    store = open_store(":memory:")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A store that knows the job `web`, version 1; of each engine, since the promises are the same."""
+    is_file = request.param == "sqlite"
+    store = open_store(":memory:" if is_file else request.getfixturevalue("postgres").place())
     put(store, job())
     yield store
     store.close()
@@ -511,17 +513,19 @@ class TestLooks:
 
 
 class TestEpoch:
-    def test_owner_is_made_once(self, path: Path) -> None:
-        first = open_store(path)
+    def test_owner_is_made_once(self, place: StatePlace) -> None:
+        first = open_store(place)
         owner = first.owner
         first.close()
-        again = open_store(path)
+        again = open_store(place)
         assert again.owner == owner
         again.close()
 
-    def test_an_owner_that_another_process_recovers_is_seen_by_one_that_stays(self, path: Path) -> None:
+    def test_an_owner_that_another_process_recovers_is_seen_by_one_that_stays(
+        self, place: StatePlace
+    ) -> None:
         """P5: it would else take the recovered containers for those of a stranger."""
-        staying, other = open_store(path), open_store(path)
+        staying, other = open_store(place), open_store(place)
         before = staying.owner
         other.restore(Restored(owner="the-lost-one", epoch=4, jobs=(), tasks=()), now=1.0, actor="ann")
         assert (before != "the-lost-one", staying.owner) == (True, "the-lost-one")
@@ -530,8 +534,8 @@ class TestEpoch:
 
 
 class TestBackup:
-    def test_is_whole_and_private_and_opens(self, path: Path, tmp_path: Path) -> None:
-        store, target = open_store(path), tmp_path / "copy.db"
+    def test_is_whole_and_private_and_opens(self, place: StatePlace, tmp_path: Path) -> None:
+        store, target = open_store(place), tmp_path / "copy.db"
         put(store, job())
         running(store)
         store.backup(target)
@@ -553,9 +557,9 @@ class TestBackup:
             store.backup(tmp_path / "missing" / "copy.db")
 
 
-def test_a_busy_file_is_a_lock_error_after_the_patience(path: Path) -> None:
+def test_a_busy_state_is_a_lock_error_after_the_patience(place: StatePlace) -> None:
     """P1, P12: bounded, and nothing was written."""
-    store, other = open_store(path), open_store(path, patience=0.1)
+    store, other = open_store(place), open_store(place, patience=0.1)
     with store._change(), pytest.raises(LockedError, match="busy"):
         put(other, job())
     assert other.jobs() == ()

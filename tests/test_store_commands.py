@@ -3,11 +3,13 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cube.store.store import open_store
+from tests.postgres import Cluster
 
 
 @pytest.fixture
@@ -28,6 +30,33 @@ def test_backup_then_check_of_the_copy(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "monday.db"
     assert cube("backup", copy, "--state", path) == (0, f"{path} copied to {copy}\n", "")
     assert cube("check", "--state", copy) == (0, f"{copy} is sound\n", "")
+
+
+def test_a_state_is_copied_to_a_server_and_back(path: Path, tmp_path: Path, postgres: Cluster) -> None:
+    server, back = postgres.place(), tmp_path / "back.db"
+    code, told, _ = cube("copy", path, server.url)
+    assert (code, told) == (0, f"{path} copied to {server}; use only that one from now on\n")
+    assert cube("check", "--state", server.url) == (0, f"{server} is sound\n", "")
+    assert cube("copy", server.url, back)[0] == 0
+    assert cube("backup", tmp_path / "monday.db", "--state", server.url)[0] == 0
+    stores = [open_store(place) for place in (path, server, back, tmp_path / "monday.db")]
+    assert len({store.owner for store in stores}) == 1
+    for store in stores:
+        store.close()
+
+
+def test_a_copy_over_a_state_that_holds_something_is_bad_input(path: Path, postgres: Cluster) -> None:
+    server = postgres.place()
+    with closing(open_store(server)) as store:
+        store.tell_of_job("web", 1, now=1.0, actor="ann", reason="here")
+    code, _, complaint = cube("copy", path, server.url)
+    assert (code, "the state is not empty" in complaint) == (2, True)
+
+
+def test_a_password_on_the_command_line_is_bad_input_and_not_shown(path: Path) -> None:
+    code, told, complaint = cube("copy", path, "postgresql://ann:s3cret@db/shop")
+    assert (code, "s3cret" in told + complaint) == (2, False)
+    assert "~/.pgpass" in complaint
 
 
 def test_a_backup_over_a_file_is_bad_input(path: Path) -> None:

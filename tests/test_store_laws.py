@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from cube.model.action import (
     Checked,
@@ -24,8 +32,12 @@ from cube.model.action import (
     Wait,
 )
 from cube.model.job import CheckKind, Group, HealthCheck, Job, TaskSpec
+from cube.model.move import Move
 from cube.model.task import TRANSITIONS, Health, Slot, State, Task, TaskEvent
-from cube.store.store import open_store
+from cube.store.address import StatePlace
+from cube.store.store import Store, open_store
+from cube.store.transfer import IN_ORDER, TABLES
+from tests.postgres import Cluster
 
 JOBS = ("api", "web")
 SPECS = (
@@ -54,8 +66,8 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.path = Path(self.folder.name) / "cube.db"
-        self.store = open_store(self.path)
+        self.kept_at = self.new_place()
+        self.store = open_store(self.kept_at)
         self.now = 0.0
         self.jobs: dict[str, list[int]] = {name: [] for name in JOBS}
         self.states: dict[str, tuple[str, State]] = {}
@@ -63,6 +75,10 @@ class Histories(RuleBasedStateMachine):
         self.under_way: list[Effect] = []
         for name in JOBS:
             self.deploy(name, 1)
+
+    def new_place(self) -> StatePlace:
+        """Where there is nothing yet."""
+        return Path(self.folder.name) / "cube.db"
 
     def teardown(self) -> None:
         self.store.close()
@@ -190,7 +206,7 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.store.close()
-        self.store = open_store(self.path)
+        self.store = open_store(self.kept_at)
 
     @invariant()
     def the_tasks_are_as_the_model_says(self) -> None:
@@ -218,3 +234,52 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+class HistoriesAtAServer(Histories):
+    """The same at a server; each ends as it is after it was copied to a file and back."""
+
+    def __init__(self, postgres: Cluster) -> None:
+        self.postgres = postgres
+        super().__init__()
+
+    def new_place(self) -> StatePlace:
+        return self.postgres.place()
+
+    def teardown(self) -> None:
+        stores = [self.store, open_store(Path(self.folder.name) / "copy.db"), open_store(self.new_place())]
+        stores[0].put_move(move("b"), now=self.now, actor="ann")
+        stores[0].put_move(move("a"), now=self.now, actor="ann")
+        for one, other in pairwise(stores):
+            one.pour_into(other)
+        first, *copies = map(everything, stores)
+        assert copies == [first, first]
+        for store in stores[1:]:
+            assert store.check() == ()
+            store.close()
+        super().teardown()
+
+
+def move(group: str) -> Move:
+    return Move(slot=Slot(job="web", group=group, index=0), source="n1", target="n2", reason="it gains")
+
+
+def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
+    """All rows of all tables, by the names of their columns; those of one engine alone left out."""
+    orders = {table: f" ORDER BY {IN_ORDER[table]}" if table in IN_ORDER else "" for table in TABLES}
+    found = {
+        table: [dict(row) for row in store._connection.execute(f"SELECT * FROM {table}{order}")]
+        for table, order in orders.items()
+    }
+    for row in found["moves"]:
+        row.pop("rowid", None)
+    found = {
+        table: rows if table in IN_ORDER else sorted(rows, key=lambda row: repr(sorted(row.items())))
+        for table, rows in found.items()
+    }
+    return {**found, "identity": [{"owner": store.owner, "epoch": store.epoch}]}
+
+
+def test_the_same_holds_at_a_server_and_nothing_is_lost_on_the_way_there_and_back(postgres: Cluster) -> None:
+    few = settings(max_examples=8, stateful_step_count=20, deadline=None)
+    run_state_machine_as_test(lambda: HistoriesAtAServer(postgres), settings=few)  # type: ignore[arg-type]

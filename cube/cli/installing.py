@@ -12,6 +12,8 @@ from cube.cli.load import find_inventory
 from cube.cli.office import office
 from cube.cli.recovered import agree
 from cube.errors import CubeError, InputError
+from cube.manager.office import Office
+from cube.store.address import Server
 
 BOOTED = Path("/run/systemd/system")
 """What is there where systemd runs, and nowhere else: see sd_booted(3)."""
@@ -26,10 +28,25 @@ def sweeping(inventory: Path | None, state: str | None, every: float) -> Sweepin
     if place.state == ":memory:":
         raise InputError("a state in memory is gone before the next sweep", where="--state")
     file, folder = find_inventory(inventory, os.environ, Path.cwd()).absolute(), Path.cwd()
-    kept = place.state.absolute()
-    words = (*own_command(), "reconcile", "-i", str(file), "--state", str(kept))
-    log = kept.with_name(f"{place.cluster.name}.sweeps.log")
+    words = (*own_command(), "reconcile", "-i", str(file), "--state", lasting_name(place.state))
+    log = beside(place, f"{place.cluster.name}.sweeps.log")
     return Sweeping(cluster=place.cluster.name, command=words, folder=folder, log=log, every=every)
+
+
+def lasting_name(state: Path | Server) -> str:
+    """What names the state from any folder. Raises InputError for a password, which all could read there."""
+    if isinstance(state, Path):
+        return str(state.absolute())
+    if state.passwords:
+        cure = "Put it into ~/.pgpass, and name the state without it."
+        raise InputError("the password of the state would be written down", where="$CUBE_STATE", cure=cure)
+    return state.url
+
+
+def beside(place: Office, name: str) -> Path:
+    """A file of that name beside the state, or where the project's other things are."""
+    kept = place.state.absolute() if isinstance(place.state, Path) else place.keys / "state"
+    return kept.with_name(name)
 
 
 def install_line(found: Sweeping, *, yes: bool) -> None:

@@ -16,7 +16,7 @@ from cube.api.feed import Feed
 from cube.api.server import Address, listening, refuse_unsafe
 from cube.cli import installing, render
 from cube.cli.crontab import Serving, unit_of
-from cube.cli.installing import own_command
+from cube.cli.installing import beside, lasting_name, own_command
 from cube.cli.load import find_inventory
 from cube.cli.office import actor, office, seconds
 from cube.errors import CubeError, InputError
@@ -78,7 +78,7 @@ class Terms:
             *(("--host", name) for name in self.hosts),
         )  # fmt: skip
         options = [str(word) for name, value in given if value is not None for word in (name, value)]
-        fixed = ("manager", "start", "-i", str(file), "--state", str(place.state.absolute()))
+        fixed = ("manager", "start", "-i", str(file), "--state", lasting_name(place.state))
         return (*own_command(), *fixed, *options, *(["--no-tokens"] if self.no_tokens else []))
 
 
@@ -113,7 +113,7 @@ def detach(terms: Terms) -> None:
     place = terms.find()
     words = terms.words(place)
     assert place.state != ":memory:"
-    log = place.state.absolute().with_name(f"{place.cluster.name}.manager.log")
+    log = beside(place, f"{place.cluster.name}.manager.log")
     with log.open("a") as file:
         begun = file.tell()
         process = subprocess.Popen(  # noqa: S603 - this Cube itself

@@ -5,7 +5,6 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from cube.cli.load import find_inventory, load_cluster
 from cube.cli.options import MANAGER
@@ -14,6 +13,7 @@ from cube.image.own import SOCKET
 from cube.manager.office import Office
 from cube.model.units import duration
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from cube.store.address import Server, StatePlace, place_of
 from cube.vault.place import IDENTITY, VaultPlace
 from cube.vault.vault import Vault
 
@@ -35,7 +35,7 @@ def office(inventory: Path | None, state: str | None, scheduler: str | None = No
     refuse_unknown(scheduler)
     return Office(
         cluster=cluster,
-        state=_state(state, cluster.name),
+        state=named_state(state, os.environ) or FOLDER / f"{cluster.name}.db",
         keys=FOLDER.absolute(),
         scheduler=scheduler,
         engine=own_engine(os.environ),
@@ -81,6 +81,18 @@ def own_engine(environ: Mapping[str, str]) -> str:
     return host.removeprefix("unix://") if host.startswith("unix://") else SOCKET
 
 
+def named_state(option: str | None, environ: Mapping[str, str]) -> StatePlace | None:
+    """The state that `--state` names, else $CUBE_STATE; None where none is named.
+
+    Raises InputError for a password on the command line: everybody on this machine may read it there.
+    """
+    place = place_of(option or environ.get("CUBE_STATE", ""))
+    if option and isinstance(place, Server) and place.passwords:
+        cure = "Put it into ~/.pgpass or $PGPASSWORD, or the whole URL into $CUBE_STATE."
+        raise InputError("a password on the command line is seen by others", where="--state", cure=cure)
+    return None if place == Path() else place
+
+
 def refuse_unknown(scheduler: str) -> None:
     """Raises InputError for an algorithm that is not known."""
     if scheduler not in ALGORITHMS:
@@ -106,9 +118,3 @@ def pairs(words: Sequence[str], option: str, form: str = "NAME=VALUE") -> dict[s
     if strange := [word for word in words if "=" not in word or word.startswith("=")]:
         raise InputError(f"{strange[0]!r} is not {form}", where=option)
     return table
-
-
-def _state(state: str | None, cluster: str) -> Path | Literal[":memory:"]:
-    if state == ":memory:":
-        return ":memory:"
-    return Path(state) if state else FOLDER / f"{cluster}.db"

@@ -25,7 +25,11 @@ Inventory = Annotated[
 ]
 State = Annotated[
     str | None,
-    typer.Option("--state", help="The state file; `:memory:` forgets. Default: .cube/CLUSTER.db"),
+    typer.Option(
+        "--state",
+        help="The state: a file, `postgresql://...`, or `:memory:`, which forgets (or $CUBE_STATE)."
+        " Default: .cube/CLUSTER.db",
+    ),
 ]
 Format = Annotated[Output, typer.Option("--output", "-o", help="How to print: a table, or JSON.")]
 Timeout = Annotated[

@@ -28,15 +28,20 @@ Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
 class Crew:
     """Workers by node name: at most 32 nodes at once, and a few effects at once on each.
 
-    `stock` asks the operator's own engine for its images.
+    `stock` asks the operator's own engine for its images; `may_act` says whether nobody else is at work yet.
     """
 
     def __init__(
-        self, workers: Mapping[str, Worker], clock: Clock, stock: Callable[[], Mapping[str, str]] = dict
+        self,
+        workers: Mapping[str, Worker],
+        clock: Clock,
+        stock: Callable[[], Mapping[str, str]] = dict,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._workers = workers
         self._clock = clock
         self.stock = stock
+        self._may_act = may_act
 
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
         """Look at each of those nodes; every name gets an answer, in the order asked."""
@@ -48,8 +53,8 @@ class Crew:
     def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
         """Carry the effects out, each with its outcome as it comes; none on a node after one that is unknown.
 
-        One that has not begun at `until` (seconds since the epoch) is STALE: this process may have been
-        stopped for hours, and its plan is of another world.
+        One that has not begun at `until` (seconds since the epoch), or when `may_act` says no, is STALE: this
+        process may have been stopped for hours, and its plan is of another world.
 
         An interrupt lets those under way finish and drops the rest; it is raised once all have answered.
         A second one, or a caller that asks for no more outcomes, leaves also those under way.
@@ -71,7 +76,7 @@ class Crew:
     def _work_off(self, queue: Queue, answers: Answers, until: float) -> None:
         try:
             while effect := _next(queue):
-                is_stale = self._clock.now() > until
+                is_stale = self._clock.now() > until or not self._may_act()
                 outcome = STALE if is_stale else self._workers[effect.node].perform(effect)
                 answers.put((effect, outcome))
                 if outcome.verdict is Verdict.UNKNOWN:

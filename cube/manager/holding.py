@@ -54,8 +54,10 @@ class Holding:
         with self._alone:
             self._holders -= 1
             if not self._holders:
-                self._last = _last_event(self._store)
-                self._held.close()
+                try:
+                    self._last = _last_event(self._store)
+                finally:
+                    self._held.close()
 
     def _take(self) -> int:
         with self._alone:

@@ -2,24 +2,24 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from cube.image.own import SOCKET
 from cube.model.node import Cluster
 from cube.scheduler.algorithms import DEFAULT_ALGORITHM
+from cube.store.address import StatePlace
 from cube.vault.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Office:
-    """Where a manager works: its cluster, its state file, and the folder of its pinned host keys.
+    """Where a manager works: its cluster, its state, and the folder of its pinned host keys.
 
     `engine` is the socket of the operator's own engine, from which images are pushed,
     `vault` where the project's secrets are.
     """
 
     cluster: Cluster
-    state: Path | Literal[":memory:"]
+    state: StatePlace
     keys: Path
     scheduler: str = DEFAULT_ALGORITHM
     engine: str = SOCKET

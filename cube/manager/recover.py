@@ -49,7 +49,7 @@ def refuse_a_store_in_use(store: Store) -> None:
     if jobs := store.jobs():
         raise InputError(
             "the state is not lost",
-            where=str(store.path),
+            where=store.where,
             why=f"it knows {len(jobs)} jobs",
             cure="To take the fleet over with another state, name a new file: --state FILE.",
         )

@@ -165,7 +165,7 @@ class Service:
             self._picture.open(self._staff.meet(self._staff.office, self.store.epoch))
             while not self._ending.is_set():
                 self._receive(self._patience())
-                self._keep_time(self.clock.now())
+                self._guarded(partial(self._keep_time, self.clock.now()))
                 if self._is_news and self.clock.now() >= self._rests:
                     self._try_turn()
             while not self._picture.is_at_rest:
@@ -276,7 +276,7 @@ class Service:
         began, self._is_news = self.clock.now(), False
         self._guarded(self._turn)
         if self._picture.is_at_rest:
-            self._staff.put_down()
+            self._guarded(self._staff.put_down)
         self._turned = self.clock.now()
         self._turns += 1
         self._seconds += self._turned - began

@@ -120,7 +120,7 @@ def serving(find: Callable[[], Office], duty: Duty) -> Iterator[Service]:
 @contextmanager
 def _team(store: Store, office: Office, epoch: int) -> Iterator[Team]:
     with _workers(office, store, epoch) as workers:
-        yield Team(workers, Crew(workers, WallClock(), OwnStock(OwnEngine(office.engine))))
+        yield Team(workers, Crew(workers, WallClock(), OwnStock(OwnEngine(office.engine)), store.may_act))
 
 
 @contextmanager
@@ -189,5 +189,5 @@ def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
 
 def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
     clock, scheduler = RunClock(), ALGORITHMS[office.scheduler]
-    crew = Crew(workers, clock, OwnStock(OwnEngine(office.engine)))
+    crew = Crew(workers, clock, OwnStock(OwnEngine(office.engine)), store.may_act)
     return Manager(Loop(office.cluster, store, crew, scheduler=scheduler, clock=clock))

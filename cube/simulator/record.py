@@ -11,6 +11,7 @@ from typing import Any
 from cube.model.job import Job, TaskSpec
 from cube.model.task import Health, Slot, State
 from cube.store import rows
+from cube.store.sqlite import File
 
 ALONE = "?vfs=unix-none"
 """One process of the operating system plays all of a history's, and never two of them in a transaction."""
@@ -96,10 +97,10 @@ class Reading:
         return self.connection.execute(sql, values).fetchone()
 
 
-def mortal(strike: Callable[[], None]) -> type[sqlite3.Connection]:
+def mortal(strike: Callable[[], None]) -> type[File]:
     """Connections that call `strike` before each statement: it may end the process there."""
 
-    class Mortal(sqlite3.Connection):
+    class Mortal(File):
         """Of one process. It may be killed at any statement; the power never fails here."""
 
         def __init__(self, place: str, **options: Any) -> None:

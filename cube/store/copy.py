@@ -11,11 +11,16 @@ from cube.store.trouble import Explained
 
 def to_new_file(connection: sqlite3.Connection, target: Path) -> None:
     """A whole copy, 0600, at a path where nothing is yet. Raises InputError where something is."""
+    refuse_existing(target)
+    _write(connection, target)
+
+
+def refuse_existing(target: Path) -> None:
+    """Raises InputError where there is something at that path."""
     if os.path.lexists(target):
         raise InputError(
             "the backup is refused", where=str(target), why="there is a file already", cure="name another"
         )
-    _write(connection, target)
 
 
 def before_migration(place: Path | str, version: int) -> None:

@@ -1,23 +1,22 @@
-"""The connection as the store's methods use it: one thread at a time, and SQLite's errors as Cube's."""
+"""The connection as the store's methods use it: one thread at a time, and the engine's errors as Cube's."""
 
-import sqlite3
 from threading import RLock
 
-from cube.store.trouble import Explained
+from cube.store.database import Database
 
 
 class Guard:
-    """`with guard as connection`: nobody else uses it meanwhile; what SQLite raises leaves as a CubeError."""
+    """`with guard as connection`: nobody else uses it meanwhile; the engine's errors leave as Cube's."""
 
-    def __init__(self, connection: sqlite3.Connection, where: str) -> None:
+    def __init__(self, connection: Database) -> None:
         self._connection = connection
         self._alone = RLock()
-        self._explained = Explained(where)
 
-    def __enter__(self) -> sqlite3.Connection:
+    def __enter__(self) -> Database:
         self._alone.acquire()
         return self._connection
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._alone.release()
-        self._explained.__exit__(kind, error, trace)
+        if error is not None and (told := self._connection.explanation(error)):
+            raise told from error

@@ -1,10 +1,14 @@
-"""The lock: one Cube at a time works on a state. It dies with its holder, by whatever death."""
+"""The lock: one Cube at a time works on a state. It dies with its holder, by whatever death.
+
+At a file it is the kernel's, and free at once; at a server it is a lease, which its holder renews.
+"""
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from cube.errors import CubeError, InputError, LockedError
@@ -13,6 +17,9 @@ from cube.store.store import Store
 
 PAUSE = 0.05
 """Seconds between two tries; the kernel offers no wait with a limit."""
+
+LONGER_PAUSE = 0.25
+"""As PAUSE, where each try is a question to a server."""
 
 
 @contextmanager
@@ -23,7 +30,8 @@ def hold(store: Store, *, command: str, wait: float = 0.0) -> Iterator[int]:
     A store in memory has nobody to share with.
     """
     if store.path is None:
-        yield store.epoch
+        with _leased(store, command, wait) if store.term else nullcontext(store.epoch) as epoch:
+            yield epoch
         return
     handle = _open(store.path.with_name(f"{store.path.name}.lock"))
     try:
@@ -36,6 +44,40 @@ def hold(store: Store, *, command: str, wait: float = 0.0) -> Iterator[int]:
                 store.drop_lease()
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _leased(store: Store, command: str, wait: float) -> Iterator[int]:
+    epoch, ended = _enter(store, command, wait), threading.Event()
+    threading.Thread(target=_renew, args=(store, ended), name="cube-lease", daemon=True).start()
+    try:
+        yield epoch
+    finally:
+        ended.set()
+        with suppress(CubeError):
+            store.drop_lease()
+
+
+def _enter(store: Store, command: str, wait: float) -> int:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            return store.take_lease(lease_of_this_process(command=command, now=time.time()))
+        except LockedError:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(LONGER_PAUSE)
+
+
+def _renew(store: Store, ended: threading.Event) -> None:
+    """Twice in vain is once too little: a third try is in time."""
+    while not ended.wait((store.term or 0.0) / 4):
+        try:
+            store.renew_lease()
+        except LockedError:
+            return
+        except CubeError:
+            continue  # The server may be back for the next try; whoever acts asks `may_act` first.
 
 
 def _open(path: Path) -> int:

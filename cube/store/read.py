@@ -1,6 +1,5 @@
 """Every question to the tables, in plain SQL: a command that only reads never loads sqlite-utils."""
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
 from cube.model.token import Token
 from cube.store import rows
+from cube.store.database import Database, Row, UnreadableError
 from cube.store.lease import Lease
 from cube.store.rows import Death, JobVersion, Look, Sweep
 
@@ -26,42 +26,35 @@ NEWEST_OF_ITS_SLOT = """"order" = (
 
 
 def select(
-    connection: sqlite3.Connection, decode: Callable[[sqlite3.Row], T], sql: str, values: Sequence[Any] = ()
+    connection: Database, decode: Callable[[Row], T], sql: str, values: Sequence[Any] = ()
 ) -> tuple[T, ...]:
-    """Every row of the answer, decoded. Raises sqlite3.DatabaseError for a row that cannot be read."""
+    """Every row of the answer, decoded. Raises UnreadableError for a row that cannot be read."""
     found = connection.execute(sql, values).fetchall()
     try:
         return tuple(decode(row) for row in found)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise unreadable(error) from error
+        raise UnreadableError(f"a row cannot be read ({type(error).__name__}: {error})") from error
 
 
-def unreadable(error: Exception) -> sqlite3.DatabaseError:
-    """The error of SQLite's own kind for a row that cannot be read: it is treated as any other damage."""
-    damage = sqlite3.DatabaseError(f"a row cannot be read ({type(error).__name__}: {error})")
-    damage.sqlite_errorname = "SQLITE_CORRUPT"
-    return damage
-
-
-def number(connection: sqlite3.Connection, sql: str, values: Sequence[Any] = ()) -> int:
+def number(connection: Database, sql: str, values: Sequence[Any] = ()) -> int:
     """The one number that the question answers with, 0 for NULL."""
     (answer,) = connection.execute(sql, values).fetchone()
     return int(answer or 0)
 
 
-def job_versions(connection: sqlite3.Connection, name: str) -> tuple[JobVersion, ...]:
+def job_versions(connection: Database, name: str) -> tuple[JobVersion, ...]:
     """Every version of the job, the oldest first."""
     sql = "SELECT * FROM jobs WHERE name = ? ORDER BY version"
     return select(connection, rows.job_version, sql, [name])
 
 
-def job_version(connection: sqlite3.Connection, name: str, version: int) -> Job | None:
+def job_version(connection: Database, name: str, version: int) -> Job | None:
     """The job in that version; None where it is not known, or not any more."""
     sql = "SELECT * FROM jobs WHERE name = ? AND version = ?"
     return next((found.job for found in select(connection, rows.job_version, sql, [name, version])), None)
 
 
-def newest_jobs(connection: sqlite3.Connection, name: str | None = None) -> tuple[JobVersion, ...]:
+def newest_jobs(connection: Database, name: str | None = None) -> tuple[JobVersion, ...]:
     """The newest version of each job, or of that job, by name."""
     sql = """SELECT * FROM jobs
         WHERE version = (SELECT max(version) FROM jobs AS other WHERE other.name = jobs.name)
@@ -69,50 +62,51 @@ def newest_jobs(connection: sqlite3.Connection, name: str | None = None) -> tupl
     return select(connection, rows.job_version, sql, [name])
 
 
-def next_version(connection: sqlite3.Connection, name: str) -> int:
+def next_version(connection: Database, name: str) -> int:
     """The number after every version that the job ever had: events remember those that were forgotten."""
     sql = """SELECT 1 + coalesce(max(version), 0) FROM (
-        SELECT version FROM jobs WHERE name = ?1 UNION ALL SELECT version FROM events WHERE job = ?1)"""
+        SELECT version FROM jobs WHERE name = ?1
+        UNION ALL SELECT version FROM events WHERE job = ?1) AS known"""
     return number(connection, sql, [name])
 
 
-def tasks(
-    connection: sqlite3.Connection, where: str = "true", values: Sequence[Any] = ()
-) -> tuple[Task, ...]:
+def tasks(connection: Database, where: str = "true", values: Sequence[Any] = ()) -> tuple[Task, ...]:
     """The tasks for which the condition holds, in the order in which they were wanted."""
     return select(connection, rows.task_of, f'{TASKS} WHERE {where} ORDER BY "order"', values)
 
 
-def task(connection: sqlite3.Connection, identity: str) -> Task | None:
+def task(connection: Database, identity: str) -> Task | None:
     """The task with that id."""
     return next(iter(tasks(connection, "id = ?", [identity])), None)
 
 
-def pending_task(connection: sqlite3.Connection, slot: Slot) -> Task | None:
+def pending_task(connection: Database, slot: Slot) -> Task | None:
     """The task that waits for this slot to be filled."""
     where = """job = ? AND "group" = ? AND "index" = ? AND state = 'Pending'"""
     return next(iter(tasks(connection, where, [slot.job, slot.group, slot.index])), None)
 
 
-def last_event(connection: sqlite3.Connection, identity: str) -> TaskEvent | None:
+def last_event(connection: Database, identity: str) -> TaskEvent | None:
     """The newest event of that task."""
     sql = "SELECT * FROM events WHERE task = ? ORDER BY number DESC LIMIT 1"
     return next(iter(select(connection, rows.event_of, sql, [identity])), None)
 
 
 def events(
-    connection: sqlite3.Connection, conditions: Sequence[tuple[str, Any]], *, limit: int | None
+    connection: Database, conditions: Sequence[tuple[str, Any]], *, limit: int | None
 ) -> tuple[TaskEvent, ...]:
     """The newest `limit` events (None: all) for which every condition with a value holds."""
     asked = [(condition, value) for condition, value in conditions if value is not None]
     where = " AND ".join(condition for condition, _ in asked) or "true"
     # The conditions are the store's own words; what people typed is in the values.
-    newest = f"SELECT * FROM events WHERE {where} ORDER BY number DESC LIMIT ?"  # noqa: S608
-    values = [*(value for _, value in asked), -1 if limit is None else limit]
+    newest = f"SELECT * FROM events WHERE {where} ORDER BY number DESC"  # noqa: S608
+    values = [value for _, value in asked]
+    if limit is not None:
+        newest, values = f"{newest} LIMIT ?", [*values, limit]
     return select(connection, rows.event_of, newest, values)[::-1]
 
 
-def rollouts(connection: sqlite3.Connection, job: str | None = None) -> tuple[Rollout, ...]:
+def rollouts(connection: Database, job: str | None = None) -> tuple[Rollout, ...]:
     """Those of the newest version of each job; or every one of that job, the oldest first."""
     if job is not None:
         sql = "SELECT * FROM rollouts WHERE job = ? ORDER BY version"
@@ -122,55 +116,61 @@ def rollouts(connection: sqlite3.Connection, job: str | None = None) -> tuple[Ro
     return select(connection, rows.rollout_of, newest)
 
 
-def stable_version(connection: sqlite3.Connection, job: str) -> int | None:
+def stable_version(connection: Database, job: str) -> int | None:
     """The newest version that succeeded and wanted the job to run."""
-    sql = """SELECT rollouts.version FROM rollouts
+    sql = """SELECT jobs.* FROM rollouts
         JOIN jobs ON jobs.name = rollouts.job AND jobs.version = rollouts.version
-        WHERE job = ? AND state = 'succeeded' AND json_extract(body, '$.stopped') = 0
-        ORDER BY rollouts.version DESC LIMIT 1"""
-    return next(iter(select(connection, lambda row: int(row[0]), sql, [job])), None)
+        WHERE job = ? AND state = 'succeeded' ORDER BY rollouts.version DESC"""
+    succeeded = select(connection, rows.job_version, sql, [job])
+    return next((found.job.version for found in succeeded if not found.job.stopped), None)
 
 
-def cordons(connection: sqlite3.Connection) -> tuple[Cordon, ...]:
+def cordons(connection: Database) -> tuple[Cordon, ...]:
     """The nodes that get no new tasks, by name."""
     return select(connection, rows.cordon_of, "SELECT * FROM cordons ORDER BY node")
 
 
-def moves(connection: sqlite3.Connection) -> tuple[Move, ...]:
+def moves(connection: Database) -> tuple[Move, ...]:
     """The slots that are to be filled on another node, in the order in which that was wanted."""
     return select(connection, rows.move_of, "SELECT * FROM moves ORDER BY rowid")
 
 
-def tokens(connection: sqlite3.Connection) -> tuple[Token, ...]:
+def tokens(connection: Database) -> tuple[Token, ...]:
     """What requests may show, by name."""
     sql = "SELECT name, role, digest, created_at, expires_at, actor FROM tokens ORDER BY name"
     return select(connection, lambda row: from_data(Token, dict(row)), sql)
 
 
-def silences(connection: sqlite3.Connection) -> tuple[Silence, ...]:
+def silences(connection: Database) -> tuple[Silence, ...]:
     """The nodes that did not answer the last look, by name."""
     sql = "SELECT node, at, misses, seconds FROM silences ORDER BY node"
     return select(connection, lambda row: Silence(**dict(row)), sql)
 
 
-def post_mortems(connection: sqlite3.Connection, task: str) -> tuple[Death, ...]:
+def post_mortems(connection: Database, task: str) -> tuple[Death, ...]:
     """What the task's containers left behind, or those of that job's tasks, the oldest first."""
     sql = "SELECT * FROM post_mortems WHERE substr(task, 1, length(?1)) = ?1 OR job = ?1 ORDER BY number"
     return select(connection, rows.death_of, sql, [task])
 
 
-def looks(connection: sqlite3.Connection) -> tuple[Look, ...]:
+def post_mortems_of_task(connection: Database, task: str) -> tuple[Death, ...]:
+    """What the containers of the task with exactly that id left behind, the oldest first."""
+    sql = "SELECT * FROM post_mortems WHERE task = ? ORDER BY number"
+    return select(connection, rows.death_of, sql, [task])
+
+
+def looks(connection: Database) -> tuple[Look, ...]:
     """The last look at each node, by name."""
     return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
 
 
-def sweeps(connection: sqlite3.Connection, count: int) -> tuple[Sweep, ...]:
+def sweeps(connection: Database, count: int) -> tuple[Sweep, ...]:
     """So many of the newest sweeps, the newest first."""
     sql = "SELECT started, finished, result FROM sweeps ORDER BY number DESC LIMIT ?"
     return select(connection, lambda row: Sweep(**dict(row)), sql, [count])
 
 
-def lease(connection: sqlite3.Connection) -> Lease | None:
+def lease(connection: Database) -> Lease | None:
     """What the holder of the lock wrote, if it did not take it back."""
     sql = "SELECT who, host, pid, started, since, command FROM lease"
     return next(iter(select(connection, lambda row: Lease(**dict(row)), sql)), None)

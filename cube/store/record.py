@@ -1,7 +1,6 @@
 """Recording: what a plan intends and what came of it, as changes of tasks and jobs, each with its event."""
 
 import itertools
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, assert_never
@@ -30,6 +29,7 @@ from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import changes, read, rows, write
 from cube.store.changes import Change
+from cube.store.database import Database
 from cube.store.rows import Death, JobVersion
 from cube.store.write import Tables
 
@@ -246,6 +246,6 @@ class Recording:
         self._events.append(TaskEvent(number=next(self._numbers), at=self._now, actor=self._actor, **what))
 
 
-def _count_after(connection: sqlite3.Connection, sql: str) -> Iterator[int]:
+def _count_after(connection: Database, sql: str) -> Iterator[int]:
     """The numbers after the one that the question answers with, which is asked when the first is needed."""
     yield from itertools.count(1 + read.number(connection, sql))

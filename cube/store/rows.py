@@ -4,7 +4,6 @@ What cannot be read back raises KeyError, TypeError or ValueError: the file is d
 """
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from cube.model.node import Cordon
 from cube.model.observation import Cause, Observation, PostMortem, Stats, Unknown
 from cube.model.rollout import Rollout
 from cube.model.task import Health, Slot, State, Task, TaskEvent
+from cube.store.database import Row as Found
 
 Row = dict[str, Any]
 
@@ -108,7 +108,7 @@ def rollout_row(rollout: Rollout) -> Row:
     return {**to_data(rollout), "promoted": int(rollout.promoted)}
 
 
-def rollout_of(row: sqlite3.Row) -> Rollout:
+def rollout_of(row: Found) -> Rollout:
     """What a row of `rollouts` holds."""
     return from_data(Rollout, {**dict(row), "promoted": bool(row["promoted"])})
 
@@ -118,7 +118,7 @@ def cordon_row(cordon: Cordon) -> Row:
     return {**to_data(cordon), "draining": int(cordon.draining)}
 
 
-def cordon_of(row: sqlite3.Row) -> Cordon:
+def cordon_of(row: Found) -> Cordon:
     """What a row of `cordons` holds."""
     return from_data(Cordon, {**dict(row), "draining": bool(row["draining"])})
 
@@ -128,7 +128,7 @@ def move_row(move: Move) -> Row:
     return {**_slot_row(move.slot), "source": move.source, "target": move.target, "reason": move.reason}
 
 
-def move_of(row: sqlite3.Row) -> Move:
+def move_of(row: Found) -> Move:
     """What a row of `moves` holds."""
     return Move(slot=_slot_of(row), source=row["source"], target=row["target"], reason=row["reason"])
 
@@ -145,7 +145,7 @@ def death_row(death: Death) -> Row:
     }
 
 
-def death_of(row: sqlite3.Row) -> Death:
+def death_of(row: Found) -> Death:
     """What a row of `post_mortems` holds."""
     found = from_data(PostMortem, json.loads(row["body"]))
     return Death(**{name: row[name] for name in ("task", "job", "node", "reason")}, found=found)
@@ -164,7 +164,7 @@ def job_row(version: JobVersion) -> Row:
     }
 
 
-def job_version(row: sqlite3.Row) -> JobVersion:
+def job_version(row: Found) -> JobVersion:
     """What a row of `jobs` holds."""
     return JobVersion(job=job_of(row["body"]), at=row["at"], actor=row["actor"], reason=row["reason"])
 
@@ -197,7 +197,7 @@ def task_row(task: Task) -> Row:
     }
 
 
-def task_of(row: sqlite3.Row) -> Task:
+def task_of(row: Found) -> Task:
     """What a row of `tasks` holds, joined with `body` from `specs`."""
     return _task_of(tuple(row.keys()), tuple(row))
 
@@ -231,7 +231,7 @@ def event_row(event: TaskEvent) -> Row:
     }
 
 
-def event_of(row: sqlite3.Row) -> TaskEvent:
+def event_of(row: Found) -> TaskEvent:
     """What a row of `events` holds."""
     return TaskEvent(
         **{name: row[name] for name in ("number", "at", "task", "version", "node", "reason", "actor")},
@@ -255,7 +255,7 @@ def look_row(observation: Observation) -> Row:
     }
 
 
-def look_of(row: sqlite3.Row) -> Look:
+def look_of(row: Found) -> Look:
     """What a row of `looks` holds."""
     return Look(
         node=row["node"],
@@ -271,5 +271,5 @@ def _slot_row(slot: Slot) -> Mapping[str, Any]:
     return {"job": slot.job, "group": slot.group, "index": slot.index}
 
 
-def _slot_of(row: Mapping[str, Any] | sqlite3.Row) -> Slot:
+def _slot_of(row: Mapping[str, Any] | Found) -> Slot:
     return Slot(job=row["job"], group=row["group"], index=row["index"])

@@ -1,15 +1,12 @@
-"""The store: what is remembered, in one SQLite file; every change is one transaction with its event."""
+"""The store: what is remembered, in one database; every change is one transaction with its event."""
 
-import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
 from uuid import uuid4
 
-from cube.errors import CubeError, InputError
+from cube.errors import InputError
 from cube.model.action import Effect, Outcome, Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
@@ -19,15 +16,15 @@ from cube.model.observation import Observation, Stats
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Slot, Task, TaskEvent
 from cube.model.token import Token
-from cube.store import copy, read, rows, write
+from cube.store import read, rows, transfer, write
+from cube.store.address import Server, StatePlace
 from cube.store.check import problems
+from cube.store.database import Database
 from cube.store.guard import Guard
 from cube.store.lease import Lease
-from cube.store.place import prepare
 from cube.store.record import Recording
 from cube.store.rows import Death, JobVersion, Look, Restored, Sweep
-from cube.store.schema import migrate
-from cube.store.trouble import Explained, damaged
+from cube.store.sqlite import Durable, File, open_file
 
 PATIENCE = 5.0
 """Seconds to wait for another process's transaction; none of Cube's takes longer than milliseconds."""
@@ -36,87 +33,64 @@ LOOK = "look"
 """By whom the events are that a look alone brings about."""
 
 
-class Durable(sqlite3.Connection):
-    """After a power cut, too, a change that was reported is there. It costs 0.1 ms more than FULL."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.execute("PRAGMA synchronous = EXTRA")
-
-
-SMALL = 2**20
-"""Bytes up to which a whole file is checked when it is opened: that takes a few milliseconds."""
-
-
 def random_id() -> str:
     """An id that nothing else has."""
     return str(uuid4())
 
 
 def open_store(
-    path: Path | Literal[":memory:"],
+    place: StatePlace,
     *,
     create: bool = True,
     patience: float = PATIENCE,
     new_id: Callable[[], str] = random_id,
-    factory: type[sqlite3.Connection] = Durable,
+    factory: type[File] = Durable,
 ) -> "Store":
-    """The store in that file, made and brought to the newest schema where needed; close it after use.
+    """The store at that place, made and brought to the newest schema where needed; close it after use.
 
-    `new_id` makes the ids of tasks, `factory` the connection. Raises InputError where the file is missing
-    (and not to be created), unsafe, damaged, not Cube's or written by a newer Cube; LockedError where another
-    process keeps it locked for `patience` seconds.
+    `new_id` makes the ids of tasks, `factory` the connection to a file. Raises InputError where the state is
+    missing (and not to be created), unsafe, damaged, not Cube's or written by a newer Cube; LockedError where
+    another process keeps it locked for `patience` seconds; CubeError where a server does not answer.
     """
-    place = ":memory:" if path == ":memory:" else prepare(Path(path), create=create)
-    with Explained(str(place)):
-        connection = sqlite3.connect(
-            place, timeout=patience, isolation_level=None, check_same_thread=False, factory=factory
-        )
-        try:
-            _set_up(connection, place)
-        except BaseException:
-            connection.close()
-            raise
-    return Store(connection, None if place == ":memory:" else Path(place), new_id=new_id)
+    if isinstance(place, Server):
+        return Store(_at_server(place, create=create, patience=patience), None, new_id=new_id)
+    file = open_file(place, create=create, patience=patience, factory=factory)
+    return Store(file, file.path, new_id=new_id)
 
 
-def _set_up(connection: sqlite3.Connection, place: Path | str) -> None:
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA foreign_keys = ON")
-    _inspect(connection, str(place))
-    migrate(connection, where=str(place), save=lambda version: copy.before_migration(place, version))
-
-
-def _inspect(connection: sqlite3.Connection, where: str) -> None:
-    size = read.number(connection, "PRAGMA page_count") * read.number(connection, "PRAGMA page_size")
-    if size > SMALL:
-        return
-    (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if answer != "ok":
-        raise damaged(where, answer)
+def _at_server(place: Server, *, create: bool, patience: float) -> Database:
+    try:
+        from cube.store.postgres import open_server  # noqa: PLC0415 - it takes 60 ms to load, and few have one
+    except ImportError as error:
+        cure = "Install it beside Cube: pip install 'psycopg[binary]'"
+        raise InputError("psycopg is missing", where=str(place), why=str(error), cure=cure) from error
+    return open_server(place, create=create, patience=patience)
 
 
 class Store:
     """What is remembered of one cluster: jobs, tasks and every event; safe to share between threads.
 
-    Every method raises LockedError where another process keeps the file locked for too long, InputError
-    where the file is damaged or gone, CubeError where the disk is full; then nothing was changed.
+    Every method raises LockedError where another process keeps the state locked for too long, InputError
+    where it is damaged or gone, CubeError where the disk is full or a server does not answer; then nothing
+    was changed. `path` is its file, where it is one.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, path: Path | None, *, new_id: Callable[[], str]
-    ) -> None:
+    def __init__(self, connection: Database, path: Path | None, *, new_id: Callable[[], str]) -> None:
         self.path = path
         self._new_id = new_id
-        self._file = _file_at(path)
         self._connection = connection
         self._tables = write.Tables(connection)
-        self._guard = Guard(connection, str(path or ":memory:"))
+        self._guard = Guard(connection)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of it."""
         with self._guard as connection:
             connection.close()
+
+    @property
+    def where(self) -> str:
+        """What it is called in messages: its path, or its URL without a password."""
+        return self._connection.where
 
     @property
     def owner(self) -> str:
@@ -130,6 +104,11 @@ class Store:
         """How often the work was taken over from a holder that died; from 1."""
         with self._guard as connection:
             return read.number(connection, "SELECT epoch FROM identity")
+
+    @property
+    def term(self) -> float | None:
+        """Seconds after which a lease that is not renewed is another's; None where a lock keeps it."""
+        return self._connection.term
 
     def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
         """The job with its version: a new one if it differs from the newest, else the newest as it is.
@@ -258,7 +237,7 @@ class Store:
         with self._recording(now, actor) as recording:
             if read.newest_jobs(self._connection):
                 why, cure = "it knows jobs already", "name another one with --state, or move this one away"
-                raise InputError("the state is not empty", where=str(self.path), why=why, cure=cure)
+                raise InputError("the state is not empty", where=self.where, why=why, cure=cure)
             self._connection.execute(
                 "UPDATE identity SET owner = ?, epoch = ?", [found.owner, found.epoch + 1]
             )
@@ -381,25 +360,47 @@ class Store:
             return read.lease(connection)
 
     def take_lease(self, lease: Lease) -> int:
-        """Write who holds the lock, which the caller does; the epoch, one higher if the last holder died."""
+        """Write who works on the state now; the epoch, one higher if the last one died.
+
+        At a file the caller holds the lock. Raises LockedError where a server knows somebody else at work.
+        """
         with self._change() as connection:
+            connection.admit()
             died = read.lease(connection) is not None
-            connection.execute("UPDATE identity SET epoch = epoch + ?", [died])
+            connection.execute("UPDATE identity SET epoch = epoch + ?", [int(died)])
             write.note_lease(connection, lease)
+            connection.enter()
             return read.number(connection, "SELECT epoch FROM identity")
+
+    def renew_lease(self) -> None:
+        """Say that the holder lives. Raises LockedError where somebody took over from it."""
+        with self._guard as connection:
+            connection.renew()
 
     def drop_lease(self) -> None:
         """Take the lease back, when the work has ended."""
-        with self._change() as connection:
-            connection.execute("DELETE FROM lease")
+        with self._guard as connection:
+            try:
+                connection.leave()
+            finally:
+                connection.rollback()
+
+    def may_act(self) -> bool:
+        """Whoever has taken the lease has it still, as far as can be told without asking."""
+        return self._connection.may_act()
 
     def backup(self, target: Path) -> None:
         """A whole and checked copy, 0600; others may go on working. Raises InputError if `target` exists."""
         with self._guard as connection:
-            copy.to_new_file(connection, target)
+            connection.back_up(target)
+
+    def pour_into(self, other: "Store") -> None:
+        """All that is remembered, and the identity, into an empty store. Raises InputError."""
+        with self.moment(), other._change() as target:  # noqa: SLF001 - the other one is a store, too
+            transfer.pour(self._connection, target)
 
     def check(self) -> tuple[str, ...]:
-        """Everything that is wrong with the file and what it holds; nothing is, where it is empty."""
+        """Everything that is wrong with the state and what it holds; nothing is, where it is empty."""
         with self._guard as connection:
             return problems(connection)
 
@@ -407,8 +408,8 @@ class Store:
     def moment(self) -> Iterator[None]:
         """All that is read inside is of one moment, whatever other processes write meanwhile."""
         with self._guard as connection:
-            connection.execute("BEGIN")
             try:
+                connection.begin_look()
                 yield
             finally:
                 connection.rollback()
@@ -421,36 +422,17 @@ class Store:
             recording.write()
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        # IMMEDIATE: a transaction that reads before it writes would else fail at once, whatever the patience.
+    def _change(self) -> Iterator[Database]:
         with self._guard as connection:
-            connection.execute("BEGIN IMMEDIATE")
             try:
-                self._refuse_another_file()
+                connection.begin_change()
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
                 raise
 
-    def _refuse_another_file(self) -> None:
-        # SQLite goes on writing to a file that was deleted, and the change is gone with it.
-        if _file_at(self.path) != self._file:
-            why = "it was deleted or replaced while it was in use"
-            cure = "nothing of this change was recorded; see who did it, then run the command again"
-            raise CubeError("the state file is another one", where=str(self.path), why=why, cure=cure)
-
 
 def _known_as(job: Job, newest: Job | None) -> int:
     """The newest version, if the job differs in nothing from it; else 0."""
     return newest.version if newest and newest == replace(job, version=newest.version) else 0
-
-
-def _file_at(path: Path | None) -> tuple[int, int] | None:
-    if path is None:
-        return None
-    try:
-        status = os.stat(path)  # noqa: PTH116 - before and after every change: pathlib takes five times as long
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino

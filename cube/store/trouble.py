@@ -3,6 +3,7 @@
 import sqlite3
 
 from cube.errors import CubeError, InputError, InternalError, LockedError
+from cube.store.database import UnreadableError
 
 RESTORE = (
     "put a backup in its place (`cube store backup` makes them), or move it away and run Cube again: "
@@ -20,8 +21,15 @@ class Explained:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise _explanation(error, self._where) from error
+        if error is not None and (told := explained(error, self._where)):
+            raise told from error
+
+
+def explained(error: BaseException, where: str) -> CubeError | None:
+    """What SQLite raised, as Cube's; None for what it did not."""
+    if isinstance(error, UnreadableError):
+        return damaged(where, str(error))
+    return _explanation(error, where) if isinstance(error, sqlite3.Error) else None
 
 
 def _explanation(error: sqlite3.Error, where: str) -> CubeError:
