@@ -112,7 +112,7 @@ def _fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
     "/tasks",
     status_code=201,
     response_model=BookTask,
-    responses=_fails(400, 401, 403, 409, 422, 423, 429, 503),
+    responses=_fails(400, 401, 403, 404, 409, 422, 423, 429, 503),
 )
 def start_task(desk: AtDesk, who: Who, event: BookEvent) -> Response:
     """Run the task, or with `State` 3 stop it; answers before it runs."""
@@ -133,13 +133,13 @@ def list_tasks(desk: AtDesk) -> Response:
     return _json(_all(desk))
 
 
-@router.get("/tasks/{id}", response_model=BookTask, responses=_fails(401, 403, 404, 429))
+@router.get("/tasks/{id}", response_model=BookTask, responses=_fails(400, 401, 403, 404, 429))
 def read_task(desk: AtDesk, id: Annotated[str, Path(max_length=64)]) -> Response:
     """One task."""
     return _json(_one(desk, id))
 
 
-@router.delete("/tasks/{id}", status_code=204, responses=_fails(401, 403, 404, 409, 423, 429, 503))
+@router.delete("/tasks/{id}", status_code=204, responses=_fails(400, 401, 403, 404, 409, 423, 429, 503))
 def stop_task(desk: AtDesk, who: Who, id: Annotated[str, Path(max_length=64)]) -> Response:
     """Stop a task that a client of the book began."""
     _stop(desk, who.name, id)

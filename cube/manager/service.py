@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
 from queue import Empty, SimpleQueue
 from traceback import format_exception
 
@@ -25,13 +24,12 @@ from cube.manager.report import Done, Report
 from cube.manager.seams import Attended, Clock
 from cube.manager.staff import Answered, Gather, Staff, is_effect
 from cube.manager.turn import PLAN_KEEPS, Concern, Run, refuse_strangers, world_of, worth_trying
+from cube.manager.upkeep import pauses, remember
 from cube.model.action import Action, Effect, Plan, Wait
-from cube.model.node import Cluster, Silence
+from cube.model.node import Cluster
 from cube.model.observation import Observation, Stats
-from cube.model.task import Task
 from cube.reconciler.guards import check_room
 from cube.reconciler.reconcile import reconcile
-from cube.reconciler.silence import listen, news
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.rows import Sweep
@@ -247,30 +245,16 @@ class Service:
     def _sweep(self, now: float) -> None:
         """Remember who is silent, that the fleet was looked after, and take the inventory as it is now."""
         began, self._swept, self._is_news = self._swept, now, True
-        silences = self._silences(now)
-        self.store.put_observations(self._picture.taken().values())
-        if silences:
-            self.store.put_silences(*silences, now=now)
+        remember(self.store, self._picture, now)
         everything = Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0)
         report = replace(self._report(everything, self._staff.done), is_late=False)
         self.store.put_sweep(Sweep(started=began, finished=now, result=report.summary))
         self._staff.done.clear()
         self._recorded = ()
-        self._picture.look_every(_pauses(self.store.current_tasks()))
+        self._picture.look_every(pauses(self.store.current_tasks()))
         office = self._find()
         if office != self._staff.office and self._picture.is_at_rest:
             self._picture.open(self._staff.meet(office, self.store.epoch))
-
-    def _silences(self, now: float) -> tuple[Iterable[Silence], Iterable[tuple[str, str]]] | None:
-        """Only a look that was taken since the last time counts; None: nobody is, or was, silent."""
-        known, observed = self.store.silences(), self._picture.observed
-        heard = listen(known, observed, now)
-        fresh = self._picture.fresh & observed.keys()
-        silences = {name: each for name, each in heard.items() if name in fresh}
-        silences |= {name: each for name, each in known.items() if name in observed and name not in fresh}
-        if not known and not silences:
-            return None
-        return silences.values(), news(known, silences, {name: observed[name] for name in fresh})
 
     def _try_turn(self) -> None:
         began, self._is_news = self.clock.now(), False
@@ -370,12 +354,3 @@ def _by(actor_of: Callable[[Action], str], actions: Iterable[Action]) -> Mapping
     for action in actions:
         found[actor_of(action)] = (*found.get(actor_of(action), ()), action)
     return found
-
-
-def _pauses(tasks: Iterable[Task]) -> Mapping[str, float]:
-    """How long each node may be left alone at most: no longer than the most eager check of a task there."""
-    pauses: dict[str, float] = {}
-    for task in tasks:
-        if task.node and task.spec.health and not task.state.is_terminal:
-            pauses[task.node] = min(pauses.get(task.node, inf), max(task.spec.health.interval, 1.0))
-    return pauses

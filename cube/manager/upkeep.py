@@ -1,0 +1,30 @@
+"""What a service keeps up beside its turns: what was looked at, who is silent, how often to look."""
+
+from collections.abc import Iterable, Mapping
+from math import inf
+
+from cube.manager.picture import Picture
+from cube.model.task import Task
+from cube.reconciler.silence import listen, news
+from cube.store.store import Store
+
+
+def remember(store: Store, picture: Picture, now: float) -> None:
+    """Record the looks since the last time, and who is silent: no look counts twice."""
+    known, observed = store.silences(), picture.observed
+    taken = picture.taken()
+    store.put_observations(taken.values())
+    heard = listen(known, observed, now)
+    silences = {name: each for name, each in heard.items() if name in taken}
+    silences |= {name: each for name, each in known.items() if name in observed and name not in taken}
+    if known or silences:
+        store.put_silences(silences.values(), news(known, silences, taken), now=now)
+
+
+def pauses(tasks: Iterable[Task]) -> Mapping[str, float]:
+    """How long each node may be left alone at most: no longer than the most eager check of a task there."""
+    longest: dict[str, float] = {}
+    for task in tasks:
+        if task.node and task.spec.health and not task.state.is_terminal:
+            longest[task.node] = min(longest.get(task.node, inf), max(task.spec.health.interval, 1.0))
+    return longest
