@@ -20,6 +20,7 @@ from tests.test_api import Api, api_over
 CHROMIUM = shutil.which("chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 PATIENCE = 20_000
+expect.set_options(timeout=PATIENCE)
 NAMELESS = """
 [...document.querySelectorAll("button, a, input:not([type=hidden]), select, th")]
     .filter((found) => !(found.textContent.trim() || found.labels?.length || found.ariaLabel))
