@@ -100,6 +100,12 @@ class TestLease:
                 assert (epoch, store.may_act()) == (1, True)
         assert (store.lease(), store.may_act()) == (None, False)
 
+    def test_a_look_does_not_end_it(self, store: Store) -> None:
+        with hold(store, command="cube deploy"):
+            with store.moment():
+                assert store.jobs() == ()
+            assert store.may_act()
+
     def test_within_one_process_too(self, store: Store) -> None:
         with hold(store, command="cube deploy"):
             with pytest.raises(LockedError), hold(store, command="cube stop"):

@@ -82,7 +82,8 @@ class Postgres:
         """As Database says it."""
         text, shape = _translated(sql)
         answer = self._usable().execute(text, shape(values))
-        self._is_open = self._is_open and sql != "COMMIT"
+        if sql == "COMMIT":
+            self._is_open = self._entered = False
         return answer
 
     def executemany(self, sql: str, records: Iterable[Any]) -> None:
