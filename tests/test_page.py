@@ -63,6 +63,11 @@ def sign_in(page: Page, token: str, path: str = "/") -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
+def is_live(page: Page) -> None:
+    """Its scripts run: before that a button opens nothing."""
+    expect(page.get_by_role("status")).to_have_text("live")
+
+
 def test_who_signs_in_sees_the_fleet_and_what_happens_to_it_without_reloading(api: Api, page: Page) -> None:
     sign_in(page, "cube_wrong")
     expect(page.get_by_role("alert")).to_contain_text("a token is needed")
@@ -97,6 +102,7 @@ def test_a_node_is_drained_and_let_in_again_after_a_confirmation_by_keyboard_alo
     api: Api, page: Page
 ) -> None:
     sign_in(page, api.tokens["operate"], "/node/node2")
+    is_live(page)
     opener = page.get_by_role("button", name="Drain …")
     opener.focus()
     page.keyboard.press("Enter")
@@ -113,6 +119,7 @@ def test_a_node_is_drained_and_let_in_again_after_a_confirmation_by_keyboard_alo
     expect(page.get_by_role("region", name="What was asked for")).to_contain_text("drain node2")
     api.stage.until(lambda: "node2" not in api.stage.running().values())
     assert api.stage.store.cordons()["node2"].actor == "token operate"
+    is_live(page)
     page.get_by_role("button", name="Let it in …").click()
     page.get_by_role("button", name="Let it in", exact=True).click()
     expect(page.get_by_role("region", name="Node", exact=True)).to_contain_text("ready")
@@ -123,6 +130,7 @@ def test_a_rollback_is_of_the_version_that_was_looked_at(api: Api, page: Page) -
     bigger = spec("app:2")
     api.stage.manager.deploy(job("shop", 2, task=bigger, min_healthy_time=0.0), run())
     sign_in(page, api.tokens["operate"], "/job/shop")
+    is_live(page)
     page.get_by_role("button", name="Roll back …").click()
     page.get_by_label("Back to version").select_option("1")
     page.get_by_role("button", name="Roll it back").click()
