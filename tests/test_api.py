@@ -16,7 +16,9 @@ from cube.api.desk import Desk
 from cube.api.feed import Feed
 from cube.api.gate import FAILURES
 from cube.api.server import Address, listening, refuse_unsafe
-from cube.cli import composing, settle
+from cube.book.event import read_event
+from cube.book.job import job_of
+from cube.cli import composing, settle, submitting
 from cube.errors import CubeError, InputError
 from cube.manager.operations import Operations
 from cube.manager.tokens import make_token
@@ -386,3 +388,13 @@ def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, t
     file.write_text("name: shop\nservices: {web: {image: 'app:1', privileged: true}}\n")
     with pytest.raises(InputError, match=r"compose\.yaml:2:46: privileged"):
         settle.read_job([file], [], [], office)
+
+
+def test_a_task_of_the_book_goes_through_a_manager_as_the_job_that_it_is(api: Api) -> None:
+    office = remote_office(Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None)
+    event, place = read_event(
+        json.dumps(BOOK_EVENT | {"Task": BOOK_EVENT["Task"] | {"Name": "{{ x }}"}}), "f"
+    )
+    job = submitting.read_task(event.Task, place, office)
+    assert job == job_of(event.Task, place)
+    assert job.groups[0].spec.labels["book.name"] == "{{ x }}"

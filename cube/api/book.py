@@ -8,77 +8,26 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
-from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from cube.api import nodes
 from cube.api.desk import JSON, AtDesk, Desk, NotFoundError, Who
-from cube.errors import CubeError, InputError
+from cube.book.job import NAME, POLICY, PREFIX, job_of, name_of
+from cube.book.schema import STATES, STOP, ZERO, BookEvent, BookTask
+from cube.document.reader import Mark
+from cube.errors import CubeError
 from cube.manager.turn import Run
 from cube.model.job import Job, TaskSpec
 from cube.model.observation import Container, Observation, Seen
 from cube.model.resources import Resources
 from cube.model.task import State, Task
-from cube.spec.parse import parse
 from cube.view.fleet import NodeView
 
 router = APIRouter(tags=["book"])
 
-ZERO = "0001-01-01T00:00:00Z"
-"""Go's zero time: never."""
-
-STATES: Mapping[State, int] = {state: number for number, state in enumerate(State)}
-"""Pending 0, Scheduled 1, Running 2, Completed 3, Failed 4."""
-
-PREFIX = "task-"
-NAME = "book.name"
-"""The label that keeps what the client calls it."""
-
-POLICY = "book.restart"
-"""The label that keeps the client's word for when it is restarted."""
-
-DEFAULT_MEMORY = 64 * 2**20
 TIMEOUT = 300.0
-Port = Annotated[str, Field(pattern=r"^\d{1,5}(/(tcp|udp))?$")]
-Number = Annotated[str, Field(pattern=r"^\d{0,5}$")]
-
-
-class Strict(BaseModel):
-    """Unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class BookTask(Strict):
-    """A task as the book's clients write it, and read it back."""
-
-    ID: UUID
-    ContainerID: str = ""
-    Name: Annotated[str, Field(max_length=200)] = ""
-    State: Annotated[int, Field(ge=0, le=4)] = 0
-    Image: Annotated[str, Field(min_length=1, max_length=512, examples=["strm/helloworld-http"])]
-    Cpu: Annotated[float, Field(ge=0, le=1000)] = 0
-    Memory: Annotated[int, Field(ge=0, le=2**50)] = 0
-    Disk: Annotated[int, Field(ge=0, le=2**50)] = 0
-    ExposedPorts: Annotated[dict[Port, dict[str, Any]] | None, Field(max_length=100)] = None
-    HostPorts: dict[str, Any] | None = None
-    PortBindings: Annotated[dict[Port, Number] | None, Field(max_length=100)] = None
-    RestartPolicy: Annotated[str, Field(pattern="^(|no|always|unless-stopped|on-failure)$")] = ""
-    StartTime: str = ZERO
-    FinishTime: str = ZERO
-    HealthCheck: Annotated[str, Field(max_length=1024)] = ""
-    RestartCount: int = 0
-
-
-class BookEvent(Strict):
-    """What is to become of a task: `State` 2 to run it, 3 to stop it."""
-
-    ID: UUID
-    State: Annotated[int, Field(ge=2, le=3, examples=[2])]
-    Timestamp: str = ZERO
-    Task: BookTask
 
 
 class BookNode(BaseModel):
@@ -116,10 +65,10 @@ def _fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
 )
 def start_task(desk: AtDesk, who: Who, event: BookEvent) -> Response:
     """Run the task, or with `State` 3 stop it; answers before it runs."""
-    if event.State == STATES[State.COMPLETED]:
+    if event.State == STOP:
         _stop(desk, who.name, event.Task.ID)
     else:
-        job = job_of(event.Task)
+        job = job_of(event.Task, lambda field: Mark(f"task {event.Task.ID}: {field}"))
         run = Run(until=desk.service.clock.now() + TIMEOUT, actor=who.name)
         with desk.service.holding.held(wait=10.0):
             desk.manager.want(job, run)
@@ -163,59 +112,9 @@ def error_text(status: HTTPStatus, error: CubeError) -> str:
     return json.dumps({"HTTPStatusCode": int(status), "Message": " ".join(str(error).split())})
 
 
-def job_of(task: BookTask) -> Job:
-    """The job that a task of the book's becomes. Raises InputError where it cannot be run."""
-    group: dict[str, Any] = {
-        "image": task.Image,
-        "cpu": f"{max(round(task.Cpu * 1000), 10)}m",
-        "memory": str(task.Memory or DEFAULT_MEMORY),
-        "labels": {NAME: task.Name or str(task.ID), POLICY: task.RestartPolicy},
-        "ports": _ports(task),
-        **_restart(task.RestartPolicy),
-    }
-    if task.Disk:
-        group["disk"] = str(task.Disk)
-    if task.HealthCheck:
-        group["health"] = {"http": task.HealthCheck, "port": _first_port(group["ports"])}
-    text = json.dumps({"job": f"{PREFIX}{task.ID}", "groups": {"main": group}})
-    if "{{" in text or "{%" in text or "{#" in text:
-        raise InputError(
-            "the task cannot be used", where=str(task.ID), why="a text in it looks like a template"
-        )
-    return parse(text, f"task {task.ID}", {})
-
-
-def _ports(task: BookTask) -> dict[str, Any]:
-    """Every port that is exposed or bound is published, as the book's workers do it."""
-    bound = task.PortBindings or {}
-    ports = {}
-    for key in dict.fromkeys([*(task.ExposedPorts or {}), *bound]):
-        number, _, protocol = key.partition("/")
-        host = {"host": bound[key]} if bound.get(key) not in (None, "", "0") else {}
-        protocol = protocol or "tcp"
-        ports[f"p{number}-{protocol}"] = {
-            "container": number, "protocol": protocol, "public": "true", **host
-        }  # fmt: skip
-    return ports
-
-
-def _first_port(ports: Mapping[str, Any]) -> str:
-    if not ports:
-        raise InputError("the task cannot be checked", why="HealthCheck asks a port, and none is exposed")
-    return next(iter(ports))
-
-
-def _restart(policy: str) -> dict[str, Any]:
-    """Docker's policies; without one a task runs once, to its end."""
-    if policy in ("always", "unless-stopped"):
-        return {"type": "service", "restart": {"mode": "delay"}}
-    attempts = "5" if policy == "on-failure" else "0"
-    return {"type": "batch", "restart": {"attempts": attempts}, "reschedule": {"attempts": "0"}}
-
-
 def _stop(desk: Desk, actor: str, identity: object) -> None:
     store = desk.manager.store
-    job = store.job(f"{PREFIX}{identity}")
+    job = store.job(name_of(identity))
     if job is None:
         if any(task.id == str(identity) for task in store.current_tasks()):
             cure = "Stop its job: cube stop"

@@ -11,6 +11,7 @@ import typer
 from cube import __version__
 from cube.cli import (
     adopt,
+    book,
     context,
     convert,
     cordon,
@@ -76,7 +77,7 @@ def cube(
 RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (
-        deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, runs.dispatch,
+        deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, book.run, runs.dispatch,
         convert.convert, export.export,
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),

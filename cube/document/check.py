@@ -34,8 +34,15 @@ def check(schema: type[Checked], document: Document, *, strange: Mapping[str, st
     """
     if empty := list(_empty(document, ())):
         raise refusal(document, empty)
+    return fitted(schema, plain(document), document, strange=strange)
+
+
+def fitted(
+    schema: type[Checked], data: Any, document: Document, *, strange: Mapping[str, str] | None = None
+) -> Checked:
+    """The data as a value of the schema; `document` tells where its parts stand. Raises as `check`."""
     try:
-        return schema.model_validate(plain(document))
+        return schema.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     problems = [_problem(schema, detail, strange or {}) for detail in details[:_MAX_WEIGHED]]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time  # noqa: TID251 - real nodes take real time
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
 
@@ -72,14 +73,7 @@ READ = (
 
 
 def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Desk, manager: Running) -> None:
-    url = f"http://127.0.0.1:{manager.port}"
-
-    def far(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cube.cli.main", "--manager", url, *words]
-        return subprocess.run(
-            command, cwd=desk.folder, capture_output=True, text=True, timeout=90, check=False
-        )
-
+    far = partial(_through, desk, manager)
     file = desk.write(SLEEPER)
     done = far("deploy", file)
     assert (done.returncode, "job sleeper: 3 changes; 3 running" in done.stdout) == (0, True), done
@@ -96,6 +90,35 @@ def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Des
     assert far("cron", "install").returncode == 2, "what works where the state is says so"
     assert far("remove", "sleeper").returncode == 0
     assert desk.containers() == []
+
+
+def test_an_old_client_s_file_runs_alike_here_and_through_a_manager_p12(desk: Desk, manager: Running) -> None:
+    def write(**changes: object) -> None:
+        task = BOOK_EVENT["Task"] | {"Image": "cube-demo:1", "HealthCheck": "", "ExposedPorts": None}
+        event = {**BOOK_EVENT, "Task": task | {"PortBindings": None}, **changes}
+        (desk.folder / "task.json").write_text(json.dumps(event))
+
+    far = partial(_through, desk, manager)
+    here = partial(desk.cube, "run", "-f", "task.json", "--lock-wait", "10s")
+    write()
+    done = far("run", "-f", "task.json")
+    assert (done.returncode, f"job task-{TASK}: 1 change; 1 running" in done.stdout) == (0, True), done
+    assert f"job task-{TASK}: 0 changes; 1 running" in here().stdout, "it is the same job from here"
+    own, told = here("-o", "json"), far("run", "-o", "json")
+    assert json.loads(own.stdout) == json.loads(told.stdout)
+    write(State=4)
+    own, told = here(code=2), far("run")
+    assert (own.returncode, own.stderr) == (told.returncode, told.stderr)
+    assert "task.json:1:" in own.stderr
+    write(State=3)
+    assert far("run").returncode == 0
+    assert desk.containers() == []
+
+
+def _through(desk: Desk, manager: Running, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `cube` through the manager."""
+    command = [sys.executable, "-m", "cube.cli.main", "--manager", f"http://127.0.0.1:{manager.port}", *words]
+    return subprocess.run(command, cwd=desk.folder, capture_output=True, text=True, timeout=90, check=False)
 
 
 def _lasting(text: str) -> str:
