@@ -1,13 +1,13 @@
 """Kill a command at each of its points in turn, let a sweep mend it, and compare with a run left alone."""
 
 import time  # noqa: TID251 - real runs take real time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cube.model.node import Cordon
 from cube.model.task import State
 from tests.crash.scenarios import Scenario
-from tests.crash.yard import Yard
+from tests.crash.yard import Found, Yard
 
 SWEEPS = 3
 """How many sweeps may do something before one that has nothing to do."""
@@ -62,9 +62,9 @@ def try_all(scenario: Scenario, yard: Yard, tell: Callable[[Trial], None] = lamb
 def _undisturbed(scenario: Scenario, yard: Yard) -> Undisturbed:
     yard.clear()
     words = scenario.prepare(yard)
-    before = _end(yard)
+    before = _end(yard, yard.containers())
     points = tuple(yard.points(words))
-    return Undisturbed(points=points, before=before, after=_end(yard))
+    return Undisturbed(points=points, before=before, after=_end(yard, yard.containers()))
 
 
 def _try(point: str, run: Undisturbed, scenario: Scenario, yard: Yard) -> Trial:
@@ -94,11 +94,9 @@ def _settle(yard: Yard) -> tuple[list[str], int]:
     return [f"after {SWEEPS} sweeps another one still does: {done.stdout}{done.stderr}"], SWEEPS
 
 
-def _end(yard: Yard) -> End:
+def _end(yard: Yard, containers: Iterable[Found]) -> End:
     drained = {name for name, cordon in _cordons(yard).items() if cordon.draining}
-    return tuple(
-        sorted((found.slot, found.mark == yard.mark, found.node in drained) for found in yard.containers())
-    )
+    return tuple(sorted((found.slot, found.mark == yard.mark, found.node in drained) for found in containers))
 
 
 def _cordons(yard: Yard) -> Mapping[str, Cordon]:
@@ -110,7 +108,8 @@ def _cordons(yard: Yard) -> Mapping[str, Cordon]:
 
 def _unlike(expected: End, yard: Yard) -> list[str]:
     """Everything that tells this fleet and its record from those of a run that was left alone."""
-    containers, end = yard.containers(), _end(yard)
+    containers = yard.containers()
+    end = _end(yard, containers)
     with yard.store() as store:
         recorded = [task for task in store.tasks() if task.state is State.RUNNING]
         wrong = [f"store: {problem}" for problem in store.check()]

@@ -90,7 +90,7 @@ class Yard:
 
     def containers_on(self, node: int) -> list[Found]:
         """Those of one node."""
-        lines = self.desk.on(node, "sh", "-c", _LIST).splitlines()
+        lines = self.desk.asked(node, "sh", "-c", _LIST)
         return [_found(self.name(node), line) for line in lines if '"cube.task"' in line]
 
     @contextmanager

@@ -41,7 +41,7 @@ def ask(desk: Desk, url: str, *words: str) -> subprocess.Popen[str]:
 def versions(desk: Desk) -> list[str]:
     """The version of each container that runs, from the nodes' own engines."""
     asked = ("docker", "ps", "--format", '{{.Label "cube.version"}}')
-    return sorted(word for node in range(len(desk.nodes)) for word in desk.on(node, *asked).split())
+    return sorted(word for node in range(len(desk.nodes)) for word in desk.asked(node, *asked))
 
 
 def events(store: Store) -> list[str]:
