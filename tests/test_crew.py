@@ -94,6 +94,14 @@ def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
     assert len(answered) == len(hand.asked)
 
 
+def test_an_interrupt_during_the_record_of_the_last_answer_is_not_lost() -> None:
+    """P9: the command ends as an interrupted one, and not as if it had been let finish."""
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes from within the loop
+        for _ in crew_of({"node1": Hand(done)}).perform(starts("node1", 1), SOON):
+            threading.Event().wait(0.05)  # its lane says meanwhile that it is done
+            signal.raise_signal(signal.SIGINT)
+
+
 def test_a_caller_that_fails_begins_nothing_more() -> None:
     """P11: an outcome that cannot be recorded, on a full disk say, is the last one."""
     hand = Hand(slowly)

@@ -268,9 +268,9 @@ def test_ten_thousand_nodes_are_read_in_time() -> None:
         f"    n{n}: {{ansible_host: 10.{n >> 8}.{n & 255}.1, cube_labels: {{rack: r{n % 50}}}}}\n"
         for n in range(10_000)
     )
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(reading(f"all:\n  hosts:\n{hosts}").cluster.nodes) == 10_000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 # --- files and the environment

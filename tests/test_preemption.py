@@ -136,6 +136,11 @@ class TestTheGroupThatGivesWay:
             "low/main[1] preempted by high/main[1]"
         ]
 
+    def test_loses_one_at_a_time_also_where_nobody_recorded_yet_that_they_run_p19(self) -> None:
+        """Seed 1795274438160759."""
+        late = tuple(replace(found, state=State.SCHEDULED) for found in FULL)
+        assert len(stops(plan(self.HIGH, job("low", 2, task=asks(2000)), tasks=late))) <= 1
+
     def test_loses_what_does_not_serve_at_once(self) -> None:
         broken = [replace(found, state=State.FAILED, exit_code=1) for found in FULL]
         looks = seen("node1", *(container(found, ContainerState.EXITED, exit_code=1) for found in broken))

@@ -81,7 +81,7 @@ def test_every_kind_of_fault_is_drawn_in_a_few_seeds() -> None:
 
 def test_histories_are_eventful() -> None:
     """Managers are killed and stopped, replies are lost, and two are at work at once."""
-    told = "\n".join(line for seed in range(40) for line in _lived(seed))
+    told = "\n".join(line for seed in range(100) for line in _lived(seed))
     for event in ("is killed", "is stopped", "outcome unknown", "outcome failed", "somebody else is at work"):
         assert event in told
 

@@ -117,6 +117,10 @@ def _interrupt_put_into(answers: Answers) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # It may have come while the last answer was being recorded, behind the word that all have answered.
+    while not answers.empty():
+        if isinstance(late := answers.get(), KeyboardInterrupt):
+            raise late
 
 
 def _next(queue: Queue) -> Effect | None:

@@ -78,13 +78,20 @@ def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
     for task in tasks.of(Bucket.KEPT, Bucket.OUTDATED, Bucket.MISSING, Bucket.FAILED):
         want = wants[task.slot]
         if task.node is not None and want.job.type_of(want.group) is not JobType.SYSTEM:
-            found = Tenant(task=task, priority=want.job.priority, serves=serves(task, world))
+            found = Tenant(task=task, priority=want.job.priority, serves=_is_of_use(task, world))
             tenants.setdefault(task.node, []).append(found)
     leaving: dict[str, list[Task]] = {}
     for task in tasks.of(Bucket.EXTRA):
         if task.node is not None and task.state not in (State.PENDING, State.COMPLETED):
             leaving.setdefault(task.node, []).append(task)
     return Crowd(tenants=tenants, leaving=leaving)
+
+
+def _is_of_use(task: Task, world: World) -> bool:
+    """It serves, or its container lives and nobody has recorded that yet."""
+    container = world.container(task)
+    lives = container is not None and container.state.is_alive
+    return serves(task, world) or (task.state is State.SCHEDULED and lives)
 
 
 def room_for(request: Request, priority: int, room: Mapping[str, NodeState], crowd: Crowd) -> Eviction | None:
