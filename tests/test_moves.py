@@ -111,6 +111,12 @@ class TestAMove:
         assert (stopped(plan(young)), plan(young).due_for("web")) == ([], NOW + 1)
         assert stopped(plan(fleet(task(), arrived(task())))) == ["node1"]
 
+    def test_goes_on_where_the_new_one_runs_and_nobody_has_recorded_that_p7(self) -> None:
+        """Seed 911001818: the manager was killed for an hour in the midst, and the old node was lost."""
+        new = arrived(task(), state=State.SCHEDULED, changed_at=NOW - 4000)
+        found = plan(fleet(task(), new, observed={"node1": unknown("node1")}))
+        assert (dropped(found), stopped(found)) == ([], [])
+
     def test_is_done_once_the_new_one_is_alone_and_proven(self) -> None:
         alone = fleet(arrived(task()))
         assert plan(alone).actions == (EndMove(move=WISH, is_done=True, reason=WISH.reason),)

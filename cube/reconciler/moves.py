@@ -9,7 +9,7 @@ from cube.model.rollout import RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.conclusion import why_not_proven
 from cube.reconciler.placement import Room, room_of
-from cube.reconciler.tasks import is_proven
+from cube.reconciler.tasks import is_proven, runs_unrecorded
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
 from cube.scheduler.filters import refusals_of
@@ -64,7 +64,7 @@ def _hindrances(
         silent = (task.node for task in here if not task.state.is_terminal and task.node not in room)
         yield from (f"{name} does not answer" for name in silent if name)
         yield from _refusals(move, here, want, room)
-    elif why := why_not_proven(arrived[-1], want.group, world):
+    elif not runs_unrecorded(arrived[-1], world) and (why := why_not_proven(arrived[-1], want.group, world)):
         yield f"its task there {why}"
 
 

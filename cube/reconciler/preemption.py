@@ -12,7 +12,7 @@ from cube.model.job import JobType
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.buckets import Bucket, Sorted
-from cube.reconciler.tasks import is_proven, serves
+from cube.reconciler.tasks import is_proven, runs_unrecorded, serves
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import is_last_resort
@@ -78,20 +78,14 @@ def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
     for task in tasks.of(Bucket.KEPT, Bucket.OUTDATED, Bucket.MISSING, Bucket.FAILED):
         want = wants[task.slot]
         if task.node is not None and want.job.type_of(want.group) is not JobType.SYSTEM:
-            found = Tenant(task=task, priority=want.job.priority, serves=_is_of_use(task, world))
+            is_of_use = serves(task, world) or runs_unrecorded(task, world)
+            found = Tenant(task=task, priority=want.job.priority, serves=is_of_use)
             tenants.setdefault(task.node, []).append(found)
     leaving: dict[str, list[Task]] = {}
     for task in tasks.of(Bucket.EXTRA):
         if task.node is not None and task.state not in (State.PENDING, State.COMPLETED):
             leaving.setdefault(task.node, []).append(task)
     return Crowd(tenants=tenants, leaving=leaving)
-
-
-def _is_of_use(task: Task, world: World) -> bool:
-    """It serves, or its container lives and nobody has recorded that yet."""
-    container = world.container(task)
-    lives = container is not None and container.state.is_alive
-    return serves(task, world) or (task.state is State.SCHEDULED and lives)
 
 
 def room_for(request: Request, priority: int, room: Mapping[str, NodeState], crowd: Crowd) -> Eviction | None:

@@ -54,6 +54,12 @@ def serves(task: Task, world: World) -> bool:
     return is_well and container is not None and container.state.is_alive and not container.is_cut_off
 
 
+def runs_unrecorded(task: Task, world: World) -> bool:
+    """Its container lives, and nobody has recorded that it was started: the reply was lost, or came late."""
+    container = world.container(task)
+    return task.state is State.SCHEDULED and container is not None and container.state.is_alive
+
+
 def proven_at(task: Task, group: Group, now: float) -> float:
     """When the task will have been healthy for long enough, if it stays so; seconds since the epoch."""
     since = task.changed_at if task.healthy_since is None else task.healthy_since

@@ -241,10 +241,11 @@ class Watch:
             self._has_a_proven_successor(effect, same)
 
     def _is_to_move_first(self, effect: Stop, slot: Slot, job: Job | None) -> bool:
-        """Somebody wants it on another node, and its job wants no two of it at a time."""
+        """Somebody wants it on another node; its job wants no two at a time, or it does not serve yet."""
         group = job.group(slot.group) if job is not None else None
         is_first = group is not None and group.update.order is Order.STOP_FIRST
-        return is_first and self.history.reading.moves().get(slot, effect.node) != effect.node
+        is_free = is_first or not self._did_serve(effect)
+        return is_free and self.history.reading.moves().get(slot, effect.node) != effect.node
 
     def _may_preempt(self, effect: Stop, slot: Slot, machine: Machine) -> None:
         """A task gives way to what matters more by far, which then fits; of a group few at a time."""
