@@ -127,9 +127,9 @@ def _exchanges(
     tasks: Iterable[Task], wants: Mapping[Slot, Want], room: Room, scheduler: Scheduler
 ) -> Iterator[Exchange]:
     """The best move of each task; of equal tasks on one node only the first is asked."""
-    asked: set[tuple[str, str, str]] = set()
+    asked: set[tuple[object, ...]] = set()
     for task in tasks:
-        key = (task.slot.job, task.slot.group, task.node or "")
+        key = (task.slot.job, task.slot.group, task.node, task.failed_on)
         if key not in asked:
             asked.add(key)
             yield from _best(task, wants[task.slot], room, scheduler)
@@ -143,7 +143,9 @@ def _best(task: Task, want: Want, room: Room, scheduler: Scheduler) -> Iterator[
     states = tuple(_left(state, task) if name == task.node else state for name, state in room.items())
     request = replace(want.request(task.order), avoid=frozenset(task.failed_on)).among(states)
     candidates, _ = chosen.select_candidate_nodes(request, states)
-    preferred = tuple(state for state in candidates if not is_last_resort(request, state))
+    preferred = tuple(
+        state for state in candidates if state.node.name == task.node or not is_last_resort(request, state)
+    )
     scores = chosen.score(request, preferred)
     if task.node in scores:
         there = chosen.pick(scores, preferred).node.name
