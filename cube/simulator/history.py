@@ -95,14 +95,19 @@ class History:
         return Random(f"preemption {self.seed}").random() < PREEMPTING
 
     def ranked(self, job: Job) -> Job:
-        """The job, as much as it matters here: where tasks may have to give way each is large."""
+        """The job, as much as it matters here: where tasks may have to give way each is large.
+
+        Where nodes are as full no service becomes a system job: it would wait for room on nodes of its own.
+        """
         if not self.preempts:
             return job
         groups = tuple(
             replace(group, spec=replace(group.spec, resources=replace(group.spec.resources, cpu=LARGE)))
             for group in job.groups
         )
-        return replace(job, groups=groups, priority=PRIORITIES[job.name])
+        known = self.wanted.get(job.name)
+        kind = known.type if known is not None else job.type
+        return replace(job, groups=groups, priority=PRIORITIES[job.name], type=kind)
 
     def new_id(self) -> str:
         """As random as the seed."""

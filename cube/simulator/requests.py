@@ -180,7 +180,8 @@ def _opening(history: History, name: str, act: Callable[[Manager, str, Run], boo
 
     def ask(manager: Manager, run: Run) -> bool | None:
         answer = act(manager, name, run)
-        history.drained.discard(name)
+        if answer is not False:  # Nothing to lift: it was renamed, and no look has told that yet.
+            history.drained.discard(name)
         return answer
 
     return ask
