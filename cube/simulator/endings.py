@@ -104,8 +104,12 @@ def a_drain_empties(history: History) -> None:
 
 
 def a_crash_is_restarted(history: History) -> None:
-    """P7: a task whose process ends begins again where it was."""
-    fresh = {task.id for task in tasks_of(history) if task.state is State.RUNNING and task.restarts == 0}
+    """P7: a task whose process ends begins again where it was.
+
+    One that was lost, and came back after another had taken its slot for a while, may begin anew elsewhere.
+    """
+    newest = {task.slot: task for task in tasks_of(history)}
+    fresh = {task.id for task in newest.values() if task.state is State.RUNNING and task.restarts == 0}
     places = [
         (machine, found)
         for machine, found in _running(history)
