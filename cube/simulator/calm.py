@@ -59,8 +59,11 @@ def pass_time(history: History) -> None:
 
 
 def settle(history: History) -> None:
-    """Cron, once a minute, until nothing is left to do: 14 says after how many sweeps at most."""
-    for _ in range(SWEEPS_TO_SETTLE):
+    """Cron, once a minute, until nothing is left to do: 14 says after how many sweeps at most.
+
+    A crowd moves in as work ends, which may fail and begin again meanwhile.
+    """
+    for _ in range(SWEEPS_TO_SETTLE * (4 if history.preempts else 1)):
         if not mutations_of_a_sweep(history):
             return
     changed = mutations_of_a_sweep(history)

@@ -182,8 +182,9 @@ class Watch:
             other = job.group(name)
             if condition is Condition.HEALTHY and other is not None:
                 up = sum((slot.job, slot.group) == (job.name, name) for slot in alive)
-                what = f"{effect.task.slot} begins while {up} of {other.count} of {name} run"
-                must(up >= other.count, f"depends_on: {what}")
+                most = other.count if job.type is JobType.SERVICE else 1  # Closed and silent nodes have none.
+                what = f"{effect.task.slot} begins while {up} of {most} of {name} run"
+                must(up >= most, f"depends_on: {what}")
 
     def _goes_where_it_is_to_go(self, effect: Start) -> None:
         """A slot that moves gets its new task on that node and nowhere else."""

@@ -18,6 +18,7 @@ from cube.lab import faults
 from cube.lab.fleet import Lab, LabNode, LabSpec
 from cube.lab.lab import down, look, up
 from cube.lab.ready import is_ready
+from tests.lab.desk import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -103,7 +104,15 @@ def demo(lab: Lab, node: LabNode) -> LabNode:
     """A node that runs the demo of version 2 on its port 8080."""
     started = ssh(lab, node, "docker run -d --name demo -p 8080:8080 cube-demo:2")
     assert started.returncode == 0, started.stderr
+    wait_until(lambda: _listens(node))
     return node
+
+
+def _listens(node: LabNode) -> bool:
+    try:
+        return fetch(node, "/")[0] == 200
+    except OSError:
+        return False  # Its process has begun, and has not opened the port yet.
 
 
 def test_the_demo_tells_its_version_through_a_published_port(demo: LabNode) -> None:
