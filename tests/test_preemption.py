@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cube.model.action import Place, Plan, Stop, Wait
 from cube.model.job import Constraint, Job, JobType, Operator, TaskSpec
-from cube.model.observation import ContainerState
+from cube.model.observation import ContainerState, Observation
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.preemption import GAP, Crowd, Tenant, going_now, least, room_for, without
@@ -17,7 +17,7 @@ from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.state import Demand, NodeState, Request
-from tests.build import GIB, NOW, container, job, node, seen, task, world
+from tests.build import GIB, NOW, container, job, node, seen, task, unknown, world
 
 PROVEN = NOW - 1000
 
@@ -58,6 +58,14 @@ class TestATaskThatFitsNowhere:
     def test_never_counts_the_room_in_the_same_wave_p13(self) -> None:
         found = plan(job("high", task=asks(2000), priority=90), job("low", 2, task=asks(2000)), tasks=FULL)
         assert not [action for action in found.actions if isinstance(action, Place)]
+
+    def test_waits_while_it_is_we_who_are_cut_off_p8(self) -> None:
+        """Seed 930009830."""
+        looks: list[Observation] = [unknown(f"node{number}") for number in (2, 3, 4)]
+        looks.append(seen("node1", *map(container, FULL)))
+        jobs = [job("high", task=asks(2000), priority=90), job("low", 2, task=asks(2000))]
+        alone = world(jobs=jobs, tasks=FULL, observed=looks, preemption=True)
+        assert stops(reconcile(alone, ALGORITHMS["tight"])) == []
 
     def test_waits_where_the_cluster_does_not_want_that(self) -> None:
         jobs = job("high", task=asks(2000), priority=90), job("low", 2, task=asks(2000))

@@ -87,6 +87,12 @@ def test_a_failed_task_is_told_with_the_moment_of_the_next_try(capsys: pytest.Ca
     assert "goes on" not in capsys.readouterr().out
 
 
+def test_a_run_out_of_sight_is_its_jobs_concern_p12() -> None:
+    """Seed 930010587: its job was forgotten, and the run could not be removed any more."""
+    run = task(0, job="web.20270115T0810", node="gone", state=State.SCHEDULED)
+    assert report(run, observed={"node1": seen("node1")}).exit_code == 3
+
+
 def test_a_plan_tells_what_has_failed_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     print_plan(Plan(actions=(Note(task=task(0), target=State.FAILED, reason="its container is gone"),)))
     assert "! failed web/main[0] on node1: its container is gone" in capsys.readouterr().out

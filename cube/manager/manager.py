@@ -88,7 +88,8 @@ class Manager:
         if report.exit_code != 0:
             kept = f"job {name} is kept until all its tasks are known to have ended: cube remove {name}"
             return replace(report, plan=replace(report.plan, warnings=(*report.plan.warnings, kept)))
-        for job in (name, *(found.name for found in self._runs_of(name))):
+        # Its runs first: who is killed in between must find it again to finish.
+        for job in (*(found.name for found in self._runs_of(name)), name):
             self.store.forget_job(job)
         return report
 

@@ -52,11 +52,11 @@ class Report:
 
     @property
     def out_of_sight(self) -> tuple[Task, ...]:
-        """Tasks that may run on nodes which are no longer in the inventory."""
+        """Tasks, also of its runs, that may run on nodes which are no longer in the inventory."""
         return tuple(
             task
             for task in self.tasks
-            if self.job in (None, task.slot.job)
+            if self.job in (None, task.slot.job, task.slot.job.rpartition(".")[0])
             and task.node is not None
             and task.node not in self.observed
             and not task.state.is_terminal

@@ -12,6 +12,7 @@ from cube.model.job import JobType
 from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.buckets import Bucket, Sorted
+from cube.reconciler.silence import is_cut_off
 from cube.reconciler.tasks import is_proven, runs_unrecorded, serves
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
@@ -71,8 +72,8 @@ def was_preempted(task: Task) -> bool:
 
 
 def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
-    """Who may have to give way, where the cluster wants that; else nobody."""
-    if not world.preemption:
+    """Who may have to give way, where the cluster wants that; nobody while it is we who are cut off."""
+    if not world.preemption or is_cut_off(world.observed):
         return NOBODY
     tenants: dict[str, list[Tenant]] = {}
     for task in tasks.of(Bucket.KEPT, Bucket.OUTDATED, Bucket.MISSING, Bucket.FAILED):
