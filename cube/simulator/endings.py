@@ -57,7 +57,7 @@ def a_tight_update_serves(history: History) -> None:
 
 def a_canary_waits(history: History) -> None:
     """P19: only the first slots get the new version before somebody promotes it, and all old tasks serve."""
-    if (job := _a_service(history)) is None:
+    if (job := _a_service(history)) is None or not _is_in_place(history, job):
         return
     main = job.groups[0]
     canary = replace(_next_version(main), update=replace(main.update, canary=1))
@@ -326,7 +326,7 @@ def _a_service(history: History) -> Job | None:
 
 
 def _is_in_place(history: History, job: Job) -> bool:
-    """Its rollout is over: else it is not moved."""
+    """Its rollout is over: else it is not moved, and may have no canary."""
     store = history.open()
     rollout = store.rollouts().get(job.name)
     history.put_back(store)
