@@ -76,9 +76,12 @@ def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
     if not world.preemption or is_cut_off(world.observed):
         return NOBODY
     tenants: dict[str, list[Tenant]] = {}
+    # Of two in one slot one goes in this wave: the other one is needed until that is over.
+    doubled = {task.slot for task in tasks.of(Bucket.EXTRA)}
     for task in tasks.of(Bucket.KEPT, Bucket.OUTDATED, Bucket.MISSING, Bucket.FAILED):
         want = wants[task.slot]
-        if task.node is not None and want.job.type_of(want.group) is not JobType.SYSTEM:
+        is_alone = task.slot not in doubled
+        if is_alone and task.node is not None and want.job.type_of(want.group) is not JobType.SYSTEM:
             is_of_use = serves(task, world) or runs_unrecorded(task, world)
             found = Tenant(task=task, priority=want.job.priority, serves=is_of_use)
             tenants.setdefault(task.node, []).append(found)
