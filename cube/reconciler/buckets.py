@@ -9,7 +9,7 @@ from cube.model.task import Slot, State, Task
 from cube.reconciler.dependency import unmet
 from cube.reconciler.restarts import makes_way
 from cube.reconciler.silence import is_lost
-from cube.reconciler.tasks import is_proven, serves
+from cube.reconciler.tasks import is_of_use, is_proven
 from cube.reconciler.wants import Want, fits_for_good
 from cube.reconciler.world import World
 
@@ -122,7 +122,7 @@ def _bucket_of_rival(
 ) -> Bucket:
     """A task that serves stays until the one that took its slot has shown that it can."""
     want, holder = wants[task.slot], holders.get(task.slot)
-    if holder is None or not serves(task, world):
+    if holder is None or not is_of_use(task, world):
         return Bucket.EXTRA
     is_older = task.spec != want.group.spec
     waits = not is_proven(holder, want.group, world) or (is_older and is_on_hold(want, world))
@@ -183,7 +183,7 @@ def _holder(rivals: Sequence[Task], want: Want, world: World) -> Task:
     has_failed = world.rollout(want.job.name).state is RolloutState.FAILED
 
     def claim(task: Task) -> tuple[bool, ...]:
-        does_serve = serves(task, world)
+        does_serve = is_of_use(task, world)
         stays = has_failed and does_serve and task.spec != want.group.spec
         is_right = task.state is not State.PENDING and not why_outdated(task, want, world)
         return stays, is_right, does_serve, task.state is not State.FAILED

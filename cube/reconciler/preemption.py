@@ -13,7 +13,7 @@ from cube.model.resources import Resources
 from cube.model.task import Slot, State, Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.silence import is_cut_off
-from cube.reconciler.tasks import is_proven, runs_unrecorded, serves
+from cube.reconciler.tasks import is_of_use, is_proven
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import is_last_resort
@@ -82,8 +82,7 @@ def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
         want = wants[task.slot]
         is_alone = task.slot not in doubled
         if is_alone and task.node is not None and want.job.type_of(want.group) is not JobType.SYSTEM:
-            is_of_use = serves(task, world) or runs_unrecorded(task, world)
-            found = Tenant(task=task, priority=want.job.priority, serves=is_of_use)
+            found = Tenant(task=task, priority=want.job.priority, serves=is_of_use(task, world))
             tenants.setdefault(task.node, []).append(found)
     leaving: dict[str, list[Task]] = {}
     for task in tasks.of(Bucket.EXTRA):

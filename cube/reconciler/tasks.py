@@ -60,6 +60,11 @@ def runs_unrecorded(task: Task, world: World) -> bool:
     return task.state is State.SCHEDULED and container is not None and container.state.is_alive
 
 
+def is_of_use(task: Task, world: World) -> bool:
+    """It serves, or its container lives and may well do so: none is stopped for want of a record."""
+    return serves(task, world) or runs_unrecorded(task, world)
+
+
 def proven_at(task: Task, group: Group, now: float) -> float:
     """When the task will have been healthy for long enough, if it stays so; seconds since the epoch."""
     since = task.changed_at if task.healthy_since is None else task.healthy_since
