@@ -23,7 +23,7 @@ def dispatch(
     lock_wait: options.LockWait = "0s",
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Begin a run of a parameterized job, and wait for its end. Example: cube dispatch resize -v path=/a"""
+    """Begin a run of a parameterized job, and see it under way. Example: cube dispatch resize -v path=/a"""
     from cube.cli import settle
     from cube.cli.office import pairs
     from cube.cli.reach import office

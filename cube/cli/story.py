@@ -1,19 +1,22 @@
 """What happened: events as they are recorded, and what failed containers left behind."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from cube.cli import options, render, rows
 from cube.cli.reach import Place, recorded
 from cube.errors import InputError
-from cube.model.task import TaskEvent
+from cube.model.task import State, Task, TaskEvent
 from cube.store.rows import Death
 from cube.store.store import Store
 
 PAUSE = 1.0
 """Seconds between two looks for new events."""
+
+SHORTEST_ID = 4
+"""Signs of a task's id that name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +59,9 @@ def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> 
     """Print what the containers of a job, group or task left behind. Raises InputError."""
     with recorded(place) as store:
         slots = {task.id: str(task.slot) for task in store.tasks()}
+        meant = [task for task in store.current_tasks() if _is_meant(task.id, str(task.slot), name)]
         deaths = _deaths(store, name)[-limit:]
-    known = {
-        word for slot in slots.values() for word in (slot.partition("/")[0], slot.partition("[")[0], slot)
-    }
-    if (
-        not deaths
-        and name not in known
-        and not any(len(name) >= 4 and task.startswith(name) for task in slots)
-    ):
+    if not deaths and not any(_is_meant(id_, slot, name) for id_, slot in slots.items()):
         raise InputError(f"no job and no task is called {name!r}", where=place.cluster.name)
     if output is options.Output.JSON:
         render.as_json([rows.of_death(death, slots.get(death.task)) for death in deaths])
@@ -72,16 +69,33 @@ def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> 
     for death in deaths:
         for line in _lines(death, slots.get(death.task) or death.job):
             render.line(line)
-    if not deaths:
+    kept = _kept(meant, deaths)
+    for task in kept:
+        render.line(
+            f"{task.slot} on {task.node}: {task.reason}; its container is kept: cube logs {task.slot}"
+        )
+    if not deaths and not kept:
         render.line(f"{name}: none of its containers has ended badly")
+
+
+def _is_meant(id_: str, slot: str, name: str) -> bool:
+    """The name is the task's, its group's, its job's, or how its id begins."""
+    is_named = name in (slot, slot.partition("[")[0], slot.partition("/")[0])
+    return is_named or (len(name) >= SHORTEST_ID and id_.startswith(name))
 
 
 def _deaths(store: Store, name: str) -> tuple[Death, ...]:
     job, is_slot, _ = name.partition("/")
     if not is_slot:
         return store.post_mortems(name) if name else ()
-    ids = {task.id for task in store.tasks(job) if name in (str(task.slot), str(task.slot).partition("[")[0])}
+    ids = {task.id for task in store.tasks(job) if _is_meant(task.id, str(task.slot), name)}
     return tuple(death for death in store.post_mortems(job) if death.task in ids)
+
+
+def _kept(tasks: Iterable[Task], deaths: Iterable[Death]) -> list[Task]:
+    """Those that failed for good: nothing has restarted or removed their containers since."""
+    told = {death.found.container for death in deaths}
+    return [task for task in tasks if task.state is State.FAILED and task.container not in (None, *told)]
 
 
 def _lines(death: Death, name: str) -> Iterator[str]:

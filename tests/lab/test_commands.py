@@ -20,7 +20,7 @@ groups:
     image: cube-busybox:1
     command: [sh, -c, "echo last words; exit $CUBE_PARAM_CODE"]
     memory: 16MiB
-    restart: {attempts: 0}
+    restart: {attempts: 1, delay: 0s}
     reschedule: {attempts: 0}
 """
 
@@ -99,17 +99,30 @@ class TestAPlanInAFile:
 
 
 class TestRuns:
-    def test_a_dispatch_ends_as_its_run_does_and_leaves_a_post_mortem(self, desk: Desk) -> None:
+    def test_that_fail_leave_a_post_mortem_of_each_try(self, desk: Desk) -> None:
         path = desk.folder / "runner.yml"
         path.write_text(RUNNER)
         desk.cube("deploy", str(path))
         desk.cube("dispatch", "runner", "-v", "code=0")
         desk.cube("dispatch", "runner", "-v", "code=7", code=1)
-        (death,) = desk.data("postmortem", "runner.2")
+        death = desk.data("postmortem", "runner.2")[0]
         assert death["exit_code"] == 7
         assert death["log"].endswith("last words")
         shown = desk.cube("status").stdout
         assert "2 ended runs" in shown, "many runs do not flood the list"
+
+    def test_that_failed_for_good_after_a_while_are_kept_for_cube_logs(self, desk: Desk) -> None:
+        path = desk.folder / "runner.yml"
+        waits = "trap 'exit $CUBE_PARAM_CODE' TERM; sleep 600 & wait"
+        path.write_text(RUNNER.replace("exit $CUBE_PARAM_CODE", waits).replace("attempts: 1", "attempts: 0"))
+        desk.cube("deploy", str(path))
+        desk.cube("dispatch", "runner", "-v", "code=7")
+        desk.cube("exec", "runner.1/main[0]", "--", "kill", "1")
+        wait_until(lambda: desk.containers() == [])
+        assert "exited with 7" in desk.cube("reconcile", code=1).stdout
+        told = desk.cube("postmortem", "runner.1").stdout
+        assert "exited with 7; its container is kept: cube logs runner.1/main[0]" in told
+        assert "last words" in desk.cube("logs", "runner.1/main[0]").stdout
 
 
 class TestADrain:
