@@ -25,6 +25,9 @@ TRIES = 3
 PAUSE = 0.5
 """Seconds before an effect that failed, or was not answered, is asked for again; doubled each time."""
 
+LOOK_KEEPS = 10.0
+"""Seconds after which a node is looked at again before the next wave, whether or not it was touched."""
+
 PLAN_KEEPS = 60.0
 """Seconds after which an effect of a plan is not tried any more."""
 
@@ -169,8 +172,11 @@ class Loop:
     def _look_where(
         self, wave: Iterable[Done], observed: Mapping[str, Observation]
     ) -> dict[str, Observation]:
-        touched = {step.effect.node for step in wave}
-        return dict(self.look(name for name in observed if name in touched))
+        """The nodes that were touched, and those that had time to change while others were waited for."""
+        again = {step.effect.node for step in wave}
+        since = self.clock.now() - LOOK_KEEPS
+        again |= {name for name, seen in observed.items() if isinstance(seen, Seen) and seen.at < since}
+        return dict(self.look(name for name in observed if name in again))
 
     def _listen(self, observed: Mapping[str, Observation], now: float) -> None:
         """Remember who is silent, and for how long, and tell when that begins and ends."""

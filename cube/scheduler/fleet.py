@@ -9,7 +9,7 @@ from cube.model.action import Decision
 from cube.model.task import Task
 from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler, place
 from cube.scheduler.filters import choose_ports
-from cube.scheduler.state import NodeState, Request
+from cube.scheduler.state import Demand, NodeState, Request
 
 WORTHWHILE = 10_000
 """From so many pairs of a request and a node on, arrays are quicker than to ask each node for each request.
@@ -68,9 +68,21 @@ class NodeByNode:
     def __init__(self, scheduler: Scheduler, nodes: Mapping[str, NodeState]) -> None:
         self._scheduler = scheduler
         self._nodes = dict(nodes)
+        self._refused: dict[tuple[tuple[str, str], str | None, Demand], Placement] = {}
 
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
-        """As Fleet says."""
+        """As Fleet says. What fits nowhere is not asked for again until something has changed."""
+        if leaving is not None:
+            return self._place(request, leaving)
+        key = request.group, request.node, request.demand
+        if key not in self._refused:
+            placed = self._place(request, None)
+            if placed.node is not None:
+                return placed
+            self._refused[key] = placed
+        return self._refused[key]
+
+    def _place(self, request: Request, leaving: Task | None) -> Placement:
         nodes = dict(self._nodes)
         if leaving is not None and leaving.node in nodes:
             nodes[leaving.node] = nodes[leaving.node].without_neighbour(leaving)
@@ -81,6 +93,7 @@ class NodeByNode:
         assert ports is not None, "a candidate has passed the filter of ports"
         name = found.node.name
         self._nodes[name] = self._nodes[name].with_task(request, ports)
+        self._refused.clear()
         return Placement(node=name, ports=ports, decision=decision)
 
     def room(self) -> Mapping[str, NodeState]:

@@ -168,19 +168,21 @@ def _roomier(what: str, shown: Callable[[int], str]) -> Relieve:
         asked = getattr(request.resources, what)
         free, capacity = getattr(state.free, what), getattr(state.capacity, what)
         short = asked - free
-        less = Resources(**{what: short})
-        asks_less = _asking(request, resources=request.resources - less)
-        is_freed = replace(state, promised=state.promised - less)
         ways = [f"give the task {shown(short)} less"] * (free > 0)
         ways += [f"free {'as much' if ways else shown(short)} there"] * (asked <= capacity)
         if not ways:
             return None
+        less = Resources(**{what: short})
+        if free > 0:
+            request = _asking(request, resources=request.resources - less)
+        else:
+            state = replace(state, promised=state.promised - less)
         return Relief(
             fault=f"lacks {shown(short)} of {what}",
             change=", or ".join(ways),
             cost=short / capacity if capacity > 0 else float("inf"),
-            request=asks_less if free > 0 else request,
-            state=state if free > 0 else is_freed,
+            request=request,
+            state=state,
         )
 
     return relieve
