@@ -6,11 +6,12 @@ from random import Random  # noqa: TID251 - the simulator draws from one seed
 
 import pytest
 
+from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.seams import Fleet
 from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome, Place
-from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec
+from cube.model.job import CheckKind, HealthCheck, JobType, Port, TaskSpec
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
 from cube.model.policy import RestartPolicy
@@ -53,6 +54,18 @@ def test_a_deploy_that_settled_claims_success_and_a_second_one_changes_nothing(m
     """P10, P12."""
     assert manager.deploy(job(count=2), RUN).exit_code == 0
     assert manager.deploy(job(count=2), RUN).done == ()
+
+
+def test_a_job_keeps_its_type_until_it_is_removed(manager: Manager, store: Store) -> None:
+    """P7: what its slots mean would change under the tasks that serve in them."""
+    manager.deploy(job(count=2), RUN)
+    system = replace(job(), type=JobType.SYSTEM)
+    for ask in (manager.preview, lambda wanted: manager.deploy(wanted, RUN)):
+        with pytest.raises(InputError, match="web is of type service and cannot become system"):
+            ask(system)
+    assert [found.version for found in store.jobs()] == [1]
+    manager.remove("web", RUN)
+    assert manager.deploy(system, RUN).exit_code == 0
 
 
 def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Manager, store: Store) -> None:

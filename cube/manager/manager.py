@@ -41,8 +41,10 @@ class Manager:
         """Want this job, and settle. Its tasks that failed for good get a new try.
 
         `expected` is the fingerprint of a plan that was looked at before. Raises CubeError where the fleet
-        has moved on since, or the job's hook refuses: then nothing is changed.
+        has moved on since, or the job's hook refuses: then nothing is changed. A job keeps its type:
+        InputError.
         """
+        self._refuse_another_type(job)
         observed = self.loop.look_before_a_change()
         if expected is not None:
             self._refuse_another_plan(job, observed, expected)
@@ -70,7 +72,8 @@ class Manager:
         return self.loop.settle(observed, run, Concern(job=name))
 
     def want(self, job: Job, run: Run) -> Job:
-        """Want this job, and leave it to whoever turns the loop to settle."""
+        """Want this job, and leave it to whoever turns the loop to settle. InputError as of deploy."""
+        self._refuse_another_type(job)
         self.loop.look_before_a_change()
         wanted = self._want(replace(job, stopped=False), run, "deployed")
         self._retry(job.name, run)
@@ -201,7 +204,12 @@ class Manager:
         return Concern(until=self._clock.now() + PATIENCE)
 
     def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
-        """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing."""
+        """The first wave of a deploy of this job, or of a reconcile, and what it saw. Changes nothing.
+
+        Raises InputError as the deploy would.
+        """
+        if job is not None:
+            self._refuse_another_type(job)
         observed = self.loop.look()
         return self._preview(job, observed), observed
 
@@ -270,6 +278,16 @@ class Manager:
                 where=self.cluster.name,
                 why=why,
                 cure="Plan again, look, and deploy that plan.",
+            )
+
+    def _refuse_another_type(self, job: Job) -> None:
+        """What its slots mean would change under the tasks that are in them."""
+        known = self.store.job(job.name)
+        if known is not None and known.type is not job.type:
+            raise InputError(
+                f"job {job.name} is of type {known.type} and cannot become {job.type}",
+                where=self.cluster.name,
+                cure=f"Give it another name, or remove the old one first: cube remove {job.name}",
             )
 
     def _pinned(self, job: Job, observed: Mapping[str, Observation]) -> Job:

@@ -95,19 +95,16 @@ class History:
         return Random(f"preemption {self.seed}").random() < PREEMPTING
 
     def ranked(self, job: Job) -> Job:
-        """The job, as much as it matters here: where tasks may have to give way each is large.
-
-        Where nodes are as full no service becomes a system job: it would wait for room on nodes of its own.
-        """
+        """The job, with the type that it keeps, and large where some may have to give way."""
+        known = self.wanted.get(job.name)
+        job = replace(job, type=known.type) if known is not None else job
         if not self.preempts:
             return job
         groups = tuple(
             replace(group, spec=replace(group.spec, resources=replace(group.spec.resources, cpu=LARGE)))
             for group in job.groups
         )
-        known = self.wanted.get(job.name)
-        kind = known.type if known is not None else job.type
-        return replace(job, groups=groups, priority=PRIORITIES[job.name], type=kind)
+        return replace(job, groups=groups, priority=PRIORITIES[job.name])
 
     def new_id(self) -> str:
         """As random as the seed."""
