@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cube.errors import CubeError
+from cube.errors import CubeError, UnreachableError
 from cube.manager.clock import WallClock
 from cube.manager.crew import Crew
 from cube.manager.manager import Manager
@@ -49,6 +49,7 @@ class Attended:
     told: SimpleQueue[str] = field(default_factory=SimpleQueue)
     goes: threading.Event = field(default_factory=threading.Event)
     looks: int = 0
+    programs: list["Program"] = field(default_factory=list)
 
     def observe(self, now: float) -> Observation:
         self.looks += 1
@@ -66,6 +67,53 @@ class Attended:
 
     def logs(self, container: str, **_how: object) -> Iterator[tuple[str, bytes]]:
         yield "stdout", f"2026-11-21T00:00:00Z hello from {container}".encode()
+
+    def execute(
+        self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
+    ) -> "Program":
+        del container, tty, has_input
+        return Program(self, argv)
+
+
+@dataclass
+class Program:
+    """A command on a simulated machine: `cat` copies its input, `false` ends with 7, others say nothing."""
+
+    machine: Attended
+    argv: Sequence[str]
+    heard: SimpleQueue[bytes | None] = field(default_factory=SimpleQueue)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    is_left: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.machine.programs.append(self)
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        if self.argv[0] == "false":
+            yield "stdout", b"out"
+            yield "stderr", b"err"
+            return
+        while (data := self.heard.get()) is not None:
+            if self.argv[0] == "cat":
+                yield "stdout", data
+        if self.is_left.is_set():
+            raise UnreachableError("the connection to the command was lost")
+
+    def send(self, data: bytes) -> None:
+        self.heard.put(data)
+
+    def end_input(self) -> None:
+        self.heard.put(None)
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.sizes.append((rows, columns))
+
+    def exit_status(self) -> int:
+        return 7 if self.argv[0] == "false" else 0
+
+    def close(self) -> None:
+        self.is_left.set()
+        self.heard.put(None)
 
 
 @dataclass
@@ -116,12 +164,14 @@ def staged() -> Iterator[Stage]:
     service = Service(store, find, gather, Duty(every=0.5, actor="service", warn=warnings.append))
     turning = threading.Thread(target=service.run)
     turning.start()
-    yield Stage(service, Manager(service), store, machines, warnings, names)
-    for machine in machines.values():
-        machine.goes.set()
-        machine.told.put("end")
-    service.stop()
-    turning.join(PATIENCE)
+    try:
+        yield Stage(service, Manager(service), store, machines, warnings, names)
+    finally:
+        for machine in machines.values():
+            machine.goes.set()
+            machine.told.put("end")
+        service.stop()
+        turning.join(PATIENCE)
     assert not turning.is_alive()
     assert warnings == []
     store.close()

@@ -13,8 +13,8 @@ import pytest
 
 from cube.api.app import guarded, make_app
 from cube.api.desk import Desk
+from cube.api.failures import FAILURES, MINUTE, Failures
 from cube.api.feed import Feed
-from cube.api.gate import FAILURES
 from cube.api.server import Address, listening, refuse_unsafe
 from cube.book.event import read_event
 from cube.book.job import job_of
@@ -118,6 +118,7 @@ TABLE = {
     ("GET", "/api/v1/tasks/{id}/why"): READ,
     ("GET", "/api/v1/tasks/{id}/postmortems"): READ,
     ("GET", "/api/v1/tasks/{id}/logs"): READ,
+    ("GET", "/api/v1/tasks/{id}/exec"): OPERATE,
     ("GET", "/api/v1/why-not/{job}/{node}"): READ,
     ("GET", "/api/v1/cluster"): READ,
     ("GET", "/api/v1/nodes"): READ,
@@ -194,6 +195,28 @@ def test_a_wrong_token_is_refused_and_soon_kept_waiting_but_never_a_good_one(api
     assert statuses[-1] == 429
     assert set(statuses) <= {401, 429}
     assert api.ask("GET", "/nodes").status == 200
+
+
+def test_a_wrong_token_is_recorded_with_its_address_and_no_token_is_not() -> None:
+    with staged() as stage, api_over(stage) as api:
+        api.ask("GET", "/nodes", role="nobody")
+        before = len(stage.store.events())
+        for _ in range(FAILURES):
+            api.ask("GET", "/nodes", role="", Authorization="Bearer cube_wrong")
+        told = [(event.actor, event.reason) for event in stage.store.events()[before:]]
+    assert told == [
+        ("somebody at 127.0.0.1", "a wrong token"),
+        ("somebody at 127.0.0.1", f"{FAILURES} wrong tokens in a minute: it has to wait"),
+    ]
+
+
+def test_failures_are_counted_by_address_and_forgotten_after_a_minute() -> None:
+    failures = Failures()
+    told = [failures.note("a", float(second)) for second in range(FAILURES)]
+    assert [failures.wait_of(address, 9.0) for address in ("a", "b")] == [MINUTE - 9, 0]
+    assert [bool(words) for words in told] == [True, *[False] * (FAILURES - 2), True]
+    assert failures.wait_of("a", MINUTE) == 0
+    assert failures.note("a", MINUTE + 5) == "a wrong token"
 
 
 def test_a_token_that_has_expired_or_was_revoked_admits_nobody(api: Api) -> None:

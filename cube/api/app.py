@@ -1,17 +1,19 @@
 """The application: every route, under the gate."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from cube import __version__
-from cube.api import book, events, jobs, metrics, nodes, problem, record, tasks, tokens
+from cube.api import book, events, execution, jobs, metrics, nodes, problem, record, tasks, tokens
 from cube.api.desk import Desk
 from cube.api.gate import Gate
 from cube.api.page import routes as page
+from cube.errors import CubeError
 from cube.model.token import Token
 
 ABOUT = "One cluster's manager. What changes something answers 202 and an operation, which says how it goes."
@@ -35,6 +37,7 @@ def make_app(desk: Desk) -> FastAPI:
         app.include_router(router, prefix="/api/v1")
     app.include_router(book.router)
     app.include_router(metrics.router)
+    execution.install(app)
     page.install(app)
     problem.install(app)
     return app
@@ -42,4 +45,9 @@ def make_app(desk: Desk) -> FastAPI:
 
 def guarded(desk: Desk, *, hosts: Sequence[str], tokens: Callable[[], Sequence[Token]] | None) -> ASGIApp:
     """The application behind its gate."""
-    return Gate(make_app(desk), hosts=hosts, tokens=tokens)
+
+    def record(who: str, reason: str) -> None:
+        with suppress(CubeError):  # it is refused all the same
+            desk.manager.store.tell_of_node("", reason, now=time.time(), actor=who)
+
+    return Gate(make_app(desk), hosts=hosts, tokens=tokens, record=record)

@@ -102,16 +102,6 @@ def list_nodes(desk: AtDesk) -> Response:
     return _json([_of_node(view, observed[view.name]) for view in nodes.views(desk)])
 
 
-def is_of_the_book(path: str) -> bool:
-    """The path speaks the book's format."""
-    return path.split("/")[1:2] in (["tasks"], ["nodes"])
-
-
-def error_text(status: HTTPStatus, error: CubeError) -> str:
-    """The error in the book's words."""
-    return json.dumps({"HTTPStatusCode": int(status), "Message": " ".join(str(error).split())})
-
-
 def _stop(desk: Desk, actor: str, identity: object) -> None:
     store = desk.manager.store
     job = store.job(name_of(identity))

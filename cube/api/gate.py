@@ -3,7 +3,6 @@
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -12,20 +11,14 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cube.api.access import ACTING, READING, Caller, role_for
+from cube.api.failures import Failures
 from cube.api.page.sign_in import COOKIE, is_open
 from cube.api.problem import told
 from cube.errors import CubeError
 from cube.model.token import Role, Token
 
-FAILURES = 10
-"""Wrong tokens from one address in a minute, before it has to wait."""
-
 KEPT = 1.0
 """Seconds for which the tokens are taken as they were."""
-
-MINUTE = 60.0
-ADDRESSES = 4096
-"""Addresses whose failures are remembered; more forget the oldest."""
 
 OPEN = Caller(name="anybody", role=Role.ADMIN)
 """Who asks where no token is needed."""
@@ -35,18 +28,24 @@ class Gate:
     """An ASGI application around another: what it does not let in, that never sees.
 
     `hosts` are the names that the manager is called by. `tokens` tells all that there are; None: nobody
-    needs one.
+    needs one. `record` is told who showed a wrong one, and what that comes to.
     """
 
     def __init__(
-        self, app: ASGIApp, *, hosts: Sequence[str], tokens: Callable[[], Sequence[Token]] | None
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Sequence[str],
+        tokens: Callable[[], Sequence[Token]] | None,
+        record: Callable[[str, str], None],
     ) -> None:
         self._app = app
         self._hosts = frozenset(name.lower() for name in hosts)
         self._tokens = tokens
         self._known: Sequence[Token] = ()
         self._read_at = -math.inf
-        self._failures: dict[str, deque[float]] = {}
+        self._record = record
+        self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer it here."""
@@ -54,12 +53,9 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refuse_place(headers) or self._admit(scope, headers, await self._tokens_now())
+        refusal = self._refuse_place(headers) or await self._admit(scope, headers)
         if refusal is None:
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal[0].what})
         else:
             error, status, extra = refusal
             await told(scope["path"], error, status, extra)(scope, receive, send)
@@ -82,17 +78,18 @@ class Gate:
             self._known = await asyncio.to_thread(self._tokens)
         return self._known
 
-    def _admit(
-        self, scope: Scope, headers: Headers, tokens: Sequence[Token]
+    async def _admit(
+        self, scope: Scope, headers: Headers
     ) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
         if self._tokens is None or is_open(scope["path"]):
             scope["caller"] = OPEN
             return None
         if (theft := _refuse_borrowed(scope, headers)) is not None:
             return theft
-        caller = _caller(headers, tokens)
+        caller = _caller(headers, await self._tokens_now())
         if caller is None:
-            return self._refuse_token((scope.get("client") or ("",))[0])
+            address = (scope.get("client") or ("",))[0]
+            return (await self._refuse_wrong(address) if _shows_one(headers) else None) or _NEEDED
         needed = role_for(scope.get("method", "GET"), scope["path"])
         if not caller.role.may(needed):
             why = f"the role {needed} is needed, and {caller.name} has {caller.role}"
@@ -100,28 +97,23 @@ class Gate:
         scope["caller"] = caller
         return None
 
-    def _refuse_token(self, address: str) -> tuple[CubeError, HTTPStatus, dict[str, str]]:
+    async def _refuse_wrong(self, address: str) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
         """A good token is never kept waiting for what others from its address have tried."""
-        if (wait := self._must_wait(address)) > 0:
+        now = time.monotonic()
+        if (wait := self._failures.wait_of(address, now)) > 0:
             text = CubeError("too many wrong tokens came from this address", cure=f"Wait {wait} seconds.")
             return text, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait)}
-        self._note_failure(address)
-        text = CubeError("a token is needed", cure="Make one: cube token create NAME --role read")
-        return text, HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"}
-
-    def _must_wait(self, address: str) -> int:
-        failures = self._failures.get(address, deque())
-        if len(failures) < FAILURES:
-            return 0
-        return max(math.ceil(failures[0] + MINUTE - time.monotonic()), 0)
-
-    def _note_failure(self, address: str) -> None:
-        if address not in self._failures and len(self._failures) >= ADDRESSES:
-            del self._failures[next(iter(self._failures))]
-        self._failures.setdefault(address, deque(maxlen=FAILURES)).append(time.monotonic())
+        if told := self._failures.note(address, now):
+            await asyncio.to_thread(self._record, f"somebody at {address}", told)
+        return None
 
 
 _MISDIRECTED = HTTPStatus.MISDIRECTED_REQUEST
+_NEEDED = (
+    CubeError("a token is needed", cure="Make one: cube token create NAME --role read"),
+    HTTPStatus.UNAUTHORIZED,
+    {"WWW-Authenticate": "Bearer"},
+)
 
 
 def _caller(headers: Headers, tokens: Sequence[Token]) -> Caller | None:
@@ -133,6 +125,10 @@ def _caller(headers: Headers, tokens: Sequence[Token]) -> Caller | None:
     now = time.time()
     found = next((token for token in tokens if token.admits(secret.strip(), now)), None)
     return Caller(name=f"token {found.name}", role=found.role) if found else None
+
+
+def _shows_one(headers: Headers) -> bool:
+    return bool(headers.get("authorization") or _in_cookie(headers))
 
 
 def _in_cookie(headers: Headers) -> str:

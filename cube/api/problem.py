@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from cube.api import book
 from cube.api.desk import ChangedError, NotFoundError
 from cube.api.page import sign_in
+from cube.book import wire
 from cube.errors import CubeError, InputError, InternalError, LockedError, UnreachableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -57,20 +57,26 @@ def status_of(error: CubeError) -> HTTPStatus:
 
 
 def response_of(error: CubeError, status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
-    """The problem document of an error."""
-    problem = Problem(
+    """The problem document of an error, as an answer."""
+    text = problem_of(error, status).model_dump_json()
+    return Response(text, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def problem_of(error: CubeError, status: HTTPStatus | None = None) -> Problem:
+    """The problem document of an error; `status` None: the one that it is told with."""
+    status = status or status_of(error)
+    return Problem(
         title=status.phrase, status=status, detail=error.what, exit_code=error.exit_code,
         where=error.where, why=error.why, cure=error.cure,
     )  # fmt: skip
-    return Response(problem.model_dump_json(), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def told(
     path: str, error: CubeError, status: HTTPStatus, headers: Mapping[str, str] | None = None
 ) -> Response:
     """The error in the words of whom the path is for."""
-    if book.is_of_the_book(path):
-        return Response(book.error_text(status, error), status_code=status, media_type="application/json")
+    if wire.is_of_the_book(path):
+        return Response(wire.error_text(status, error), status_code=status, media_type="application/json")
     if sign_in.is_of_the_page(path):
         return sign_in.refused(path, error, status)
     return response_of(error, status, headers)
@@ -88,7 +94,7 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         bad = InputError("the request cannot be used", where=where, why=str(first["msg"]))
-        is_book = book.is_of_the_book(request.url.path)
+        is_book = wire.is_of_the_book(request.url.path)
         status = HTTPStatus.BAD_REQUEST if is_book else HTTPStatus.UNPROCESSABLE_ENTITY
         return told(request.url.path, bad, status)
 

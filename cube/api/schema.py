@@ -75,6 +75,23 @@ class Supposition(Body):
     scale: Annotated[dict[Name, Annotated[int, Field(ge=0, le=MAX_COUNT)]], Field(max_length=1_000)] = {}
 
 
+class Execution(Body):
+    """A command for a task's container. `idle`: seconds without a byte after which it is left."""
+
+    command: Annotated[list[Annotated[str, Field(max_length=1 << 17)]], Field(min_length=1, max_length=4_096)]
+    input: bool = False
+    terminal: bool = False
+    idle: Annotated[float, Field(gt=0, le=3_600.0)] = 600.0
+
+
+class Control(Body):
+    """What is said to a command beside its input: that this has ended, or the size of its terminal."""
+
+    end: bool = False
+    rows: Annotated[int, Field(ge=0, le=10_000)] = 0
+    columns: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
 class NewToken(Body):
     """A token: what its holder may do, and for how many seconds it is good."""
 

@@ -1,6 +1,7 @@
 """The server: the application on a socket, in a thread of its own."""
 
 import ipaddress
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ BACKLOG = 1024
 
 STOP = 5
 """Seconds that those who still listen have after the manager was told to end."""
+
+
+MESSAGE = 1 << 20
+"""Bytes that one message of a websocket may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +72,12 @@ def listening(app: ASGIApp, address: Address) -> Iterator[None]:
         server_header=False,
         lifespan="on",
         ws="websockets-sansio",
+        ws_max_size=MESSAGE,
         ssl_certfile=address.certificate,
         ssl_keyfile=address.key,
         timeout_graceful_shutdown=STOP,
     )
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     with _bound(address) as bound:
         server = uvicorn.Server(config)
         try:
@@ -85,6 +92,11 @@ def listening(app: ASGIApp, address: Address) -> Iterator[None]:
         finally:
             server.should_exit = True
             thread.join(STOP + 2)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """That a websocket was refused is none, though uvicorn takes every such answer for a fault."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def _bound(address: Address) -> socket.socket:

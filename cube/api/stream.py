@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -17,6 +17,7 @@ PULSE = 15.0
 AHEAD = 1000
 """Lines that a listener may be behind before the one that writes waits for it."""
 
+T = TypeVar("T")
 EVENTS = "text/event-stream"
 LINES = "application/x-ndjson"
 
@@ -51,12 +52,12 @@ async def _with_pulse(parts: AsyncIterator[str]) -> AsyncIterator[str]:
         coming.cancel()
 
 
-async def from_thread(begin: Callable[[], Iterator[str]]) -> AsyncIterator[str]:
+async def from_thread(begin: Callable[[], Iterator[T]], ahead: int = AHEAD) -> AsyncIterator[T]:
     """What an iterator that blocks gives, from a thread of its own; it ends with its next part after ours."""
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue[str | None](AHEAD)
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue[T | None](ahead)
     ended = threading.Event()
 
-    def put(part: str | None) -> None:
+    def put(part: T | None) -> None:
         asyncio.run_coroutine_threadsafe(queue.put(part), loop).result()
 
     def pump() -> None:

@@ -48,8 +48,7 @@ def execute(
     state: options.State = None,
 ) -> None:
     """Run a command in a task's container, and exit as it does. Example: cube exec 'web/web[0]' -- env"""
-    from cube.cli.office import office
-    from cube.manager.session import at_hand
+    from cube.cli.reach import at_hand, office
     from cube.manager.tasks import execute, find_tasks
 
     if interactive and not sys.stdin.isatty():

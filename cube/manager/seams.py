@@ -1,6 +1,6 @@
 """What the loop needs of the world outside; the simulator has its own of each."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from cube.model.action import Effect, Outcome
@@ -31,6 +31,34 @@ class Worker(Protocol):
         ...
 
 
+class Process(Protocol):
+    """A command that runs in a container. Every call raises CubeError where the node is lost."""
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        """What it writes, each piece with its stream, until it closes its output."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Let it read that."""
+        ...
+
+    def end_input(self) -> None:
+        """Let it read that there is no more."""
+        ...
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has another size."""
+        ...
+
+    def exit_status(self) -> int:
+        """How it ended, once its output has."""
+        ...
+
+    def close(self) -> None:
+        """Leave it; whoever waits for its output hears that it is lost. The command may go on."""
+        ...
+
+
 class Hand(Protocol):
     """A hand on single containers of one node."""
 
@@ -38,6 +66,12 @@ class Hand(Protocol):
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
     ) -> Iterator[tuple[str, bytes]]:
         """The container's lines with their stream. Raises CubeError where the node is lost."""
+        ...
+
+    def execute(
+        self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
+    ) -> Process:
+        """Run a command in the container, with `tty` at a terminal. Raises CubeError where it cannot."""
         ...
 
 

@@ -3,19 +3,16 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from heapq import merge
 from queue import SimpleQueue
-from typing import TypeVar
 
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
-from cube.manager.seams import Hand
+from cube.manager.seams import Hand, Process
 from cube.model.task import Task
-from cube.worker.execution import own_ends
-from cube.worker.worker import Worker
-
-W = TypeVar("W")
+from cube.worker.terminal import Ends, following_size, own_ends, raw_terminal, sending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,15 +89,46 @@ def follow_logs(
             yield line
 
 
-def execute(workers: Mapping[str, Worker], task: Task, argv: Sequence[str], *, interactive: bool) -> int:
+def execute(workers: Mapping[str, Hand], task: Task, argv: Sequence[str], *, interactive: bool) -> int:
     """Run a command in the task's container, on this process's own ends; its exit status.
 
     `interactive` gives it a terminal. Raises CubeError where it cannot be started or the node is lost.
     """
-    assert task.node is not None
-    assert task.container is not None
-    worker = _worker(workers, task)
-    return worker.execute(task.container, argv, ends=own_ends(interactive=interactive), tty=interactive)
+    process = begin(workers, task, argv, has_input=interactive, has_terminal=interactive)
+    return converse(process, own_ends(interactive=interactive), tty=interactive)
+
+
+def begin(
+    workers: Mapping[str, Hand], task: Task, argv: Sequence[str], *, has_input: bool, has_terminal: bool
+) -> Process:
+    """Run a command in the task's container. Raises CubeError where it cannot be started."""
+    if task.container is None:
+        raise InputError(f"task {task.slot} has no container")
+    return _worker(workers, task).execute(task.container, argv, tty=has_terminal, has_input=has_input)
+
+
+def converse(process: Process, ends: Ends, *, tty: bool = False) -> int:
+    """Carry the bytes both ways until the command closes its output; its exit status.
+
+    With `tty` its input must be a terminal. Raises CubeError where the connection is lost, and OSError where
+    an end takes no more of its output: the command may go on.
+    """
+
+    def send(data: bytes) -> None:
+        with suppress(CubeError, OSError):  # that it is lost is told by who reads its output
+            process.send(data)
+
+    with closing(process), ExitStack() as stack:
+        if ends.stdin is not None and tty:
+            stack.enter_context(raw_terminal(ends.stdin))
+            stack.enter_context(following_size(process.resize))
+        if ends.stdin is not None:
+            stack.enter_context(sending(ends.stdin, send, process.end_input))
+        for stream, data in process.output():
+            end = ends.stderr if stream == "stderr" else ends.stdout
+            end.write(data)
+            end.flush()
+    return process.exit_status()
 
 
 def _lines(workers: Mapping[str, Hand], task: Task, extract: Extract, *, follow: bool) -> Iterator[LogLine]:
@@ -111,7 +139,7 @@ def _lines(workers: Mapping[str, Hand], task: Task, extract: Extract, *, follow:
         yield LogLine(task=task, at=at.decode("ascii", "replace"), stream=stream, text=text)
 
 
-def _worker(workers: Mapping[str, W], task: Task) -> W:
+def _worker(workers: Mapping[str, Hand], task: Task) -> Hand:
     worker = workers.get(task.node or "")
     if worker is None:
         raise InputError(f"node {task.node} is not in the inventory", where=str(task.slot))

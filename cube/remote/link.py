@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from cube.errors import CubeError, InputError, LockedError, UnreachableError
 
 PATIENCE = 60.0
 """Seconds that any single answer may take; a stream sends something more often than that."""
+
+MESSAGE = 1 << 24
+"""Bytes that one message of a websocket may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,26 @@ class Link:
             elif name == "data":
                 yield kind, json.loads(value)
 
+    @contextmanager
+    def socket(self, path: str) -> Iterator[Any]:
+        """A websocket there, open while the block runs. Raises as `get`."""
+        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        from websockets.sync.client import connect
+
+        parts = self._parts()
+        url = parts._replace(scheme=parts.scheme.replace("http", "ws"), path=f"{parts.path}/api/v1{path}")
+        try:
+            with connect(
+                url.geturl(), ssl=self._trusted() if parts.scheme == "https" else None, proxy=None,
+                additional_headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
+                compression=None, open_timeout=PATIENCE, max_size=MESSAGE,
+            ) as socket:  # fmt: skip
+                yield socket
+        except InvalidStatus as error:
+            raise error_of(bytes(error.response.body or b""), error.response.status_code, self.url) from None
+        except (OSError, InvalidHandshake) as error:
+            raise self.lost(str(error) or type(error).__name__) from error
+
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         from http.client import HTTPException
 
@@ -87,16 +111,25 @@ class Link:
         raise error_of(text, response.status, self.url)
 
     def _connection(self) -> Any:
-        import ssl
         from http.client import HTTPConnection, HTTPSConnection
 
+        parts = self._parts()
+        assert parts.hostname is not None
+        if parts.scheme == "http":
+            return HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
+        trusted = self._trusted()
+        return HTTPSConnection(parts.hostname, parts.port or 443, timeout=PATIENCE, context=trusted)
+
+    def _parts(self) -> SplitResult:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"{self.url!r} is no manager's address", cure="Write https://HOST:PORT.")
-        if parts.scheme == "http":
-            return HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
-        trusted = ssl.create_default_context(cafile=self.authority)
-        return HTTPSConnection(parts.hostname, parts.port or 443, timeout=PATIENCE, context=trusted)
+        return parts
+
+    def _trusted(self) -> Any:
+        import ssl
+
+        return ssl.create_default_context(cafile=self.authority)
 
     def lost(self, why: str) -> UnreachableError:
         """The manager is gone, or cannot be reached."""

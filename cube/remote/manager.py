@@ -9,6 +9,7 @@ from urllib.parse import quote
 from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.report import Report
+from cube.manager.seams import Process
 from cube.manager.turn import Run, Settling, world_of
 from cube.model.action import Plan
 from cube.model.codec import from_data
@@ -170,12 +171,23 @@ class RemoteHand:
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
     ) -> Iterator[tuple[str, bytes]]:
         """The container's lines with their stream. Raises CubeError."""
-        task = next(task.id for task in self._store.current_tasks() if task.container == container)
-        path = f"/tasks/{task}/logs"
+        path = f"/tasks/{self._task_of(container)}/logs"
         for line in self._link.lines(
             path, follow=follow, tail=1_000_000 if tail is None else tail, since=since
         ):
             yield _log_line(line)
+
+    def execute(
+        self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
+    ) -> Process:
+        """Run a command in the container, with `tty` at a terminal. Raises CubeError where it cannot."""
+        from cube.remote.process import RemoteProcess
+
+        asked = {"command": list(argv), "terminal": tty, "input": has_input}
+        return RemoteProcess(self._link, f"/tasks/{self._task_of(container)}/exec", asked)
+
+    def _task_of(self, container: str) -> str:
+        return next(task.id for task in self._store.current_tasks() if task.container == container)
 
 
 def _log_line(line: bytes) -> tuple[str, bytes]:

@@ -228,6 +228,11 @@ class Store:
         with self._recording(now, actor) as recording:
             recording.tell_of_job(job, version, reason)
 
+    def tell_of_node(self, node: str, reason: str, *, now: float, actor: str) -> None:
+        """An event about a node; without a name about the manager itself."""
+        with self._recording(now, actor) as recording:
+            recording.tell_of_node(node, reason)
+
     def restore(self, found: Restored, *, now: float, actor: str) -> None:
         """What a fleet's labels tell, into a state that knows no job yet.
 

@@ -2,84 +2,76 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import BinaryIO
+from contextlib import contextmanager
 
 from cube.connection import Channel
 from cube.worker.engine import EngineError, EngineSilentError, frames, get_json, post_json
-from cube.worker.terminal import following_size, raw_terminal, sending
 
 OpenChannel = Callable[[], Channel]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
-    """Where a command's input comes from and its output goes. `stdin` None: it gets none."""
+class Execution:
+    """A command that runs in a container. Its input and its output may be two threads' business.
 
-    stdin: BinaryIO | None
-    stdout: BinaryIO
-    stderr: BinaryIO
-
-
-def own_ends(*, interactive: bool) -> Ends:
-    """Those of the process itself."""
-    return Ends(
-        stdin=sys.stdin.buffer if interactive else None, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer
-    )
-
-
-def execute(open_channel: OpenChannel, container: str, argv: Sequence[str], *, ends: Ends, tty: bool) -> int:
-    """Run the command in the container to its end; its exit status.
-
-    With `tty` the command has a terminal and `ends.stdin` must be one. Raises EngineError where it cannot be
-    started, EngineSilentError where the connection is lost, and OSError where an end takes no more of its
-    output: the command may go on.
+    Every call raises EngineSilentError, or an OSError of the channel, where the connection is lost.
     """
-    created = post_json(
-        open_channel(),
-        f"/containers/{container}/exec",
-        {
-            "Cmd": list(argv),
-            "Tty": tty,
-            "AttachStdin": ends.stdin is not None,
-            "AttachStdout": True,
-            "AttachStderr": True,
-        },
-    )
-    path = f"/exec/{created['Id']}"
+
+    def __init__(
+        self, channel: Channel, path: str, begun: bytes, *, tty: bool, open_channel: OpenChannel
+    ) -> None:
+        self._channel = channel
+        self._path = path
+        self._begun = begun
+        self._tty = tty
+        self._open_channel = open_channel
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        """What it writes, each piece with its stream, until it closes its output."""
+        with _told_as_lost():
+            yield from _output(self._channel, self._begun, tty=self._tty)
+
+    def send(self, data: bytes) -> None:
+        """Let it read that."""
+        self._channel.sendall(data)
+
+    def end_input(self) -> None:
+        """Let it read that there is no more."""
+        self._channel.shutdown_write()
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Its terminal has another size."""
+        post_json(self._open_channel(), f"{self._path}/resize?h={rows}&w={columns}", {})
+
+    def exit_status(self) -> int:
+        """How it ended, once its output has. Raises EngineSilentError where that is not known."""
+        return _exit_status(get_json(self._open_channel(), f"{self._path}/json"))
+
+    def close(self) -> None:
+        """Leave it; whoever waits for its output hears that it is lost. The command may go on."""
+        self._channel.close()
+
+
+def begin(
+    open_channel: OpenChannel, container: str, argv: Sequence[str], *, tty: bool, has_input: bool
+) -> Execution:
+    """Run the command in the container, with `tty` at a terminal.
+
+    Raises EngineError where it cannot be started, EngineSilentError where the connection is lost.
+    """
+    asked = {
+        "Cmd": list(argv), "Tty": tty, "AttachStdin": has_input, "AttachStdout": True, "AttachStderr": True
+    }  # fmt: skip
+    path = f"/exec/{post_json(open_channel(), f'/containers/{container}/exec', asked)['Id']}"
     channel = open_channel()
     try:
-        _run(channel, path, ends=ends, tty=tty, open_channel=open_channel)
-    finally:
+        with _told_as_lost():
+            begun = _hijack(channel, f"{path}/start", tty=tty)
+    except BaseException:
         channel.close()
-    return _exit_status(get_json(open_channel(), f"{path}/json"))
-
-
-def _run(channel: Channel, path: str, *, ends: Ends, tty: bool, open_channel: OpenChannel) -> None:
-    """Carry the bytes both ways until the command closes its output."""
-    with _told_as_lost():
-        rest = _hijack(channel, f"{path}/start", tty=tty)
+        raise
     channel.expire_at(math.inf)  # the command may take as long as it takes
-    with ExitStack() as stack:
-        if ends.stdin is not None and tty:
-            stack.enter_context(raw_terminal(ends.stdin))
-            stack.enter_context(following_size(partial(_resize, open_channel, path)))
-        if ends.stdin is not None:
-            stack.enter_context(sending(ends.stdin, channel.sendall, channel.shutdown_write))
-        for stream, data in _received(channel, rest, tty=tty):
-            end = ends.stderr if stream == "stderr" else ends.stdout
-            end.write(data)
-            end.flush()
-
-
-def _received(channel: Channel, rest: bytes, *, tty: bool) -> Iterator[tuple[str, bytes]]:
-    """The output; its loss on the way here is told apart from what our own ends do to it."""
-    with _told_as_lost():
-        yield from _output(channel, rest, tty=tty)
+    return Execution(channel, path, begun, tty=tty, open_channel=open_channel)
 
 
 @contextmanager
@@ -134,10 +126,6 @@ def _hijack(channel: Channel, path: str, *, tty: bool) -> bytes:
     if status not in ([b"101"], [b"200"]):
         raise EngineError("the command cannot be started", why=rest.decode("utf-8", "replace").strip())
     return rest
-
-
-def _resize(open_channel: OpenChannel, path: str, rows: int, columns: int) -> None:
-    post_json(open_channel(), f"{path}/resize?h={rows}&w={columns}", {})
 
 
 def _exit_status(state: dict[str, object]) -> int:

@@ -9,10 +9,27 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 Resize = Callable[[int, int], None]
 """Tells the far end how many rows and columns there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Where a command's input comes from and its output goes. `stdin` None: it gets none."""
+
+    stdin: BinaryIO | None
+    stdout: BinaryIO
+    stderr: BinaryIO
+
+
+def own_ends(*, interactive: bool) -> Ends:
+    """Those of the process itself."""
+    return Ends(
+        stdin=sys.stdin.buffer if interactive else None, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer
+    )
 
 
 @contextmanager

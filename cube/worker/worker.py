@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -142,14 +143,15 @@ class Worker:
         for event in engine.read_events(channel, cluster=self._claim.cluster, kinds=HAPPENINGS):
             yield str(event.get("status"))
 
-    def execute(self, container: str, argv: Sequence[str], *, ends: execution.Ends, tty: bool = False) -> int:
-        """Run a command in the container, between the given ends; its exit status.
+    def execute(
+        self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
+    ) -> execution.Execution:
+        """Run a command in the container, with `tty` at a terminal; what it is talked with.
 
         Raises EngineError where it cannot be started, UnreachableError where the connection is lost.
         """
-        return execution.execute(
-            lambda: self.open_channel(self._patience.listing), container, argv, ends=ends, tty=tty
-        )
+        channels = partial(self.open_channel, self._patience.listing)
+        return execution.begin(channels, container, argv, tty=tty, has_input=has_input)
 
     def push(self, cargo: Cargo, told: delivery.Told) -> delivery.Delivered:
         """Bring an image to the node: only the layers that its engine lacks, compressed.

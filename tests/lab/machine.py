@@ -17,6 +17,7 @@ from cube.lab import lab
 from cube.lab.engine import engine
 from cube.lab.fleet import LabNode, LabSpec
 from cube.manager.fleet import opener, trust_in
+from cube.manager.tasks import converse
 from cube.model.action import Outcome, Start, Stop
 from cube.model.job import TaskSpec
 from cube.model.node import Access, Node
@@ -24,7 +25,7 @@ from cube.model.observation import Container, Seen
 from cube.model.task import Slot, State, Task
 from cube.worker import sdk
 from cube.worker.container import Claim
-from cube.worker.execution import Ends
+from cube.worker.terminal import Ends
 from cube.worker.worker import Patience, Worker
 
 CLAIM = Claim(cluster="worker-tests", owner="store-1", epoch=2)
@@ -125,7 +126,8 @@ def only(worker: Worker) -> Container:
 def run_in(worker: Worker, container: str, *argv: str) -> str:
     """What a command in the container prints."""
     output = io.BytesIO()
-    worker.execute(container, argv, ends=Ends(stdin=None, stdout=output, stderr=io.BytesIO()))
+    process = worker.execute(container, argv)
+    converse(process, Ends(stdin=None, stdout=output, stderr=io.BytesIO()))
     return output.getvalue().decode()
 
 

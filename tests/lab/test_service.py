@@ -84,6 +84,13 @@ def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Des
         own = desk.cube(*words, code=told.returncode)
         assert _lasting(told.stdout) == _lasting(own.stdout), words
         assert _lasting(told.stderr) == _lasting(own.stderr), words
+    command = ("exec", "sleeper/main[0]", "--", "sh", "-c", "echo $MARK; echo bad >&2; exit 7")
+    inside, own = far(*command), desk.cube(*command, code=7)
+    assert (
+        (inside.returncode, inside.stdout, inside.stderr)
+        == (7, own.stdout, own.stderr)
+        == (7, "1\n", "bad\n")
+    )
     assert far("scale", "sleeper", "main=1").returncode == 0
     assert len(desk.containers()) == 1
     assert far("deploy", desk.write(SLEEPER, image="nowhere:7", count=1)).returncode == 1

@@ -17,6 +17,7 @@ from cube.connection.dialer import Dialer
 from cube.lab import faults
 from cube.manager.fleet import opener, trust_in
 from cube.manager.nodes import run_on
+from cube.manager.tasks import converse
 from cube.model.action import Verdict
 from cube.model.architecture import architecture
 from cube.model.job import Logging, Port, Tmpfs, Ulimit, Volume
@@ -24,7 +25,7 @@ from cube.model.observation import Cause, ContainerState, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import Task
 from cube.worker.doctor import Grade, examine
-from cube.worker.execution import Ends
+from cube.worker.terminal import Ends
 from cube.worker.worker import Worker
 from tests.lab.machine import (
     CLAIM,
@@ -199,7 +200,7 @@ def test_a_task_is_confined(worker: Worker) -> None:
     script = "grep -E 'NoNewPrivs|CapBnd' /proc/self/status"
     assert made.container is not None
     ends = Ends(stdin=None, stdout=output, stderr=io.BytesIO())
-    assert worker.execute(made.container, ["sh", "-c", script], ends=ends) == 0
+    assert converse(worker.execute(made.container, ["sh", "-c", script]), ends) == 0
     facts = dict(line.split(":\t") for line in output.getvalue().decode().splitlines())
     assert facts["NoNewPrivs"] == "1"
     net_raw = 1 << 13
@@ -230,7 +231,8 @@ def test_a_command_in_a_container_keeps_its_streams_and_status(worker: Worker) -
     with os.fdopen(read, "rb") as stdin:
         stdout, stderr = io.BytesIO(), io.BytesIO()
         ends = Ends(stdin=stdin, stdout=stdout, stderr=stderr)
-        status = worker.execute(made.container, ["sh", "-c", "cat; echo bad >&2; exit 7"], ends=ends)
+        argv = ["sh", "-c", "cat; echo bad >&2; exit 7"]
+        status = converse(worker.execute(made.container, argv, has_input=True), ends)
     assert (status, stdout.getvalue(), stderr.getvalue()) == (7, b"to be copied", b"bad\n")
 
 
@@ -241,7 +243,7 @@ def test_a_command_and_its_followed_log_may_take_longer_than_any_answer(
     assert made.container is not None
     hurried = machine.make_worker(listing=0.5)
     ends = Ends(stdin=None, stdout=io.BytesIO(), stderr=io.BytesIO())
-    assert hurried.execute(made.container, ["sh", "-c", "sleep 0.7; exit 5"], ends=ends) == 5
+    assert converse(hurried.execute(made.container, ["sh", "-c", "sleep 0.7; exit 5"]), ends) == 5
     assert [line.split(b" ")[1] for _, line in hurried.logs(made.container, follow=True)] == [b"late"]
     hurried.close()
 
