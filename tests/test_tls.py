@@ -1,0 +1,133 @@
+"""`cube manager start` with a certificate: a real handshake, and who does not take part in it."""
+
+import datetime as dt
+import ipaddress
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from cube.errors import UnreachableError
+from cube.manager.tokens import make_token
+from cube.remote.link import Link
+from cube.store.store import open_store
+from tests.stage import free_port
+
+BEGAN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+CENTURY = dt.timedelta(days=36_500)
+INVENTORY = "all: {hosts: {node1: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n"
+
+
+class Pair(NamedTuple):
+    certificate: Path
+    key: Path
+
+
+def certified(folder: Path, name: str, *addresses: str) -> Pair:
+    """A certificate for those addresses that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    made = (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(BEGAN).not_valid_after(BEGAN + CENTURY)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
+    pair.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    forms = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pair.key.write_bytes(key.private_bytes(*forms))
+    return pair
+
+
+class Running(NamedTuple):
+    port: int
+    token: str
+    certificate: Path
+    other: Path
+
+    def link(self, authority: Path | None) -> Link:
+        return Link(url=f"https://127.0.0.1:{self.port}", token=self.token, authority=authority)
+
+
+def command(folder: Path, listen: str, *words: str) -> list[str]:
+    (folder / "inv.yml").write_text(INVENTORY)
+    fixed = ("-i", str(folder / "inv.yml"), "--state", str(folder / "state.db"), "--listen", listen)
+    return [sys.executable, "-m", "cube.cli.main", "manager", "start", *fixed, *words]
+
+
+def secured(pair: Pair) -> tuple[str, ...]:
+    return "--certificate", str(pair.certificate), "--key", str(pair.key)
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A whole manager of its own process, over a node that never answers."""
+    folder = tmp_path_factory.mktemp("tls")
+    pair, other = certified(folder, "manager", "127.0.0.1"), certified(folder, "other", "127.0.0.1")
+    with closing(open_store(folder / "state.db")) as store:
+        token = make_token(store, "ann", "operate", good_for=600, actor="ann")
+    port = free_port()
+    words = command(folder, f"127.0.0.1:{port}", *secured(pair))
+    with subprocess.Popen(words, cwd=folder, text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            assert f"https://127.0.0.1:{port}" in process.stdout.readline()
+            yield Running(port, token, pair.certificate, other.certificate)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_who_trusts_its_certificate_is_answered(manager: Running) -> None:
+    assert manager.link(manager.certificate).get("/jobs") == []
+
+
+def test_who_does_not_trust_it_sends_nothing(manager: Running) -> None:
+    for authority in (manager.other, None):
+        with pytest.raises(UnreachableError) as refused:
+            manager.link(authority).get("/jobs")
+        assert "CERTIFICATE_VERIFY_FAILED" in refused.value.why
+
+
+def test_another_name_than_the_certificate_s_is_refused(manager: Running) -> None:
+    far = Link(url=f"https://localhost:{manager.port}", token=manager.token, authority=manager.certificate)
+    with pytest.raises(UnreachableError, match="localhost"):
+        far.get("/jobs")
+
+
+def test_websockets_go_through_the_same_tls(manager: Running) -> None:
+    link = manager.link(manager.certificate)
+    with pytest.raises(Exception, match="there is no task 'nobody'"), link.socket("/tasks/nobody/exec"):
+        pass
+    untrusting = manager.link(manager.other)
+    with pytest.raises(UnreachableError, match="does not answer"), untrusting.socket("/tasks/nobody/exec"):
+        pass
+
+
+def test_what_is_said_in_the_clear_is_not_answered(manager: Running) -> None:
+    clear = Link(url=f"http://127.0.0.1:{manager.port}", token=manager.token)
+    with pytest.raises(UnreachableError, match="does not answer"):
+        clear.get("/jobs")
+
+
+def test_it_is_never_public_in_the_clear_nor_with_what_is_no_certificate(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").touch()
+    broken = Pair(tmp_path / "no.pem", tmp_path / "no.pem")
+    for words, told in (((), "public without TLS"), (secured(broken), "the certificate cannot be used")):
+        begun = command(tmp_path, f"0.0.0.0:{free_port()}", *words)
+        done = subprocess.run(begun, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, told in done.stderr) == (2, True), done
