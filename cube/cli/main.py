@@ -34,6 +34,7 @@ from cube.cli import (
     token,
     top,
     version,
+    volume,
     why,
 )
 from cube.cli.options import MANAGER
@@ -96,6 +97,7 @@ for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
     node.app.command()(command)
 app.add_typer(runs.app, name="job", rich_help_panel=RUN)
 app.add_typer(image.app, name="image", rich_help_panel=RUN)
+app.add_typer(volume.app, name="volume", rich_help_panel=RUN)
 app.add_typer(manager.app, name="manager", rich_help_panel=FLEET)
 app.add_typer(context.app, name="context", rich_help_panel=FLEET)
 app.add_typer(token.app, name="token", rich_help_panel=FLEET)

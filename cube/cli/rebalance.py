@@ -50,6 +50,9 @@ def move(
         str, typer.Argument(metavar="TASK", help="A task: job/group[index], or the start of its id.")
     ],
     node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="Stop it, and take along what it has written to its volumes.")
+    ] = False,
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "5m",
@@ -58,13 +61,18 @@ def move(
 ) -> None:
     """Move one task to a node: the new one is proven before the old one stops, if both may run at once.
 
-    Dropped, and exit 1, where the node cannot take it: the old one stays.
+    Dropped, and exit 1, where the node cannot take it: the old one stays, or with its data is started again.
     Example: cube move 'web/main[2]' node3
     """
     from cube.cli import settle
     from cube.cli.office import office
     from cube.manager.moves import move as moving
 
+    if with_data:
+        from cube.cli import hauling
+
+        place = office(inventory, state)
+        raise typer.Exit(hauling.move(place, (task, node), (timeout, lock_wait), output))
     settle.settle(
         office(inventory, state),
         f"move {task}",

@@ -36,7 +36,7 @@ def rebalance(manager: Manager, run: Run, *, max_moves: int, min_gain: float) ->
         if not best:
             break
         settled |= {best[0].task.slot}
-        reports.append(_carry_out(manager, best[0].wish, observed, run))
+        reports.append(carry_out(manager, best[0].wish, observed, run))
         if reports[-1].exit_code == 1:
             break
     return replace(
@@ -54,12 +54,18 @@ def move(manager: Manager, name: str, node: str, run: Run) -> Report:
     already, and for a task that belongs to its node or would leave its data there.
     """
     manager.refuse_unknown(node)
-    task = _the_task(manager, name)
-    _refuse_what_stays(manager, task, node)
+    task = the_task(manager, name)
+    refuse_what_stays(manager, task, node)
+    if any(not volume.read_only for volume in task.spec.volumes):
+        raise InputError(
+            f"{task.slot} cannot be moved",
+            why=f"it writes to a volume, which stays on {task.node}",
+            cure="To take along what it has written, and be stopped meanwhile: --with-data",
+        )
     assert task.node is not None, "what was found by its container is on a node"
     reason = f"{run.actor} wants it there"
     wish = Move(slot=task.slot, source=task.node, target=node, reason=reason)
-    return _carry_out(manager, wish, manager.loop.look_before_a_change(), run)
+    return carry_out(manager, wish, manager.loop.look_before_a_change(), run)
 
 
 def _best(
@@ -74,7 +80,8 @@ def _best(
     return best_moves(world, scheduler, max_moves=max_moves, min_gain=min_gain, settled=settled)
 
 
-def _carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
+def carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
+    """Want that move, and settle; the report tells of its end where it was seen."""
     ends: list[EndMove] = []
 
     def tell(step: Step) -> None:
@@ -87,7 +94,8 @@ def _carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation]
     return replace(report, moves=tuple(ends))
 
 
-def _the_task(manager: Manager, name: str) -> Task:
+def the_task(manager: Manager, name: str) -> Task:
+    """The one task that runs and is called so. Raises InputError where there is none, or several."""
     running = [task for task in manager.store.current_tasks() if task.state is State.RUNNING]
     found = find_tasks(running, name)
     if len(found) > 1:
@@ -96,7 +104,8 @@ def _the_task(manager: Manager, name: str) -> Task:
     return found[0]
 
 
-def _refuse_what_stays(manager: Manager, task: Task, node: str) -> None:
+def refuse_what_stays(manager: Manager, task: Task, node: str) -> None:
+    """Raises InputError where the task is there already, or is no service's."""
     job = manager.job(task.slot.job)
     group = job.group(task.slot.group)
     if task.node == node:
@@ -104,7 +113,3 @@ def _refuse_what_stays(manager: Manager, task: Task, node: str) -> None:
     if group is not None and job.type_of(group) is not JobType.SERVICE:
         kind = job.type_of(group)
         raise InputError(f"{task.slot} cannot be moved", why=f"it is a {kind} task, and its work is not")
-    if any(not volume.read_only for volume in task.spec.volumes):
-        raise InputError(
-            f"{task.slot} cannot be moved", why=f"it writes to a volume, which stays on {task.node}"
-        )

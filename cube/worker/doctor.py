@@ -11,7 +11,8 @@ from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.model.observation import Cause, Engine, Stats
 from cube.worker import engine
-from cube.worker.worker import Worker, cause_of
+from cube.worker.cause import cause_of
+from cube.worker.worker import Worker
 
 PATIENCE = 10.0
 ROUND_TRIPS = 3

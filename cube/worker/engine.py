@@ -237,12 +237,23 @@ def delete(connection: HTTPConnection, path: str) -> None:
     _request(connection, path, method="DELETE").read(MAX_ANSWER)
 
 
-def send(
-    connection: HTTPConnection, path: str, pieces: Iterator[bytes], size: int, *, kind: str
+def send(  # noqa: PLR0913 - what HTTP needs to be told
+    connection: HTTPConnection,
+    path: str,
+    pieces: Iterator[bytes],
+    size: int | None,
+    *,
+    kind: str,
+    method: str = "POST",
 ) -> HTTPResponse:
-    """The response to a POST of so many bytes, which are never held as a whole. Raises EngineError."""
-    connection.request("POST", path, body=pieces, headers={"Content-Type": kind, "Content-Length": str(size)})
-    return _answered(connection)
+    """The response to a request of so many bytes (None: until they end), which are never held as a whole.
+
+    Raises EngineError.
+    """
+    length = {"Transfer-Encoding": "chunked"} if size is None else {"Content-Length": str(size)}
+    headers = {"Content-Type": kind, **length}
+    connection.request(method, path, body=pieces, headers=headers, encode_chunked=size is None)
+    return answered(connection)
 
 
 def _get(connection: HTTPConnection, path: str) -> tuple[HTTPResponse, Any]:
@@ -266,10 +277,11 @@ def _request(
     """The response, whose body is still to be read. Raises EngineError where the engine refuses."""
     sent = None if body is None else json.dumps(body)
     connection.request(method, path, body=sent, headers={"Content-Type": "application/json"})
-    return _answered(connection)
+    return answered(connection)
 
 
-def _answered(connection: HTTPConnection) -> HTTPResponse:
+def answered(connection: HTTPConnection) -> HTTPResponse:
+    """The response to what was asked, whose body is still to be read. Raises EngineError."""
     response = connection.getresponse()
     if response.status >= 300:
         raise EngineError("the engine refused", status=response.status, why=_message(response))

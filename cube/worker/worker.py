@@ -9,27 +9,21 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from cube.connection import Channel, ChannelRefused, ConnectionFailed, after
+from cube.connection import Channel, after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.image.shelf import Cargo, Shelf
 from cube.model.action import Effect, Outcome, Push, Verdict
 from cube.model.job import TaskSpec
 from cube.model.node import Node
-from cube.model.observation import (
-    Cause,
-    Container,
-    ContainerState,
-    Observation,
-    PostMortem,
-    Seen,
-    Unknown,
-)
+from cube.model.observation import Container, ContainerState, Observation, PostMortem, Seen
 from cube.model.secret import Secret
 from cube.worker import delivery, drift, engine, execution, health, images, inspection, post_mortem, probe
 from cube.worker.belongings import Porter, Render, no_secrets, no_templates
+from cube.worker.cause import unknown
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
+from cube.worker.volumes import LONGEST, Volumes
 
 HAPPENINGS = ("die", "oom", "destroy", "pause", "unpause", "rename", "update", "health_status")
 """What of an engine's events may call for something."""
@@ -91,7 +85,7 @@ class Worker:
         except CubeError as error:
             if isinstance(error, engine.EngineSilentError):
                 self.close()  # whatever hangs over it ends; the next look begins afresh
-            return _unknown(self.node.name, error, machine, now)
+            return unknown(self.node.name, error, machine, now)
 
     def perform(self, effect: Effect) -> Outcome:
         """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried."""
@@ -168,6 +162,13 @@ class Worker:
         Raises EngineError where a container was made from it, UnreachableError where the connection is lost.
         """
         images.remove(self.open_channel(self._patience.act), name)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of the node's engine."""
+        return Volumes(
+            node=self.node.name, cluster=self._claim.cluster, open_channel=self._open_copying_channel
+        )
 
     def close(self) -> None:
         """End the connection. The worker may be used again: it opens another."""
@@ -254,6 +255,13 @@ class Worker:
         channel.settimeout(self._patience.stall)
         return channel
 
+    def _open_copying_channel(self) -> Channel:
+        """Ends when nothing has moved for too long, however much there is to move."""
+        channel = self.open_channel(self._patience.listing)
+        channel.expire_at(after(LONGEST))
+        channel.settimeout(self._patience.stall)
+        return channel
+
     def _open_acting_channel(self, seconds: float) -> Channel:
         channel = self.open_channel(seconds)
         channel.expire_at(after(self._patience.act_in_all))
@@ -270,42 +278,3 @@ def _with_drift(
         else container
         for container in containers
     )
-
-
-def _unknown(node: str, error: CubeError, machine: probe.Machine | None, now: float) -> Unknown:
-    """Why nothing is known of the node's containers; its stats where they came."""
-    cause, cure = cause_of(error, machine)
-    return Unknown(
-        node=node,
-        at=now,
-        cause=cause,
-        why=error.why or error.what,
-        cure=cure,
-        stats=None if machine is None else machine.stats,
-    )
-
-
-def cause_of(error: CubeError, machine: probe.Machine | None) -> tuple[Cause, str]:
-    """Why a node did not answer, and what to do; `machine` is what it had said of itself before."""
-    if machine is not None and isinstance(error, ChannelRefused):
-        cause = _why_no_engine(machine)
-    elif isinstance(error, ConnectionFailed):
-        cause = error.cause
-    else:
-        cause = Cause.DOCKER_SILENT if isinstance(error, engine.EngineSilentError) else Cause.STRANGE
-    return cause, _ENGINE_CURES.get(cause, error.cure)
-
-
-def _why_no_engine(machine: probe.Machine) -> Cause:
-    """The SSH server says no more than that it could not open the socket; the probe has looked why."""
-    if not machine.socket_exists:
-        return Cause.DOCKER_STOPPED if machine.docker_installed else Cause.NO_DOCKER
-    return Cause.DOCKER_STOPPED if machine.socket_writable else Cause.DOCKER_PERMISSION
-
-
-_ENGINE_CURES = {
-    Cause.NO_DOCKER: "Install Docker: cube node setup NODE",
-    Cause.DOCKER_STOPPED: "Start it on the node: systemctl start docker",
-    Cause.DOCKER_PERMISSION: "Add the user to the docker group (usermod -aG docker USER), or log in as root.",
-    Cause.DOCKER_SILENT: "The engine is stuck: look at `journalctl -u docker`, then restart it.",
-}

@@ -1,0 +1,173 @@
+"""`cube volume` on real nodes: what was written on one is read on another, and nothing half is whole."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.lab.desk import Desk
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+KEEPER = """
+job: keeper
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sleep, "100000"]
+    memory: 32MiB
+    stop: {grace: 1s}
+    volumes: ["kept:/kept"]
+    constraints: ["node.name = NODE"]
+"""
+
+FILL = """
+cd /kept; mkdir -m 700 deep; echo hello >deep/a; ln deep/a hard; ln -s deep/a soft; mkfifo pipe
+head -c 3000000 /dev/urandom >noise; truncate -s 20M sparse; chown -R 999:998 .; chmod 2750 .
+touch -d 2020-01-01 deep/a
+"""
+
+FACTS = "cd /kept; find . | sort | xargs ls -lnd; find . -type f | sort | xargs sha256sum"
+
+
+FREEZE_ONCE_IT_FILLS = """
+until docker ps -aq --filter label=cube.carrier.writes=1 | grep .; do sleep 0.02; done
+pkill -STOP -x dockerd
+"""
+
+
+def keeper(desk: Desk) -> None:
+    path = desk.folder / "keeper.yml"
+    path.write_text(KEEPER.replace("NODE", desk.nodes[0].name))
+    desk.cube("deploy", str(path))
+
+
+def in_volume(desk: Desk, node: int, script: str) -> list[str]:
+    """What a shell says that has the volume."""
+    return desk.asked(
+        node, "docker", "run", "--rm", "-v", "kept:/kept", "cube-busybox:1", "sh", "-ec", script
+    )
+
+
+def carriers(desk: Desk, node: int) -> list[str]:
+    return desk.asked(node, "docker", "ps", "-aq", "--filter", "label=cube.carrier")
+
+
+def kept(desk: Desk) -> Path:
+    (row,) = desk.data("volume", "backup", "kept")
+    return desk.folder / str(row["path"])
+
+
+def killed_while_it_fills(desk: Desk, words: tuple[str, ...]) -> None:
+    """The engine is frozen as soon as there is what Cube fills a volume through, and Cube killed then."""
+    watcher = subprocess.Popen(
+        ["docker", "exec", desk.nodes[1].container, "sh", "-c", FREEZE_ONCE_IT_FILLS], stdout=subprocess.PIPE
+    )
+    restoring = subprocess.Popen(desk.command(*words), cwd=desk.folder, stderr=subprocess.PIPE)
+    try:
+        assert watcher.communicate(timeout=30)[0]
+        assert restoring.poll() is None
+    finally:
+        restoring.kill()
+        restoring.communicate()
+        desk.on(1, "pkill", "-CONT", "-x", "dockerd")
+
+
+def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(desk: Desk) -> None:
+    first, second = (node.name for node in desk.nodes[:2])
+    keeper(desk)
+    in_volume(desk, 0, FILL)
+    before = in_volume(desk, 0, FACTS)
+    done = desk.cube("volume", "backup", "kept")
+    assert "keeper/main[0] ran meanwhile" in done.stderr
+    (row,) = desk.data("volume", "ls", "keeper")
+    assert (row["node"], row["tasks"], row["backups"]) == (first, "keeper/main[0]", 1)
+    archive = row["archives"][0]
+    desk.cube("volume", "rm", "kept", "--node", first, "--yes", code=2)
+    desk.cube("volume", "restore", "kept", "--from", archive, "--replace", code=2)
+    desk.cube("volume", "restore", "kept", "--from", archive, "--node", second)
+    assert in_volume(desk, 1, FACTS) == before
+    refused = desk.cube("volume", "restore", "kept", "--from", archive, "--node", second, code=2)
+    assert "is not empty" in refused.stderr
+    in_volume(desk, 1, "echo more >/kept/more")
+    desk.cube("volume", "restore", "kept", "--from", archive, "--node", second, "--replace")
+    assert in_volume(desk, 1, FACTS) == before
+    desk.cube("stop", "keeper")
+    lost = desk.cube("volume", "rm", "kept", "--node", first, "--yes")
+    assert archive in lost.stdout
+    assert [row["node"] for row in desk.data("volume", "ls")] == [second]
+    assert [carriers(desk, number) for number in range(3)] == [[], [], []]
+
+
+def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9(desk: Desk) -> None:
+    second = desk.nodes[1].name
+    in_volume(desk, 0, "head -c 60000000 /dev/urandom >/kept/noise")
+    before = in_volume(desk, 0, FACTS)
+    archive = kept(desk)
+    good = archive.read_bytes()
+    archive.write_bytes(good[:1000] + bytes([good[1000] ^ 1]) + good[1001:])
+    words = ("volume", "restore", "kept", "--from", str(archive), "--node", second)
+    assert str(archive) in desk.cube(*words, code=2).stderr
+    assert desk.data("volume", "ls", "--all")[0]["node"] != second
+    archive.write_bytes(good)
+    killed_while_it_fills(desk, words)
+    (half,) = (row for row in desk.data("volume", "ls") if row["node"] == second)
+    assert half["is_half"]
+    assert "is not whole" in desk.cube("volume", "backup", "kept", "--node", second, code=2).stderr
+    desk.cube(*words)
+    assert in_volume(desk, 1, FACTS) == before
+    assert carriers(desk, 1) == []
+
+
+SERVES = """
+job: serves
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sh, -c, "grep -qxf /etc/where /kept/refused && exit 1; exec sleep 100000"]
+    memory: 32MiB
+    stop: {grace: 1s}
+    restart: {attempts: 0}
+    volumes: ["kept:/kept"]
+    templates: {/etc/where: where.j2}
+    update: {min_healthy_time: 500ms, healthy_deadline: 5s}
+"""
+
+
+def serving(desk: Desk) -> tuple[str, str, str]:
+    """The name of its task, where it runs, and another node. It fails on a node that its data names."""
+    (desk.folder / "templates").mkdir()
+    (desk.folder / "templates" / "where.j2").write_text("{{ node.name }}\n")
+    path = desk.folder / "serves.yml"
+    path.write_text(SERVES)
+    desk.cube("deploy", str(path))
+    (row,) = (row for row in desk.data("status", "serves") if row["state"] == "Running")
+    other = next(node.name for node in desk.nodes if node.name != row["node"])
+    return row["task"], row["node"], other
+
+
+def number_of(desk: Desk, name: str) -> int:
+    return next(number for number, node in enumerate(desk.nodes) if node.name == name)
+
+
+def homes(desk: Desk) -> list[str]:
+    return [row["node"] for row in desk.data("status", "serves") if row["state"] == "Running"]
+
+
+def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was(desk: Desk) -> None:
+    task, home, other = serving(desk)
+    in_volume(desk, number_of(desk, home), FILL)
+    before = in_volume(desk, number_of(desk, home), FACTS)
+    assert "--with-data" in desk.cube("move", task, other, code=2).stderr
+    done = desk.cube("move", task, other, "--with-data")
+    assert "copied and compared kept: 3 files" in done.stdout
+    assert homes(desk) == [other]
+    for node in (home, other):
+        assert in_volume(desk, number_of(desk, node), FACTS) == before
+    assert "is not empty" in desk.cube("move", task, home, "--with-data", code=2).stderr
+    desk.cube("volume", "rm", "kept", "--node", home, "--yes")
+    in_volume(desk, number_of(desk, other), f"echo {home} >/kept/refused")
+    failed = desk.cube("move", task, home, "--with-data", code=1)
+    assert f"not moved {task} to {home}" in failed.stdout
+    assert homes(desk) == [other]
+    assert in_volume(desk, number_of(desk, other), "cat /kept/refused") == [home]
