@@ -1,6 +1,7 @@
 """Behind `cube volume backup` and `restore`: how they went."""
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ def back_up(place: Office, name: str, node: str | None, folder: Path | None, out
     with at_hand(place) as (_, workers):
         found = keeping.held(workers, _nodes(place, node))
         chosen = keeping.needed(found, name, node)
-        for backed in keeping.back_up(workers, chosen, into, time.time):
-            done.append(backed)
-            if output is options.Output.TABLE:
-                _print(backed)
+        with closing(keeping.back_up(workers, chosen, into, time.time)) as results:
+            for backed in results:
+                done.append(backed)
+                if output is options.Output.TABLE:
+                    _print(backed)
     if output is options.Output.JSON:
         render.as_json([_as_data(backed) for backed in done])
     volumes.warn_of_errors(found)

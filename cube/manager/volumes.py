@@ -1,7 +1,7 @@
 """Volumes over the fleet: what is where, kept in archives, put back, and removed."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,7 @@ def remove(worker: Worker, store: Store, volume: StoredVolume) -> None:
 
 def back_up(
     workers: Mapping[str, Worker], volumes: Sequence[StoredVolume], folder: Path, now: Callable[[], float]
-) -> Iterator[Backed]:
+) -> Generator[Backed, None, None]:
     """Keep each of them in an archive of its own, nodes at once; what came of each, as it ends."""
     pool = ThreadPoolExecutor(max_workers=THREADS)
     keeping = [pool.submit(_back_up, workers[volume.node], volume, folder, now()) for volume in volumes]

@@ -8,7 +8,7 @@ program of the node or of the task's image, and locks no container that runs.
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
@@ -101,9 +101,10 @@ class Volumes:
         with self._carried(name, writes="") as carrier, conversation(self.open_channel()) as connection:
             path = f"/containers/{carrier}/archive?path=/{FOLDER}"
             connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
-            response = answered(connection)
-            pieces = _pieces(response)
-            yield pieces if response.headers.get("Content-Encoding") == "gzip" else packed(pieces)
+            # Closed before its channel is: that ends once nobody reads it, and the engine packs until then.
+            with closing(answered(connection)) as response:
+                pieces = _pieces(response)
+                yield pieces if response.headers.get("Content-Encoding") == "gzip" else packed(pieces)
 
     def is_empty(self, name: str) -> bool:
         """Nothing is in it."""

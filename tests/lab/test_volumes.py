@@ -101,7 +101,7 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
 
 def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9(desk: Desk) -> None:
     second = desk.nodes[1].name
-    in_volume(desk, 0, "head -c 60000000 /dev/urandom >/kept/noise")
+    in_volume(desk, 0, "head -c 40000000 /dev/urandom >/kept/noise")
     before = in_volume(desk, 0, FACTS)
     archive = kept(desk)
     good = archive.read_bytes()
