@@ -29,8 +29,8 @@ STATEMENTS = 20
 PREEMPTING = 0.3
 """In how many of the histories tasks may have to give way."""
 
-SMALL, LARGE = 1000, 1500
-"""Millicores of a task of which a machine holds four, and of one that takes the room of two of them."""
+SMALL, LARGE = 2000, 3000
+"""Millicores of a task of which a machine holds two, and of one that takes the room of two of them."""
 
 PRIORITIES = {"crowd": 5, "web": 30, "api": 60, "once": 10, "nightly": 45, "mail": 20}
 """What jobs matter in histories in which tasks may have to give way."""

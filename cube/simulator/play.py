@@ -93,7 +93,7 @@ def crowd_the_fleet(history: History) -> None:
     crowd = Group(
         name="main",
         spec=TaskSpec(image="app:1", resources=Resources(cpu=SMALL)),
-        count=4 * len(history.nodes),
+        count=2 * len(history.nodes),
         update=UpdatePolicy(max_parallel=history.seed % 3 + 1),
     )
     history.wanted["crowd"] = Job(name="crowd", groups=(crowd,), priority=PRIORITIES["crowd"])
