@@ -56,11 +56,13 @@ def test_cubes_own_keys() -> None:
     found = node(
         cube_datacenter="fra", cube_role="edge", cube_schedulable="no", cube_labels="{version: 1.10, on: yes}",  # noqa: E501 - a case is one line
         cube_reserved="{cpu: 500m, memory: 1GiB, disk: 10G}", cube_overcommit="{cpu: 2, memory: 1.25}",
+        cube_devices="{gpu: [GPU-3a9d, nvidia.com/gpu=1], modem: /dev/ttyUSB0}",
     )  # fmt: skip
     assert (found.datacenter, found.role, found.schedulable) == ("fra", "edge", False)
     assert found.labels == {"version": "1.10", "on": "yes"}
     assert found.reserved == Resources(cpu=500, memory=1 << 30, disk=10**10)
     assert found.overcommit == Overcommit(cpu=2.0, memory=1.25)
+    assert found.devices == {"gpu": ("GPU-3a9d", "nvidia.com/gpu=1"), "modem": ("/dev/ttyUSB0",)}
 
 
 def test_the_cluster_may_name_who_chooses_nodes() -> None:
@@ -197,6 +199,9 @@ HOST = "all:\n  hosts:\n    n1: "
         ("B10", HOST + "{cube_reserved: {ram: 1G}}", "unknown key 'ram'"),
         ("B10", HOST + "{cube_overcommit: {cpu: 0.5}}", "a number from 1 to 100"),
         ("B10", HOST + "{cube_overcommit: {disk: 2}}", "unknown key 'disk'"),
+        ("B10", HOST + "{cube_devices: {modem: /dev/../etc/shadow}}", "a device is a path such as"),
+        ("B10", HOST + "{cube_devices: {gpu: [a, a]}}", "a device is written twice"),
+        ("B10", HOST + "{cube_devices: [gpu]}", "a table of names"),
         ("B11", HOST + "{ansible_ssh_common_args: -J n1}", "n1 > n1"),
         ("B11", "all:\n  hosts:\n    a: {ansible_ssh_common_args: -J b}\n    b: {ansible_ssh_common_args: -J a}\n", "a > b > a"),  # noqa: E501 - a case is one line
         ("B11", HOST + "{ansible_ssh_common_args: '-J " + ",".join(f"h{n}" for n in range(9)) + "'}", "more than 8"),  # noqa: E501 - a case is one line

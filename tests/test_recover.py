@@ -11,7 +11,7 @@ from cube.manager.manager import dispatched
 from cube.manager.recover import Relic, chosen_owner, ports_of, refuse_a_store_in_use, restored
 from cube.model.action import Decision, Place, Plan, Start
 from cube.model.job import Job, JobType, Parameters, Port, Schedule
-from cube.model.labels import bodies_of, identity_of, job_of, labels_of, parent_of, spec_of
+from cube.model.labels import bodies_of, devices_of, identity_of, job_of, labels_of, parent_of, spec_of
 from cube.model.task import Slot, State, Task
 from cube.reconciler.periodic import run_of
 from cube.reconciler.reconcile import reconcile
@@ -45,6 +45,7 @@ def relic(
         job=job_of(labels),
         parent=parent_of(labels),
         ports=of.ports,
+        devices=devices_of(labels),
     )
     return replace(found, **changes)  # type: ignore[arg-type]
 

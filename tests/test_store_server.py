@@ -191,10 +191,15 @@ class TestServer:
 
     def test_an_older_cubes_state_is_brought_up_to_date(self, server: Server, store: Store) -> None:
         owner = store.owner
-        for statement in ("DROP TABLE moves", "DROP TABLE tokens", "UPDATE schema_version SET version = 2"):
+        for statement in (
+            "DROP TABLE moves",
+            "DROP TABLE tokens",
+            "ALTER TABLE tasks DROP COLUMN devices",
+            "UPDATE schema_version SET version = 2",
+        ):
             store._connection.execute(statement)
         again = open_store(server)
-        assert (again.owner, again.moves(), again.tokens()) == (owner, {}, ())
+        assert (again.owner, again.moves(), again.tokens(), again.tasks()) == (owner, {}, (), ())
         again.close()
 
     def test_it_has_the_tables_and_columns_of_the_file(self, store: Store) -> None:

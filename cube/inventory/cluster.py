@@ -15,8 +15,8 @@ from cube.model.node import Access, Cluster, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
-    "cube_cluster", "cube_datacenter", "cube_host_key", "cube_labels", "cube_overcommit", "cube_preemption",
-    "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
+    "cube_cluster", "cube_datacenter", "cube_devices", "cube_host_key", "cube_labels", "cube_overcommit",
+    "cube_preemption", "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
 )  # fmt: skip
 OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_scheduler")
 """Keys that say something of the whole cluster."""
@@ -103,6 +103,7 @@ def _node(scope: Scope, roads: Roads, host: str) -> Node:
         reserved=Resources(**_amounts(scope.setting(host, "cube_reserved"), _RESERVED)),
         overcommit=Overcommit(**_amounts(scope.setting(host, "cube_overcommit"), _FACTORS)),
         schedulable=schedulable.checked(_switch) if schedulable else True,
+        devices=_devices(scope.setting(host, "cube_devices")),
     )
 
 
@@ -120,6 +121,20 @@ def _labels(setting: Setting | None) -> Mapping[str, str]:
                 f"the label {ascii(name)[:80]} has other characters than letters, digits, . _ - /"
             )
     return {name: part.checked(_label) for name, part in labels.items()}
+
+
+def _devices(setting: Setting | None) -> Mapping[str, tuple[str, ...]]:
+    """The names of each kind's devices, written as a list."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in _parts(setting) if setting is not None else ():
+        Setting(part.name, part.name, part.mark).checked(grammar.name)
+        names = part.value if isinstance(part.value, list) else [part.value]
+        found[part.name] = tuple(
+            Setting(part.name, name, part.mark).checked(grammar.device) for name in names
+        )
+        if len(set(found[part.name])) < len(names):
+            raise part.refused("a device is written twice")
+    return found
 
 
 def _label(text: str) -> str:

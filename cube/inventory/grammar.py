@@ -15,6 +15,7 @@ _HOST = re.compile(
     r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*"
 )
 _ODD_NUMBER = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)")
+_DEVICE = re.compile(r"/dev/[A-Za-z0-9_./:-]{1,120}|[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _HOST_KEY = re.compile(
     r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com)"
@@ -63,6 +64,15 @@ def path(text: str) -> str:
     """The path of a file on the operator's machine."""
     if not text or text.startswith("-") or not text.isprintable():
         raise ValueError("a path has no control characters and does not begin with '-'")
+    return text
+
+
+def device(text: str) -> str:
+    """What a device is called on its node: a path below /dev, a CDI name, or the id of a GPU."""
+    if not _DEVICE.fullmatch(text) or ".." in text:
+        raise ValueError(
+            "a device is a path such as /dev/ttyUSB0, a CDI name such as nvidia.com/gpu=0, or the id of a GPU"
+        )
     return text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
 from cube.model.job import Group, Job, JobType, TaskSpec
-from cube.model.labels import identity_of, job_of, parent_of, spec_of
+from cube.model.labels import devices_of, identity_of, job_of, parent_of, spec_of
 from cube.model.observation import QUARANTINED, Container, Identity, Observation, Seen
 from cube.model.policy import ReschedulePolicy, RestartPolicy
 from cube.model.task import State, Task
@@ -34,6 +34,7 @@ class Relic:
     job: Job | None
     parent: Job | None
     ports: Mapping[str, int]
+    devices: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,8 @@ def _relic(worker: Worker, node: str, container: Container) -> Relic:
         identity = identity_of(labels)
         assert identity is not None, "its listing had an identity"
         spec = spec_of(labels)
-        job, parent = job_of(labels), parent_of(labels)
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        job, parent, devices = job_of(labels), parent_of(labels), devices_of(labels)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
         why = f"its labels cannot be read: {error}"
         cure = "A newer Cube may have made it: recover with that one, or remove the container."
         raise CubeError(
@@ -141,6 +142,7 @@ def _relic(worker: Worker, node: str, container: Container) -> Relic:
         job=job,
         parent=parent,
         ports=ports_of(spec, inspected),
+        devices=devices,
     )
 
 
@@ -252,5 +254,6 @@ def _task(relic: Relic, now: float) -> Task:
         node=relic.node,
         container=relic.container,
         ports=relic.ports,
+        devices=relic.devices,
         reason="recovered from its container's labels",
     )

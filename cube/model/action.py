@@ -89,6 +89,7 @@ class Decision:
 class Place:
     """Fill a slot: a task of this spec on this node. `pending` is the task that waited for it, if one did.
 
+    `devices` are those of the node that it gets, by kind.
     `reschedules` and `failed_on` are what the new task knows of those that failed before it.
     """
 
@@ -99,6 +100,7 @@ class Place:
     ports: Mapping[str, int]
     decision: Decision
     reason: str
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pending: Task | None = None
     reschedules: int = 0
     failed_on: tuple[str, ...] = ()

@@ -162,6 +162,7 @@ class TaskSpec:
     `cap_add` and `cap_drop` change what Cube leaves of the engine's capabilities. `cpu_limit` (millicores)
     None: cores that nobody uses are its own. `shm_size` (bytes) and `hostname` None: the engine's choice.
     `extra_hosts` are lines of /etc/hosts, address by name. `init`: the engine's own process 1 reaps for it.
+    `devices` is how many of each kind it has for itself, such as one `gpu`.
     `pinned` is the id of the image that `image` meant when the job was deployed; empty: nobody knew.
     """
 
@@ -195,6 +196,7 @@ class TaskSpec:
     pinned: str = ""
     secrets: tuple[SecretUse, ...] = ()
     templates: tuple[Template, ...] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:

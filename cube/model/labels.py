@@ -20,8 +20,10 @@ MAX_BODY = 1 << 24
 
 def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, str]:
     """The labels of the task's container: the user's own, then Cube's."""
+    devices = {"cube.devices": json.dumps(to_data(task.devices), sort_keys=True)} if task.devices else {}
     return {
         **task.spec.labels,
+        **devices,
         CLUSTER: cluster,
         "cube.owner": owner,
         "cube.epoch": str(epoch),
@@ -66,6 +68,14 @@ def spec_of(labels: Mapping[str, str]) -> TaskSpec:
         return from_data(TaskSpec, json.loads(labels["cube.spec"]))
     except RecursionError as error:
         raise ValueError("the spec is nested too deeply") from error
+
+
+def devices_of(labels: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """The devices of its node that the container has, by kind.
+
+    Raises TypeError or ValueError where the label cannot be read.
+    """
+    return {kind: tuple(names) for kind, names in json.loads(labels.get("cube.devices", "{}")).items()}
 
 
 def job_of(labels: Mapping[str, str]) -> Job | None:

@@ -47,7 +47,9 @@ class Node:
     """A machine of the cluster, as declared; what was seen of it is an observation.
 
     `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks
-    and gets no new ones. `architecture` is not declared: it is what the last look showed; empty: unknown.
+    and gets no new ones. `devices` are those that tasks may have for themselves, by kind: a path such as
+    `/dev/ttyUSB0`, a CDI name such as `nvidia.com/gpu=0`, or the id of a GPU.
+    `architecture` is not declared: it is what the last look showed; empty: unknown.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Node:
     reserved: Resources = Resources()
     overcommit: Overcommit = Overcommit()
     schedulable: bool = True
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     architecture: str = ""
 
     def room(self, machine: Resources) -> Resources:

@@ -65,7 +65,8 @@ class Slot:
 class Task:
     """One attempt to fill a slot, bound to one node from Scheduled on, and to one container there.
 
-    `ports` maps a port's name to the port on the node. Times are seconds since the epoch.
+    `ports` maps a port's name to the port on the node, `devices` a kind to those of the node that it has for
+    itself. Times are seconds since the epoch.
     `reason` is that of the last event. `order` counts tasks in the order in which they were first wanted.
 
     `healthy_since`: since when it has been healthy without a break, or has run where nothing is checked.
@@ -85,6 +86,7 @@ class Task:
     node: str | None = None
     container: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     health: Health = Health.UNCHECKED
     healthy_since: float | None = None
     checked_at: float = 0.0
@@ -96,6 +98,11 @@ class Task:
     quarantined_until: float | None = None
     exit_code: int | None = None
     reason: str = ""
+
+    @property
+    def holds_room(self) -> bool:
+        """What it asked of its node is promised to it: it neither waits nor has ended as it should."""
+        return self.state not in (State.PENDING, State.COMPLETED)
 
     @property
     def container_name(self) -> str:

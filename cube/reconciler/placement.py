@@ -9,7 +9,8 @@ from cube.model.action import Refusal
 from cube.model.node import Node
 from cube.model.observation import Seen, Unknown
 from cube.model.resources import Resources
-from cube.model.task import State, Task
+from cube.model.task import Task
+from cube.reconciler.devices import free_devices
 from cube.reconciler.filling import NO_LEEWAY, Filled, Leeway, fill, without_scheduler
 from cube.reconciler.line import Opening, batches
 from cube.reconciler.wants import Want
@@ -53,7 +54,7 @@ def room_of(world: World) -> Room:
     """Every node that answered, with what is promised on it, in inventory order."""
     promised: dict[str, list[Task]] = {name: [] for name in world.nodes}
     for task in world.tasks:
-        if task.node in promised and _holds_room(task):
+        if task.node in promised and task.holds_room:
             promised[task.node].append(task)
     states: dict[str, NodeState] = {}
     for name, node in world.nodes.items():
@@ -71,6 +72,7 @@ def room_of(world: World) -> Room:
             load=_load(seen, node, world.now),
             images=frozenset(found.image for found in seen.containers),
             volumes=None if seen.volumes is None else frozenset(seen.volumes),
+            devices={kind: len(free) for kind, free in free_devices(node, tasks).items()},
         )
     return states
 
@@ -123,10 +125,6 @@ def _why_closed(name: str, world: World) -> str:
     if world.is_draining(name):
         return "it is drained"
     return "it is cordoned" if name in world.cordons else ""
-
-
-def _holds_room(task: Task) -> bool:
-    return task.state not in (State.PENDING, State.COMPLETED)
 
 
 def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:

@@ -10,7 +10,7 @@ from functools import reduce
 
 from cube.model.job import JobType
 from cube.model.resources import Resources
-from cube.model.task import Slot, State, Task
+from cube.model.task import Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.silence import is_cut_off
 from cube.reconciler.tasks import is_of_use, is_proven
@@ -86,7 +86,7 @@ def crowd_of(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Crowd:
             tenants.setdefault(task.node, []).append(found)
     leaving: dict[str, list[Task]] = {}
     for task in tasks.of(Bucket.EXTRA):
-        if task.node is not None and task.state not in (State.PENDING, State.COMPLETED):
+        if task.node is not None and task.holds_room:
             leaving.setdefault(task.node, []).append(task)
     return Crowd(tenants=tenants, leaving=leaving)
 

@@ -9,6 +9,7 @@ from cube.reconciler.advice import warnings
 from cube.reconciler.buckets import Bucket, Sorted, sort_tasks, why_outdated
 from cube.reconciler.conclusion import conclusions
 from cube.reconciler.dependency import unmet
+from cube.reconciler.devices import with_devices
 from cube.reconciler.due import first_of_each, later_changes, next_changes
 from cube.reconciler.filling import Leeway
 from cube.reconciler.health import check_health, heal, is_sick
@@ -68,8 +69,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *heal_sick(world, wants, staying),
         *check_all(world, staying, leaving=wave.stops),
         *hold_back(world, wants, tasks),
-        *filled.actions,
-        *begun.actions,
+        *with_devices((*filled.actions, *begun.actions), world),
         *launches(world),
         *forget_runs(world),
         *ends,

@@ -46,6 +46,7 @@ class Demand:
             max_per_node=group.max_per_node,
             image=group.spec.image,
             volumes=tuple(volume.source for volume in group.spec.volumes if volume.external),
+            devices=tuple(sorted(group.spec.devices.items())),
         )
 
     @property
@@ -148,6 +149,7 @@ class NodeState:
             self.without_neighbour(task),
             promised=self.promised - task.spec.resources,
             ports=self.ports - frozenset(task.ports.values()),
+            devices={kind: left + len(task.devices.get(kind, ())) for kind, left in self.devices.items()},
         )
 
     def without_neighbour(self, task: Task) -> "NodeState":

@@ -233,6 +233,7 @@ def _confines(written: GroupSchema) -> dict[str, Any]:
     return {
         "working_dir": written.working_dir,
         "hostname": written.hostname,
+        "devices": dict(sorted(written.devices.items())),
         "group_add": tuple(written.group_add),
         "cap_add": tuple(sorted(set(written.cap_add))),
         "cap_drop": tuple(sorted(set(written.cap_drop))),

@@ -422,6 +422,12 @@ class GroupSchema(Written):
         example="{nofile: 65536}",
         limit=32,
     )
+    devices: dict[Name, Annotated[int, _scalar(grammar.whole(1, 64))]] = _nested(
+        dict,
+        "Devices that each task has for itself, by the kinds that the inventory's `cube_devices` names.",
+        example="{gpu: 1}",
+        limit=16,
+    )
     cpu_limit: Annotated[int, _scalar(grammar.cpu)] | None = _optional(
         "Cores that it may never use more of, even where some are idle.", example="2"
     )
@@ -555,7 +561,7 @@ _MIGRATION = "write a group of 'type: batch', and 'depends_on: {GROUP: completed
 _DISPATCH = "write 'type: parameterized' and 'parameters: {required: [...], optional: [...]}'"
 _SCHEDULE = "write 'type: periodic' and 'schedule: {cron: ..., timezone: ...}'"
 STRANGE = {
-    **dict.fromkeys(("privileged", "devices", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
+    **dict.fromkeys(("privileged", "security_opt", "sysctls", "cgroup_parent"), _NEVER),
     **dict.fromkeys(("network", "network_mode", "pid", "ipc", "userns_mode"), _NEVER),
     **dict.fromkeys(("cron", "crons", "periodic"), _SCHEDULE),
     **dict.fromkeys(("time_zone", "timeZone"), "write 'timezone'"),

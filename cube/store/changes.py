@@ -89,6 +89,7 @@ def place(action: Place, pending: Task | None, fresh: Task, *, now: float) -> Ch
         spec=action.spec,
         node=action.node,
         ports=dict(action.ports),
+        devices=dict(action.devices),
         reason=action.reason,
     )
     return Change(before=pending, after=after, detail=explanation(action.decision))
@@ -326,6 +327,7 @@ def _differences(before: Task | None, after: Task) -> Mapping[str, str]:
         "restarts": 0,
         "reschedules": 0,
         "ports": {},
+        "devices": {},
         "quarantined_until": None,
     }
     known = {name: getattr(before, name) for name in unset} if before else unset
@@ -333,7 +335,11 @@ def _differences(before: Task | None, after: Task) -> Mapping[str, str]:
     return {name: _words(value) for name, value in now.items() if value != known[name]}
 
 
+def _joined(found: object) -> str:
+    return ",".join(found) if isinstance(found, tuple) else str(found)
+
+
 def _words(value: object) -> str:
     if isinstance(value, Mapping):
-        return " ".join(f"{name}={port}" for name, port in value.items())
+        return " ".join(f"{name}={_joined(found)}" for name, found in value.items())
     return "" if value is None else str(value)

@@ -171,7 +171,9 @@ TOKENS = (
     )""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS)
+DEVICES = ("""ALTER TABLE tasks ADD COLUMN devices TEXT COLLATE "C" NOT NULL DEFAULT '{}'""",)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES)
 """What each later one of schema.py's is here. Released ones are never edited."""
 
 NEWEST = FIRST_VERSION + len(MIGRATIONS)

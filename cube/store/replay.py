@@ -21,6 +21,7 @@ class PastTask:
     node: str | None = None
     container: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     health: Health = Health.UNCHECKED
     restarts: int = 0
     reschedules: int = 0
@@ -79,9 +80,15 @@ def _told(detail: Mapping[str, str]) -> Mapping[str, Any]:
         "restarts": int,
         "reschedules": int,
         "ports": _ports,
+        "devices": _devices,
         "quarantined_until": lambda text: float(text) if text else None,
     }
     return {name: decode(detail[name]) for name, decode in read.items() if name in detail}
+
+
+def _devices(text: str) -> Mapping[str, tuple[str, ...]]:
+    pairs = (word.partition("=") for word in text.split())
+    return {kind: tuple(names.split(",")) for kind, _, names in pairs}
 
 
 def _ports(text: str) -> Mapping[str, int]:

@@ -183,6 +183,7 @@ def task_row(task: Task) -> Row:
         "node": task.node,
         "container": task.container,
         "ports": text_of(task.ports),
+        "devices": text_of(task.devices),
         "health": task.health.value,
         "check_failures": task.check_failures,
         "restarts": task.restarts,
@@ -212,6 +213,7 @@ def _task_of(names: tuple[str, ...], values: tuple[Any, ...]) -> Task:
         spec=spec_of(row["body"]),
         state=State(row["state"]),
         ports=json.loads(row["ports"]),
+        devices={kind: tuple(names) for kind, names in json.loads(row["devices"]).items()},
         failed_on=tuple(json.loads(row["failed_on"])),
         health=Health(row["health"]),
     )

@@ -200,7 +200,11 @@ def _tokens(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens)
+def _devices(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE tasks ADD COLUMN devices TEXT NOT NULL DEFAULT '{}'")
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens, _devices)
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

@@ -90,7 +90,26 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         "LogConfig": {"Type": spec.logging.driver, "Config": dict(spec.logging.options)},
         "Init": spec.init,
         "PortBindings": _port_bindings(task),
+        **devices_of(task),
         "Mounts": [*(_mount(volume, claim) for volume in spec.volumes), *_files(task)],
+    }
+
+
+def devices_of(task: Task) -> dict[str, list[dict[str, Any]]]:
+    """The engine has three ways: files below /dev, CDI devices, and GPUs by their ids."""
+    names = [name for _, chosen in sorted(task.devices.items()) for name in chosen]
+    files = [name for name in names if name.startswith("/")]
+    cdi = [name for name in names if "=" in name and name not in files]
+    gpus = [name for name in names if name not in (*files, *cdi)]
+    requests: list[dict[str, Any]] = [
+        {"Driver": "cdi", "DeviceIDs": cdi, "Capabilities": []},
+        {"DeviceIDs": gpus, "Capabilities": [["gpu"]]},
+    ]
+    return {
+        "Devices": [
+            {"PathOnHost": name, "PathInContainer": name, "CgroupPermissions": "rwm"} for name in files
+        ],
+        "DeviceRequests": [found for found in requests if found["DeviceIDs"]],
     }
 
 

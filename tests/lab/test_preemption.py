@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.lab.desk import Desk
+from tests.lab.desk import Desk, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
 
@@ -46,6 +46,7 @@ def test_one_task_gives_way_to_what_matters_more_and_both_say_so(desk: Desk) -> 
     assert "fits on none" in desk.cube("deploy", shop, code=1).stdout
 
     here = giving_way(desk)
+    wait_until(lambda: "preempted by shop/main[0]" in here.cube("plan", shop).stdout)
     done = here.cube("deploy", shop)
     assert done.stdout.count("  stop") == 1
     assert "preempted by shop/main[0]" in here.cube("events").stdout
