@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from docker import DockerClient
+from hypothesis import settings
 
 from cube.lab import faults
 from cube.lab.engine import LOCAL
@@ -22,6 +23,10 @@ from cube.lab.fleet import Lab, LabNode, LabSpec
 from cube.lab.lab import down, up
 from cube.store.address import StatePlace
 from tests.postgres import Cluster, cluster
+
+# No test is timed: a busy machine is not a defect.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _EMPTY = "docker ps -aq | xargs -r docker rm -fv; docker network prune -f; docker volume prune -f"
 

@@ -32,7 +32,7 @@ arguments = st.lists(st.binary(max_size=30).map(lambda raw: os.fsdecode(raw.repl
 
 @pytest.mark.parametrize("shell", SHELLS)
 @given(argv=arguments, rest=st.binary(max_size=100))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_p16_every_byte_of_an_argument_arrives_and_none_is_parsed(
     shell: str, argv: list[str], rest: bytes
 ) -> None:
@@ -44,7 +44,7 @@ def test_p16_every_byte_of_an_argument_arrives_and_none_is_parsed(
 
 
 @given(cut=st.integers(0, 200))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_p3_a_vector_that_was_cut_short_is_not_run(cut: int) -> None:
     whole = words(["echo", "ran", "x" * 50])
     stdin = whole[: min(cut, len(whole) - 1)]

@@ -30,7 +30,6 @@ CALM = settings(
     max_examples=CASES,
     derandomize=True,
     database=None,
-    deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -104,7 +104,7 @@ class TestAHistory:
         beside = stay(9, "node1", (0, None), memory=GIB // 8)
         assert lived([beside, *stays], "spread").elsewhere == 0
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(
         st.lists(
             st.tuples(st.integers(0, 50), st.integers(1, 49), st.integers(1, 5), st.sampled_from(NAMES)),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.cli.office import own_engine
@@ -66,7 +66,6 @@ class TestAParcel:
         assert sum(path.endswith("layer.tar") for path in files) == 2
         assert len(json.loads(files["manifest.json"])[0]["Layers"]) == 3
 
-    @settings(deadline=None)  # it writes files
     @given(sizes=st.lists(st.integers(0, 3000), max_size=5), present=st.integers(0, 5))
     def test_of_any_image_is_what_the_rest_of_its_layers_is(
         self, tmp_path_factory: pytest.TempPathFactory, sizes: list[int], present: int

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.errors import InputError
@@ -50,7 +50,6 @@ def moves(before: World, *, scheduler: str = "tight", most: int = 20, least: flo
     return list(rebalance(before, ALGORITHMS[scheduler], max_moves=most, min_gain=least))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2), max_size=16).filter(lambda homes: max(map(homes.count, range(3))) <= 8),
     st.sampled_from(["tight", "spread", "binpack", "epvm"]),

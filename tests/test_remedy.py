@@ -32,7 +32,7 @@ def request(**changes: object) -> Request:
     return Request(slot=slot, demand=Demand(**{"resources": asked} | changes))  # type: ignore[arg-type] # as above
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_whatever_refuses_once_every_change_that_is_told_is_made_nothing_does(data: st.DataObject) -> None:
     nodes = data.draw(fleets())

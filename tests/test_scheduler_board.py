@@ -145,7 +145,7 @@ def algorithm_of(name: str) -> Algorithm:
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.DataObject) -> None:
     algorithm, nodes = algorithm_of(name), data.draw(fleets())
@@ -174,7 +174,7 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObject) -> None:
     algorithm, nodes = algorithm_of(name), data.draw(fleets())
@@ -215,7 +215,7 @@ def test_spreads_over_two_attributes_of_which_nodes_share_but_one(name: str) -> 
         assert board.place(request) == naive(algorithm_of(name), request, nodes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_node_is_refused_by_the_very_filters_that_refuse_it_one_by_one(data: st.DataObject) -> None:
     """So a node is a candidate if and only if its list of reasons is empty."""
@@ -234,7 +234,7 @@ def test_a_node_is_refused_by_the_very_filters_that_refuse_it_one_by_one(data: s
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
     name: str, data: st.DataObject

@@ -233,7 +233,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestHistories.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 class HistoriesAtAServer(Histories):
@@ -281,5 +281,5 @@ def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_the_same_holds_at_a_server_and_nothing_is_lost_on_the_way_there_and_back(postgres: Cluster) -> None:
-    few = settings(max_examples=8, stateful_step_count=20, deadline=None)
+    few = settings(max_examples=8, stateful_step_count=20)
     run_state_machine_as_test(lambda: HistoriesAtAServer(postgres), settings=few)  # type: ignore[arg-type]

@@ -46,7 +46,7 @@ class Replays(Histories):
 
 
 TestReplays = Replays.TestCase
-TestReplays.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestReplays.settings = settings(max_examples=25, stateful_step_count=25)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -52,7 +52,7 @@ def test_a_file_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         list(read_trace(["cores,memory_gb\n", *["1,1\n"] * 4], "x"))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(AMOUNTS, min_size=1, max_size=6),
     st.lists(AMOUNTS, min_size=1, max_size=30),

@@ -49,7 +49,6 @@ def lost(*names: str) -> Change:
     return Change(lost=frozenset(names))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, ROOM), min_size=1, max_size=5), st.sampled_from(sorted(ALGORITHMS)))
 def test_without_a_change_nothing_changes(counts: list[int], algorithm: str) -> None:
     found = play(fleet(counts), Change(), ALGORITHMS[algorithm])
@@ -57,7 +56,6 @@ def test_without_a_change_nothing_changes(counts: list[int], algorithm: str) -> 
     assert all(packing.before == packing.after for packing in found.packing)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, ROOM), min_size=1, max_size=5), st.data())
 def test_whatever_is_lost_every_task_moves_or_is_stuck_and_no_node_is_overcommitted_p3(
     counts: list[int], data: st.DataObject
@@ -75,7 +73,6 @@ def test_whatever_is_lost_every_task_moves_or_is_stuck_and_no_node_is_overcommit
             assert min(left.cpu, left.memory, left.disk) >= 0
 
 
-@settings(deadline=None)
 @given(st.integers(1, 3 * ROOM))
 def test_what_is_scaled_up_goes_where_the_reconciler_would_put_it(count: int) -> None:
     before = fleet([3, 0, 1])
@@ -140,7 +137,7 @@ def test_the_loss_of_a_node_is_survived_if_and_only_if_its_tasks_fit_elsewhere()
     assert {name: len(stuck) for name, stuck in full.items()} == {"node1": ROOM - 1, "node2": ROOM - 1}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_each_loss_is_what_it_would_be_if_the_whole_fleet_were_played_without_the_node(
     data: st.DataObject,
