@@ -75,8 +75,9 @@ def test_a_compose_file_that_was_exported_is_the_same_containers_again(name: str
     for group, again in zip(job.groups, back.groups, strict=True):
         health = group.spec.health
         asked = health if health and str(health.kind) in ("exec", "image") else None
-        same = replace(group.spec, health=asked and replace(asked, successes=1, headers={}, body=""))
-        # Disk has no word in Compose, and what is reserved of CPU is told in whole millicores.
+        kept = asked and replace(asked, successes=1, headers={}, body="")
+        same = replace(group.spec, health=kept, templates=())
+        # Disk and templates have no words in Compose; what is reserved of CPU is told in whole millicores.
         found = replace(again.spec, resources=replace(again.spec.resources, disk=group.spec.resources.disk))
         volumes = {(each.source, each.target, each.read_only) for each in same.volumes}
         assert {(each.source, each.target, each.read_only) for each in found.volumes} == volumes

@@ -7,7 +7,7 @@ import pytest
 
 from cube.cli.settle import with_templates
 from cube.errors import InputError
-from cube.manager.templates import MAX_BYTES, checked, filled, rendered
+from cube.manager.templates import MAX_BYTES, checked, filled, nobody, rendered
 from cube.model.job import Job, SecretUse, Template
 from cube.model.node import Access, Cluster, Node
 from cube.spec.parse import parse
@@ -34,7 +34,7 @@ def job_with(text: str) -> Job:
 def file_of(text: str) -> str:
     spec = job_with(text).groups[0].spec
     task = replace(build.task(spec=spec), ports={"http": 20000})
-    return rendered(CLUSTER, NODES[1], task, spec.templates[0])
+    return rendered(CLUSTER, NODES[1], task, spec.templates[0], nobody)
 
 
 @pytest.mark.parametrize(

@@ -201,7 +201,9 @@ def test_a_failure_in_a_file_has_its_line_and_column() -> None:
 def test_the_example_of_a_proxy_lists_the_tasks() -> None:
     template = Path(__file__).parent.parent / "templates/haproxy.cfg.j2"
     tasks = [{"name": f"web-{n}", "address": f"10.0.0.{n}", "ports": {"http": 20000 + n}} for n in (1, 2)]
+    names = {"env": {"SERVICE": "web"}, "service": {"web": tasks}.get}
 
-    text = render_text(template.read_text(), {"job": {"name": "web"}, "tasks": tasks}, str(template))
+    text = render_text(template.read_text(), names, str(template))
 
-    assert text.endswith("    server web-1 10.0.0.1:20001 check\n    server web-2 10.0.0.2:20002 check\n")
+    *_, one, two = text.splitlines()
+    assert (one, two) == tuple(f"    server web-{n} 10.0.0.{n}:{20000 + n} check inter 2s" for n in (1, 2))

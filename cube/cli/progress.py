@@ -15,6 +15,7 @@ from cube.model.action import (
     Plan,
     Push,
     Quarantine,
+    Refresh,
     Revert,
     Start,
     Stop,
@@ -27,12 +28,15 @@ from cube.model.task import State, Task
 from cube.reconciler.periodic import next_runs
 from cube.whatif.needs import Need
 
-Shown = Push | Place | Launch | Start | Stop | Quarantine | Revert | Wait
+Shown = Push | Refresh | Place | Launch | Start | Stop | Quarantine | Revert | Wait
 """The actions that a plan shows; the others only record what is seen."""
 
-SIGNS = {Push: ">", Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<", Wait: "?"}
+SIGNS = {
+    Push: ">", Refresh: "~", Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<",
+    Wait: "?",
+}  # fmt: skip
 STYLES = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow", Verdict.STALE: "yellow"}
-VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push"}
+VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push", Refresh: "refresh"}
 
 Tell = Callable[[Step], None]
 Say = Callable[[str, str | None], None]
@@ -104,8 +108,11 @@ def print_plan(plan: Plan) -> None:
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
+    refreshes = sum(isinstance(action, Refresh) for action in plan.actions)
     first = f"{pushes} to push first, " if pushes else ""
-    render.line(f"{first}{starts} to start, {stops} to stop, {waits} to wait" if is_seen else "no change")
+    more = f", {refreshes} to refresh" if refreshes else ""
+    told = f"{first}{starts} to start, {stops} to stop, {waits} to wait{more}"
+    render.line(told if is_seen else "no change")
 
 
 def print_plan_and_why(plan: Plan) -> None:

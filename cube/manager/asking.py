@@ -17,6 +17,7 @@ from cube.model.action import (
     Plan,
     Push,
     Quarantine,
+    Refresh,
     Revert,
     Start,
     Stop,
@@ -36,7 +37,11 @@ class Asking:
         self._answer: Report | CubeError | None = None
 
     def is_about(self, action: Action) -> bool:
-        """It changes something of what is waited for."""
+        """It changes something of what is waited for, or who is sent there."""
+        if isinstance(action, Refresh) and any(
+            self.is_of(name.partition("/")[0]) for name in action.services
+        ):
+            return True
         return self.is_of(job_of(action))
 
     def is_of(self, job: str | None) -> bool:
@@ -80,7 +85,7 @@ def job_of(action: Action) -> str | None:
     match action:
         case Place() | Wait():
             return action.slot.job
-        case Start() | Note() | Quarantine():
+        case Start() | Note() | Quarantine() | Refresh():
             return action.task.slot.job
         case Stop():
             return action.task.slot.job if action.task else None

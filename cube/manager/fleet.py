@@ -1,19 +1,22 @@
 """The workers of a cluster: one for each node, none connected before it is used."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cube.connection import after
 from cube.connection.dialer import Dialer, Trust
 from cube.connection.ssh import Connection
 from cube.image.own import SOCKET, OwnEngine
 from cube.image.shelf import Shelf
-from cube.manager.templates import rendered
+from cube.manager.templates import addresses, rendered
+from cube.model.job import Template
 from cube.model.node import Cluster, Node
 from cube.model.secret import Secret
+from cube.model.task import Task
 from cube.worker.belongings import no_secrets
 from cube.worker.container import Claim
 from cube.worker.worker import Worker
@@ -33,10 +36,12 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
     state_dir: Path,
     engine: str = SOCKET,
     secret: Callable[[str], Secret] = no_secrets,
+    tasks: Callable[[], Iterable[Task]] = tuple,
 ) -> Iterator[Mapping[str, Worker]]:
     """A worker for each node of the cluster, by name. Their connections end with the block.
 
-    `engine` is the socket of the operator's own, from which they push images; `secret` who tells secrets.
+    `engine` is the socket of the operator's own, from which they push images; `secret` who tells secrets;
+    `tasks` are those that are recorded now, for the files of one that is started.
     """
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
     with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
@@ -47,7 +52,7 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
                 claim,
                 shelf=shelf,
                 secret=secret,
-                render=partial(rendered, cluster, node),
+                render=partial(_rendered, cluster, node, tasks),
             )
             for node in cluster.nodes
         }
@@ -56,6 +61,17 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
         finally:
             with ThreadPoolExecutor(max_workers=16) as pool:
                 list(pool.map(Worker.close, workers.values()))
+
+
+def _rendered(
+    cluster: Cluster, node: Node, tasks: Callable[[], Iterable[Task]], task: Task, template: Template
+) -> str:
+    """The file as a task begins with it: those that are about to leave it are still in it."""
+
+    def service(name: str) -> Sequence[Mapping[str, Any]]:
+        return addresses(cluster, tasks())(name)
+
+    return rendered(cluster, node, task, template, service)
 
 
 def opener(dialer: Dialer, node: Node) -> Callable[[], Connection]:

@@ -20,6 +20,7 @@ from cube.manager.holding import Holding
 from cube.manager.lookout import Sight
 from cube.manager.office import Office
 from cube.manager.picture import Picture
+from cube.manager.planning import planned
 from cube.manager.report import Done, Report
 from cube.manager.seams import Attended, Clock
 from cube.manager.staff import Answered, Gather, Staff, is_effect
@@ -29,7 +30,6 @@ from cube.model.action import Action, Effect, Plan, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Stats
 from cube.reconciler.guards import check_room
-from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.rows import Sweep
@@ -134,7 +134,7 @@ class Service:
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
-        return reconcile(world, self.scheduler)
+        return planned(self.cluster, world, self.scheduler)
 
     def settle(self, _looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Wait until nothing is left to do for the concern, nothing can be done, or the time is over."""

@@ -178,6 +178,7 @@ def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager
         state_dir=office.keys,
         engine=office.engine,
         secret=office.vault.get,
+        tasks=store.current_tasks,
     )
 
 

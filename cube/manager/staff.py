@@ -13,7 +13,19 @@ from cube.manager.picture import Picture
 from cube.manager.report import Done
 from cube.manager.seams import Attended, Fleet
 from cube.manager.turn import PAUSE, misses
-from cube.model.action import Action, Change, Effect, Note, Place, Push, Quarantine, Start, Stop, Verdict
+from cube.model.action import (
+    Action,
+    Change,
+    Effect,
+    Note,
+    Place,
+    Push,
+    Quarantine,
+    Refresh,
+    Start,
+    Stop,
+    Verdict,
+)
 
 AT_ONCE = 8
 """Effects that one node is given at a time: no more than these have to end before a service can."""
@@ -165,7 +177,7 @@ def is_effect(action: Action) -> bool:
 def node_of(action: Action) -> str | None:
     """The node that the action is about; None for one that is about none."""
     match action:
-        case Place() | Start() | Stop() | Quarantine() | Push():
+        case Place() | Start() | Stop() | Quarantine() | Push() | Refresh():
             return action.node
         case Note():
             return action.task.node

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cube.errors import CubeError, InternalError
+from cube.manager.planning import planned
 from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Clock, Fleet
-from cube.model.action import Action, Note, Plan, Push, Quarantine, Start, Stop, Verdict, Wait
+from cube.model.action import Action, Note, Plan, Push, Quarantine, Refresh, Start, Stop, Verdict, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health
 from cube.reconciler.guards import check_room
-from cube.reconciler.reconcile import reconcile
 from cube.reconciler.silence import listen, news
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import Scheduler
@@ -120,7 +120,7 @@ class Loop:
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
-        return reconcile(world, self.scheduler)
+        return planned(self.cluster, world, self.scheduler)
 
     def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Turns until nothing is left to do, nothing can be done, or the time is over.
@@ -284,6 +284,8 @@ def _target(action: Action) -> str:
             return f"stop {action.container}"
         case Push():
             return f"push {action.image} to {action.node}"
+        case Refresh():
+            return f"refresh {action.task.id}"
         case _:
             return ""
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from cube.model.job import Job, TaskSpec
+from cube.model.files import hash_of, mark_of
+from cube.model.job import Job, OnChange, TaskSpec, Telling
 from cube.model.move import Move
 from cube.model.observation import PostMortem
 from cube.model.rollout import RolloutState
@@ -179,6 +180,34 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """Make a running task's files be these `texts`, in the order of its templates, then tell it by each.
+
+    `grace` in seconds, where it is told by a restart. `services` are the jobs, and groups of jobs, that the
+    files list.
+    """
+
+    task: Task
+    container: str
+    texts: tuple[str, ...]
+    tellings: tuple[OnChange, ...]
+    grace: float
+    reason: str
+    services: tuple[str, ...] = ()
+
+    @property
+    def node(self) -> str:
+        """Where it happens."""
+        assert self.task.node is not None
+        return self.task.node
+
+    @property
+    def restarts(self) -> bool:
+        """The task's process begins anew."""
+        return any(each.telling is Telling.RESTART for each in self.tellings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
     """How a task stands with its health check, after one more answer. See Task for the fields."""
 
@@ -276,9 +305,21 @@ class EndMove:
 
 
 Action = (
-    Place | Start | Stop | Quarantine | Push | Note | Wait | Launch | Conclude | Revert | Forget | EndMove
+    Place
+    | Start
+    | Stop
+    | Quarantine
+    | Push
+    | Refresh
+    | Note
+    | Wait
+    | Launch
+    | Conclude
+    | Revert
+    | Forget
+    | EndMove
 )
-Effect = Start | Stop | Quarantine | Push
+Effect = Start | Stop | Quarantine | Push | Refresh
 Change = Place | Effect
 """The actions that touch a node; a Place becomes a Start, which is an effect, once its task is recorded."""
 
@@ -354,6 +395,9 @@ def _in_short(change: Change) -> str:
             return f"quarantine {change.container_name} on {change.node}"
         case Push():
             return f"push {change.image} to {change.node} ({change.pinned})"
+        case Refresh():
+            mark = mark_of(map(hash_of, change.texts))
+            return f"refresh {change.task.container_name} on {change.node} ({mark[:16]})"
 
 
 class Verdict(StrEnum):

@@ -20,6 +20,9 @@ from cube.model.policy import (
 )
 from cube.model.resources import Resources
 
+DRAIN = 5.0
+"""Seconds, where nobody says otherwise: a proxy that was told goes on with what it had begun."""
+
 
 class JobType(StrEnum):
     """How long a job's tasks are meant to live, and who starts them.
@@ -109,16 +112,42 @@ class SecretUse:
     fingerprint: str = ""
 
 
+class Telling(StrEnum):
+    """What is done with a running task whose file has changed. NONE: its process looks for itself."""
+
+    RESTART = "restart"
+    SIGNAL = "signal"
+    EXEC = "exec"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnChange:
+    """How a task is told that one of its files has changed.
+
+    `signal` is sent to its first process, `command` is run in its container and must exit with 0.
+    """
+
+    telling: Telling = Telling.RESTART
+    signal: str = ""
+    command: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.signal or " ".join(self.command) or self.telling
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A file that is made for each task when it is started: `text`, rendered, is read at `target`.
+    """A file that is made for each task: `text`, rendered, is read at `target`.
 
     `source` is what its places are called by. Another text is another spec; None: nobody has read it yet.
+    What it is rendered to may change while the task runs; `on_change` says what then.
     """
 
     target: str
     source: str
     text: str | None = None
+    on_change: OnChange = OnChange()
 
 
 class CheckKind(StrEnum):
@@ -291,7 +320,8 @@ class Group:
     """`count` tasks of one spec; of a system job one on each node that may have it.
 
     `type` None: the job's own. A group gets no task before each group that it `depends_on` is as it says.
-    `max_per_node` None: a node may have any number of its tasks.
+    `max_per_node` None: a node may have any number of its tasks. `drain` in seconds: how long a task of it
+    serves on once no file names it any more, before it is stopped.
     """
 
     name: str
@@ -311,6 +341,7 @@ class Group:
     on_unhealthy: OnUnhealthy = OnUnhealthy.RESTART
     quarantine: QuarantinePolicy = QuarantinePolicy()
     disconnect: DisconnectPolicy = DisconnectPolicy()
+    drain: float = DRAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

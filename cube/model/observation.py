@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cube.model.files import Delivered
 from cube.model.image import Image
 from cube.model.resources import Resources
 from cube.model.task import Health, Slot
@@ -97,6 +98,7 @@ class Container:
     `health` is the outcome of the task's check in this look: UNCHECKED where it has none or could not be
     asked, STARTING where the outcome has been counted already; `check` says why it was not HEALTHY.
     `drift` says what somebody has changed of it since it was made, empty where nothing.
+    `files` are its files from templates; None: it has none, does not run, or nobody could tell.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Container:
     health: Health = Health.UNCHECKED
     check: str = ""
     drift: str = ""
+    files: Delivered | None = None
 
     @property
     def is_cut_off(self) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cube.errors import InputError
 from cube.manager.manager import Manager
+from cube.manager.planning import planned
 from cube.manager.report import Report
 from cube.manager.seams import Process
 from cube.manager.turn import Run, Settling, world_of
@@ -16,7 +17,6 @@ from cube.model.codec import from_data
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Observation
-from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.remote.decode import observation_of, report_of, step_of
 from cube.remote.link import Link, raised
@@ -58,7 +58,7 @@ class RemoteLoop:
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
-        return reconcile(world, self.scheduler)
+        return planned(self.cluster, world, self.scheduler)
 
 
 class RemoteManager:

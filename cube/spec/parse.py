@@ -17,6 +17,7 @@ from cube.model.job import (
     Job,
     JobType,
     Logging,
+    OnChange,
     Operator,
     Parameters,
     Port,
@@ -24,6 +25,7 @@ from cube.model.job import (
     SecretUse,
     Spread,
     TaskSpec,
+    Telling,
     Template,
     Tmpfs,
     Ulimit,
@@ -60,6 +62,7 @@ from cube.spec.schema import (
     RestartSchema,
     ScheduleSchema,
     SecretSchema,
+    TemplateSchema,
     UpdateSchema,
 )
 
@@ -143,6 +146,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         on_unhealthy=OnUnhealthy(written.on_unhealthy),
         quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
+        drain=written.stop.drain,
     )
 
 
@@ -217,10 +221,21 @@ def _spec(written: GroupSchema) -> TaskSpec:
         allow_new_privileges=written.allow_new_privileges,
         secrets=tuple(_secret(name, secret) for name, secret in sorted(written.secrets.items())),
         templates=tuple(
-            Template(target=target, source=source) for target, source in sorted(written.templates.items())
+            _template(target, template) for target, template in sorted(written.templates.items())
         ),
         **_confines(written),
     )
+
+
+def _template(target: str, written: TemplateSchema) -> Template:
+    how = written.on_change
+    if how.signal is not None:
+        told = OnChange(telling=Telling.SIGNAL, signal=how.signal)
+    elif how.exec is not None:
+        told = OnChange(telling=Telling.EXEC, command=tuple(how.exec))
+    else:
+        told = OnChange(telling=Telling.RESTART if how.restart else Telling.NONE)
+    return Template(target=target, source=written.source, on_change=told)
 
 
 def _secret(name: str, written: SecretSchema) -> SecretUse:

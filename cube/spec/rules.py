@@ -80,6 +80,15 @@ def an_update_can_succeed(group: GroupSchema) -> Iterator[Problem]:
     yield from _in_order(("update",), update, "healthy_deadline", "progress_deadline")
 
 
+def a_file_has_one_way_to_be_told_of(group: GroupSchema) -> Iterator[Problem]:
+    """One of the three, not two and not none."""
+    for target, template in group.templates.items():
+        how = template.on_change
+        if sum(each is not None for each in (how.restart, how.signal, how.exec)) != 1:
+            ways = "'restart', 'none', '{signal: SIGHUP}' or '{exec: [program, argument]}'"
+            yield Problem(("templates", target, "on_change"), f"write one of {ways}", key=True)
+
+
 def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
     """Only of these a node tells which it has."""
     for index, volume in enumerate(group.volumes):
@@ -172,6 +181,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     delays_have_an_end,
     an_update_can_succeed,
     external_volumes_have_names,
+    a_file_has_one_way_to_be_told_of,
     start_first_can_be,
     no_port_twice,
     no_target_twice,

@@ -253,6 +253,42 @@ class StopSchema(Written):
     grace: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
         "10s", "How long it may take before it is killed."
     )
+    drain: Annotated[float, _scalar(grammar.duration("0s", "1h"))] = _key(
+        "5s", "How long it serves on before that, once no file from a template names it any more."
+    )
+
+
+class OnChangeSchema(Written):
+    """How a running task is told that a file has changed. Exactly one is written."""
+
+    restart: Switch | None = _optional(
+        "It is restarted; `on_change: restart` is the same, and `none` is `restart: false`.", example="true"
+    )
+    signal: Annotated[str, _scalar(grammar.signal)] | None = _optional(
+        "The signal that its first process is sent.", example="SIGHUP"
+    )
+    exec: Arguments | None = _optional(
+        "A command that is run in its container, and ends with 0. A list: no shell reads it.",
+        example='["nginx", "-s", "reload"]',
+    )
+
+
+def _on_change(value: object) -> object:
+    words = {"restart": "true", "none": "false"}
+    return {"restart": words[value]} if isinstance(value, str) and value in words else value
+
+
+class TemplateSchema(Written):
+    """A file that is made for each task, and made anew whenever it is to be another one."""
+
+    source: Annotated[str, _scalar(grammar.template)] = _needed(
+        "The template: a file below `templates/`.", example="proxy/haproxy.cfg.j2"
+    )
+    on_change: Annotated[OnChangeSchema, BeforeValidator(_on_change)] = _nested(
+        lambda: OnChangeSchema.model_validate({"restart": "true"}),
+        "What is done with the task when it is running: `restart`, `none`, a signal or a command.",
+        example="{signal: SIGHUP}",
+    )
 
 
 def _secret(value: object) -> object:
@@ -266,6 +302,10 @@ def _secrets(value: object) -> object:
         if isinstance(value, list) and all(isinstance(each, str) for each in value)
         else value
     )
+
+
+def _template(value: object) -> object:
+    return {"source": value} if isinstance(value, str) else value
 
 
 def _volume(value: object) -> object:
@@ -335,13 +375,13 @@ class GroupSchema(Written):
         example="{db-password: /run/db, api-key: {env: API_KEY}}",
         limit=64,
     )
-    templates: dict[Annotated[str, _scalar(mounts.target)], Annotated[str, _scalar(grammar.template)]] = (
-        _nested(
-            dict,
-            "Files made for each task when it starts: where it sees them, and of which file in `templates/`.",
-            example="{/etc/app/app.conf: app.conf.j2}",
-            limit=16,
-        )
+    templates: dict[
+        Annotated[str, _scalar(mounts.target)], Annotated[TemplateSchema, BeforeValidator(_template)]
+    ] = _nested(
+        dict,
+        "Files made for each task: where it sees them, and of which file in `templates/`, or a table.",
+        example="{/etc/app/app.conf: app.conf.j2}",
+        limit=16,
     )
     health: HealthSchema | None = _optional(
         "How a task shows that it works; without it, running is enough.",

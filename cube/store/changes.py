@@ -13,6 +13,7 @@ from cube.model.action import (
     Place,
     Push,
     Quarantine,
+    Refresh,
     Refusal,
     Start,
     Stop,
@@ -148,6 +149,12 @@ def quarantine(action: Quarantine, task: Task) -> Change:
     return Change(before=task, after=after, detail={"intent": "cut off, then Failed"})
 
 
+def refresh(action: Refresh, task: Task) -> Change:
+    """The intent to change the files of a task that runs on."""
+    told = ", then ".join(map(str, action.tellings)) or "told nothing"
+    return Change(before=task, after=replace(task, reason=action.reason), detail={"intent": f"files, {told}"})
+
+
 def start_outcome(effect: Start, outcome: Outcome, task: Task, *, now: float) -> Change:
     """Running, Failed, or still Scheduled because the reply was lost."""
     match outcome.verdict:
@@ -209,6 +216,25 @@ def quarantine_outcome(effect: Quarantine, outcome: Outcome, task: Task, *, now:
             after = replace(task, reason=f"the reply was lost while it was cut off: {outcome.why}")
         case Verdict.STALE:
             after = replace(task, reason=f"it was not cut off: {outcome.why}")
+        case _:
+            assert_never(outcome.verdict)
+    return Change(before=task, after=after, detail=_told(outcome))
+
+
+def refresh_outcome(effect: Refresh, outcome: Outcome, task: Task, *, now: float) -> Change:
+    """The state it had; where it was told by a restart, checked from the beginning."""
+    match outcome.verdict:
+        case Verdict.OK:
+            told = ", ".join(f"told by {each}" for each in effect.tellings)
+            reason = f"its files are new{': ' if told else ''}{told}: {effect.reason}"
+            begun = {"changed_at": now, **_unchecked(task, now)} if effect.restarts else {}
+            after = replace(task, reason=reason, **begun)
+        case Verdict.FAILED:
+            after = replace(task, reason=f"cannot be told of its files: {outcome.why}")
+        case Verdict.UNKNOWN:
+            after = replace(task, reason=f"the reply was lost while its files were changed: {outcome.why}")
+        case Verdict.STALE:
+            after = replace(task, reason=f"its files were not changed: {outcome.why}")
         case _:
             assert_never(outcome.verdict)
     return Change(before=task, after=after, detail=_told(outcome))

@@ -18,6 +18,7 @@ from cube.model.action import (
     Place,
     Push,
     Quarantine,
+    Refresh,
     Revert,
     Start,
     Stop,
@@ -68,12 +69,19 @@ class Recording:
             case Quarantine():
                 self._change(changes.quarantine(action, self._known(action.task)))
                 return action
-            case Push():
-                self._tell_of_push(action, f"to be pushed: {action.image}: {action.reason}")
+            case Push() | Refresh():
+                self._intend_beside(action)
                 return action
             case _:
                 self._note(action)
                 return None
+
+    def _intend_beside(self, action: Push | Refresh) -> None:
+        """What changes the state of no task."""
+        if isinstance(action, Push):
+            self._tell_of_push(action, f"to be pushed: {action.image}: {action.reason}")
+        else:
+            self._change(changes.refresh(action, self._known(action.task)))
 
     def conclude(self, effect: Effect, outcome: Outcome) -> None:
         """What came of the effect."""
@@ -91,6 +99,9 @@ class Recording:
                 self._change(changes.quarantine_outcome(effect, outcome, known, now=self._now))
             case Push():
                 self._tell_of_push(effect, changes.push_outcome(effect, outcome), outcome.detail)
+            case Refresh():
+                known = self._known(effect.task)
+                self._change(changes.refresh_outcome(effect, outcome, known, now=self._now))
 
     def want(self, job: Job, reason: str, *, stable: int | None = None) -> Job:
         """A new version of the job, and its rollout, which begins."""

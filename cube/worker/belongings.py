@@ -4,16 +4,17 @@ import io
 import re
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cube.connection import after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError, InputError
+from cube.model.files import hash_of, mark_of
 from cube.model.job import Template
 from cube.model.secret import Secret
 from cube.model.task import Task
-from cube.worker.container import MEMORY, template_file
+from cube.worker.container import MEMORY, TOLD, template_file
 
 PATIENCE = 20.0
 """Seconds to write, or to remove, the files of one task."""
@@ -96,14 +97,17 @@ class Porter:
         """
         names = [use.name for use in task.spec.secrets if use.target is not None]
         files = [File(name=name, content=self.secret(name)) for name in names]
-        files += self._rendered(task)
+        texts = tuple(self.render(task, template) for template in task.spec.templates)
+        files += _files(texts, is_told=True)
         if files:
             self._run(WRITE, f"{task.id}\n".encode() + archive(files, owner), "written")
 
-    def _rendered(self, task: Task) -> Iterator[File]:
-        for index, template in enumerate(task.spec.templates):
-            content = Secret(template.source, self.render(task, template).encode())
-            yield File(name=template_file(index), content=content, mode=OPEN)
+    def deliver(self, task: Task, texts: Sequence[str], *, is_told: bool) -> None:
+        """Make the task's files from templates be these, written in place; raises as `bring`.
+
+        Unless its process is told of them already, it is noted that it is still to be.
+        """
+        self._run(WRITE, f"{task.id}\n".encode() + archive(_files(texts, is_told=is_told), ROOT), "written")
 
     def take_away(self, task: str) -> None:
         """Make none of the task's files be there. Raises as `bring`."""
@@ -121,6 +125,14 @@ class Porter:
             answer = connection.run(script, stdin=stdin, deadline=after(PATIENCE))
         if answer.exit_status:
             raise _refusal(connection.name, answer.exit_status, what)
+
+
+def _files(texts: Sequence[str], *, is_told: bool) -> list[File]:
+    """With a note of what the task's process was told; none without texts."""
+    names = [template_file(index) for index in range(len(texts))]
+    mark = mark_of(map(hash_of, texts)) if is_told else ""
+    pairs = [*zip(names, texts, strict=True), *([(TOLD, mark)] if texts else [])]
+    return [File(name=name, content=Secret(name, text.encode()), mode=OPEN) for name, text in pairs]
 
 
 def no_templates(task: Task, template: Template) -> str:

@@ -16,6 +16,9 @@ Json = Mapping[str, Any]
 MEMORY = "/run/cube"
 """A folder on each node that is in its memory, and gone when it is switched off."""
 
+TOLD = "0.told"
+"""In a task's folder: the mark of the files that its process has begun with, or was told of last."""
+
 DROPPED_CAPABILITIES = ("AUDIT_WRITE", "MKNOD", "NET_RAW", "SETFCAP")
 """Of Docker's own set, those that a service has no use for and an intruder has."""
 

@@ -13,12 +13,24 @@ from cube.connection import Channel, after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.image.shelf import Cargo, Shelf
-from cube.model.action import Effect, Outcome, Push, Verdict
+from cube.model.action import Effect, Outcome, Push, Refresh, Verdict
 from cube.model.job import TaskSpec
 from cube.model.node import Node
 from cube.model.observation import Container, ContainerState, Observation, PostMortem, Seen
 from cube.model.secret import Secret
-from cube.worker import delivery, drift, engine, execution, health, images, inspection, post_mortem, probe
+from cube.worker import (
+    delivered,
+    delivery,
+    drift,
+    engine,
+    execution,
+    health,
+    images,
+    inspection,
+    post_mortem,
+    probe,
+    refresh,
+)
 from cube.worker.belongings import Porter, Render, no_secrets, no_templates
 from cube.worker.cause import unknown
 from cube.worker.container import Claim
@@ -91,6 +103,8 @@ class Worker:
         """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried."""
         if isinstance(effect, Push):
             return delivery.perform(effect, self._shelf, self.push)
+        if isinstance(effect, Refresh):
+            return refresh.perform(effect, self._claim, self._porter, self.open_channel)
         from cube.worker import effects, sdk  # noqa: PLC0415 - the docker SDK takes 200 ms
 
         try:
@@ -226,12 +240,18 @@ class Worker:
             in_all=self._patience.listing,
         )
         containers = _with_drift(inspections.applied(listing.containers), listing.specs, inspections.told)
+        containers = delivered.with_files(containers, listing.specs, self._read)
         checks = health.checks_of(containers, listing.specs, inspections.told)
         reach = health.Reach(forward=self._forwards.open, open_engine=self._open_asking_channel, clock=clock)
         return health.with_health(containers, checks, reach)
 
     def _forward(self, address: str, port: int, seconds: float) -> Channel:
         return self.connection().forward(address, port, deadline=after(seconds))
+
+    def _read(self, script: str, stdin: bytes) -> bytes:
+        """What a fixed script prints that changes nothing; nothing, where it fails."""
+        answer = self.connection().run(script, stdin=stdin, deadline=after(self._patience.probe))
+        return b"" if answer.exit_status else answer.stdout
 
     def _post_mortem(self, found: Mapping[str, Any]) -> PostMortem:
         return post_mortem.take(found, self._open_last_words, at=time.time())

@@ -139,6 +139,66 @@ def under_load(desk: Desk, job: str, *, clients: int = 4, pause: float = 0.02) -
         load.seconds = time.monotonic() - begun
 
 
+@dataclass(slots=True, kw_only=True)
+class Answers:
+    """What came of requests at a constant rate: how many were answered well, and what the others met."""
+
+    good: int = 0
+    bad: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return (self.good + len(self.bad)) / self.seconds
+
+
+@contextmanager
+def constantly_asked(
+    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0
+) -> Iterator[Answers]:
+    """Clients that ask so many times a second, every other one over a connection that it keeps."""
+    answers, over, alone = Answers(), threading.Event(), threading.Lock()
+
+    def ask(number: int) -> None:
+        address, port = places[number // 2 % len(places)]
+        connection = http.client.HTTPConnection(address, port, timeout=10)
+        headers = {} if number % 2 else {"Connection": "close"}
+        due = time.monotonic()
+        while not over.is_set():
+            due += 1 / each
+            met = _met(connection, headers)
+            with alone:
+                answers.good += not met
+                answers.bad += [met] if met else []
+            over.wait(max(due - time.monotonic(), 0.0))
+        connection.close()
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(clients)]
+    begun = time.monotonic()
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        answers.seconds = time.monotonic() - begun
+
+
+def _met(connection: http.client.HTTPConnection, headers: dict[str, str]) -> str:
+    """What is wrong with the answer to one request; empty: nothing."""
+    try:
+        connection.request("GET", "/", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return repr(error)
+    return "" if answer.status == http.client.OK else str(answer.status)
+
+
 def _replicas(desk: Desk, job: str) -> Sequence[tuple[str, int]]:
     """Address and port of each replica that runs, as Cube tells."""
     told = subprocess.run(

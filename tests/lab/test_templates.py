@@ -1,0 +1,139 @@
+"""Files from templates on real nodes: as they are to be at every turn, told of, and put back."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from docker import DockerClient
+
+from cube.lab.debian import debian_image
+from tests.lab.beside import constantly_asked
+from tests.lab.desk import Desk, wait_until
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+WEB = """
+job: web
+groups:
+  main:
+    count: {count}
+    image: cube-demo:1
+    env: {{VERSION: "{mark}"}}
+    memory: 32MiB
+    ports: {{http: {{container: 8080, public: true}}}}
+    health: {{http: /health, port: http, interval: 1s, timeout: 1s, grace: 5s}}
+    stop: {{grace: 0s, drain: 1s}}
+    update: {{min_healthy_time: 0s}}
+"""
+
+READERS = """
+job: readers
+groups:
+  by-signal:
+    image: cube-busybox:1
+    command: [sh, -c, "trap 'cp /list /tmp/told' HUP; while :; do sleep 0.1; done"]
+    memory: 16MiB
+    stop: {grace: 0s}
+    templates: {/list: {source: list.j2, on_change: {signal: SIGHUP}}}
+  by-command:
+    image: cube-busybox:1
+    command: [sleep, "100000"]
+    memory: 16MiB
+    stop: {grace: 0s}
+    templates: {/list: {source: list.j2, on_change: {exec: [cp, /list, /tmp/told]}}}
+  by-restart:
+    image: cube-busybox:1
+    command: [sh, -c, "cp /list /tmp/told; exec sleep 100000"]
+    memory: 16MiB
+    stop: {grace: 0s}
+    update: {min_healthy_time: 0s}
+    templates: {/list: list.j2}
+"""
+
+LIST = "{% for each in service('web') %}{{ each.node }} {{ each.address }}:{{ each.port }}\n{% endfor %}"
+
+
+def reader(desk: Desk, group: str) -> tuple[int, str]:
+    """The node and the name of the container of that group."""
+    return next(
+        (number, name)
+        for number in range(len(desk.nodes))
+        for name in desk.containers_on(number)
+        if name.startswith(f"cube-readers-{group}-")
+    )
+
+
+def told(desk: Desk, group: str, file: str = "/tmp/told") -> list[str]:
+    number, name = reader(desk, group)
+    return desk.asked(number, "docker", "exec", name, "cat", file)
+
+
+def serving(desk: Desk) -> list[str]:
+    """What the list is to be, by what `cube status` says."""
+    addresses = {node.name: node.address for node in desk.nodes}
+    rows = json.loads(desk.cube("status", "web", "-o", "json").stdout)
+    return [f"{row['node']} {addresses[row['node']]}:{row['ports'].partition('=')[2]}" for row in rows]
+
+
+def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> None:
+    (desk.folder / "templates").mkdir()
+    (desk.folder / "templates" / "list.j2").write_text(LIST)
+    (desk.folder / "readers.yml").write_text(READERS)
+    desk.cube("deploy", "readers.yml")
+    assert told(desk, "by-signal", "/list") == []
+
+    desk.cube("deploy", desk.write(WEB, count=2))
+    before = serving(desk)
+    assert len(before) == 2
+    groups = ("by-signal", "by-command", "by-restart")
+    for group in groups:
+        wait_until(lambda group=group: told(desk, group) == before)  # type: ignore[misc]
+        assert (group, told(desk, group)) == (group, before)
+    assert "no change" in desk.cube("plan").stdout
+    events = json.dumps(desk.data("events", "--job", "readers"))
+    assert "its files are new: told by SIGHUP: /list is another file now" in events
+
+    done = desk.cube("deploy", desk.write(WEB, count=2, mark="2"))
+    steps = [line.split()[:2] for line in done.stdout.splitlines()]
+    stop = steps.index(["stop", "web/main[0]"])
+    assert ["refresh", "readers/by-signal[0]"] in steps[steps.index(["start", "web/main[0]"]) : stop]
+    for group in groups:
+        wait_until(lambda group=group: told(desk, group) == serving(desk))  # type: ignore[misc]
+        assert (group, told(desk, group)) == (group, serving(desk))
+
+    number, name = reader(desk, "by-command")
+    desk.on(number, "sh", "-c", "for file in /run/cube/*/0.template; do echo strange > $file; done")
+    desk.on(number, "docker", "exec", name, "rm", "/tmp/told")
+    other, _ = reader(desk, "by-signal")
+    desk.on(other, "sh", "-c", "rm -rf /run/cube/*")
+    desk.cube("reconcile")
+    for group in groups:
+        assert told(desk, group, "/list") == serving(desk)
+    if other != number:
+        assert told(desk, "by-command") == serving(desk)
+    assert "no change" in desk.cube("plan").stdout
+
+
+def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p19(
+    desk: Desk, engine: DockerClient
+) -> None:
+    """The example of docs/templates.md, as it is in the repository."""
+    root = Path(__file__).parent.parent.parent
+    (desk.folder / "templates").mkdir()
+    shutil.copy(root / "templates" / "haproxy.cfg.j2", desk.folder / "templates")
+    shutil.copytree(root / "jobs", desk.folder / "jobs")
+    dockerfile = desk.folder / "jobs" / "ingress" / "Dockerfile"
+    debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
+    dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
+    web = WEB.replace("drain: 1s", "drain: 4s")
+    desk.cube("deploy", desk.write(web, count=3))
+    desk.cube("deploy", "jobs/ingress.yml")
+    places = [(node.address, 8000) for node in desk.nodes[1:]]
+    with constantly_asked(places) as answers:
+        desk.cube("deploy", desk.write(web, count=3, mark="2"))
+        desk.cube("scale", "web", "main=2")
+        desk.cube("node", "drain", "node1")
+    assert desk.containers_on(0) == []
+    assert answers.bad == []
+    assert answers.rate > 200
