@@ -109,6 +109,8 @@ TABLE = {
     ("POST", "/api/v1/nodes/{name}/forget"): OPERATE,
     ("GET", "/api/v1/record/{question}"): READ,
     ("POST", "/api/v1/parse"): READ,
+    ("POST", "/api/v1/move"): OPERATE,
+    ("POST", "/api/v1/rebalance"): OPERATE,
     ("POST", "/api/v1/plan"): READ,
     ("POST", "/api/v1/simulate"): READ,
     ("POST", "/api/v1/reconcile"): OPERATE,

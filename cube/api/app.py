@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from cube import __version__
-from cube.api import book, events, execution, jobs, metrics, nodes, problem, record, tasks, tokens
+from cube.api import book, events, execution, jobs, metrics, moves, nodes, problem, record, tasks, tokens
 from cube.api.desk import Desk
 from cube.api.gate import Gate
 from cube.api.page import routes as page
@@ -33,7 +33,15 @@ def make_app(desk: Desk) -> FastAPI:
         openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip
     app.state.desk = desk
-    for router in (jobs.router, tasks.router, nodes.router, events.router, tokens.router, record.router):
+    for router in (
+        jobs.router,
+        tasks.router,
+        nodes.router,
+        moves.router,
+        events.router,
+        tokens.router,
+        record.router,
+    ):
         app.include_router(router, prefix="/api/v1")
     app.include_router(book.router)
     app.include_router(metrics.router)

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from cube.api.answers import OperationView, operation_view, report_data, step_data
+from cube.api.asking import begin
 from cube.api.desk import AtDesk, Desk, NotFoundError, Who, answer, base_of
 from cube.api.problem import responses
 from cube.api.schema import Waits
 from cube.api.stream import EVENTS, live, sse
 from cube.manager.operations import Operation
-from cube.manager.operations import Request as Asked
 from cube.model.task import TaskEvent
 
 router = APIRouter(tags=["events"])
@@ -64,11 +64,7 @@ async def stream_events(
 )
 def reconcile(desk: AtDesk, who: Who, request: Request, body: Waits) -> Response:
     """Put right what is not as it should be, now, and say what is left."""
-    begun = desk.operations.begin(
-        Asked(what="reconcile", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
-        lambda manager, run: manager.reconcile(run),
-    )
-    return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
+    return begin(desk, who, request, body, "reconcile", lambda manager, run: manager.reconcile(run))
 
 
 @router.get("/operations", response_model=list[OperationView], responses=READS)

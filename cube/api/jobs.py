@@ -1,19 +1,20 @@
 """Jobs: what is wanted, and everything that changes it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Request, Response
 
 from cube.api.access import Caller
-from cube.api.answers import OperationView, operation_view, plan_data
-from cube.api.desk import AtDesk, Desk, Who, answer, base_of, known_job, refuse_changed, tag_of
+from cube.api.answers import OperationView, plan_data
+from cube.api.asking import begin
+from cube.api.desk import AtDesk, Desk, Who, answer, known_job, refuse_changed, tag_of
 from cube.api.problem import responses
 from cube.api.schema import Dispatch, Return, Scaling, Source, Submission, Waits
 from cube.errors import InputError
 from cube.manager.manager import Manager
-from cube.manager.operations import Ask
-from cube.manager.operations import Request as Asked
+from cube.manager.report import Report
 from cube.manager.turn import Run
 from cube.model.job import Hooks, Job
 from cube.model.rollout import Rollout
@@ -34,6 +35,7 @@ CHANGES: dict[str, Any] = {
     "response_model": OperationView,
     "responses": responses(400, 401, 403, 404, 409, 412, 422, 429),
 }
+Change = Callable[[Manager, str, Run], Report]
 READS = responses(401, 403, 404, 422, 429)
 
 
@@ -98,32 +100,36 @@ def submit(
     if known is not None:
         refuse_changed(known, if_match)
 
-    def ask(manager: Manager, run: Run) -> Any:
-        return manager.deploy(job, run, expected=body.expected)
-
-    return _begin(desk, who, request, body, f"deploy {job.name}", job.name, ask, key)
+    return begin(
+        desk, who, request, body, f"deploy {job.name}",
+        lambda manager, run: manager.deploy(job, run, expected=body.expected), job=job.name, key=key,
+    )  # fmt: skip
 
 
 @router.delete("/jobs/{name}", **CHANGES)
 def remove(desk: AtDesk, who: Who, request: Request, name: Name, if_match: IfMatch = None) -> Response:
     """Stop a job and forget it; its events stay."""
-    return _change(desk, who, request, name, if_match, Waits(), "remove", lambda m, run: m.remove(name, run))
+    return _change(desk, who, request, name, if_match, Waits(), "remove", Manager.remove)
 
 
-@router.post("/jobs/{name}/remove", **CHANGES)
-def remove_patiently(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
-) -> Response:
-    """As DELETE, with its own patience."""
-    return _change(desk, who, request, name, if_match, body, "remove", lambda m, run: m.remove(name, run))
+def _offer(what: str, about: str, change: Change) -> None:
+    """A route for what needs no more than the job's name."""
+
+    @router.post(f"/jobs/{{name}}/{what}", name=what, description=about, **CHANGES)
+    def ask(
+        desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+    ) -> Response:
+        return _change(desk, who, request, name, if_match, body, what, change)
 
 
-@router.post("/jobs/{name}/stop", **CHANGES)
-def stop(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
-) -> Response:
-    """Stop every task of a job; it stays known."""
-    return _change(desk, who, request, name, if_match, body, "stop", lambda m, run: m.stop(name, run))
+for _what, _about, _how in (
+    ("remove", "As DELETE, with its own patience.", Manager.remove),
+    ("stop", "Stop every task of a job; it stays known.", Manager.stop),
+    ("promote", "Let a new version take the place of every old task.", Manager.promote),
+    ("pause", "Replace no further task, until somebody resumes the rollout.", Manager.pause),
+    ("resume", "Go on with a rollout that was paused.", Manager.resume),
+):
+    _offer(_what, _about, _how)
 
 
 @router.post("/jobs/{name}/scale", **CHANGES)
@@ -133,7 +139,7 @@ def scale(
     """Run another number of tasks, until the next deploy says otherwise."""
     counts = body.counts
     return _change(
-        desk, who, request, name, if_match, body, "scale", lambda m, run: m.scale(name, counts, run)
+        desk, who, request, name, if_match, body, "scale", lambda m, job, run: m.scale(job, counts, run)
     )
 
 
@@ -144,32 +150,8 @@ def rollback(
     """Go back to an earlier version."""
     to = body.version
     return _change(
-        desk, who, request, name, if_match, body, "rollback", lambda m, run: m.rollback(name, to, run)
+        desk, who, request, name, if_match, body, "rollback", lambda m, job, run: m.rollback(job, to, run)
     )
-
-
-@router.post("/jobs/{name}/promote", **CHANGES)
-def promote(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
-) -> Response:
-    """Let a new version take the place of every old task."""
-    return _change(desk, who, request, name, if_match, body, "promote", lambda m, run: m.promote(name, run))
-
-
-@router.post("/jobs/{name}/pause", **CHANGES)
-def pause(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
-) -> Response:
-    """Replace no further task, until somebody resumes the rollout."""
-    return _change(desk, who, request, name, if_match, body, "pause", lambda m, run: m.pause(name, run))
-
-
-@router.post("/jobs/{name}/resume", **CHANGES)
-def resume(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
-) -> Response:
-    """Go on with a rollout that was paused."""
-    return _change(desk, who, request, name, if_match, body, "resume", lambda m, run: m.resume(name, run))
 
 
 @router.post("/jobs/{name}/dispatch", **CHANGES)
@@ -179,9 +161,10 @@ def dispatch(
     """Begin a run of a parameterized job. `Idempotency-Key`: the same one again begins no other."""
     known_job(desk, name)
     values = dict(body.values)
-    return _begin(
-        desk, who, request, body, f"dispatch {name}", name, lambda m, run: m.dispatch(name, values, run), key
-    )
+    return begin(
+        desk, who, request, body, f"dispatch {name}", lambda m, run: m.dispatch(name, values, run),
+        job=name, key=key,
+    )  # fmt: skip
 
 
 def job_of(desk: Desk, body: Source) -> Job:
@@ -212,19 +195,11 @@ def _refuse_hooks(job: Job, who: Caller) -> None:
 
 def _change(
     desk: Desk, who: Caller, request: Request, name: str, if_match: str | None, waits: Waits, what: str,
-    ask: Ask,
+    change: Change,
 ) -> Response:  # fmt: skip
     refuse_changed(known_job(desk, name), if_match)
-    return _begin(desk, who, request, waits, f"{what} {name}", name, ask, None)
-
-
-def _begin(
-    desk: Desk, who: Caller, request: Request, waits: Waits, what: str, job: str, ask: Ask, key: str | None
-) -> Response:
-    asked = Asked(what=what, actor=who.name, timeout=waits.timeout, wait=waits.lock_wait, job=job, key=key)
-    begun = desk.operations.begin(asked, ask)
-    where = f"{base_of(request)}/operations/{begun.id}"
-    return answer(operation_view(begun), 202, {"Location": where})
+    said = f"{what} {name}"
+    return begin(desk, who, request, waits, said, lambda manager, run: change(manager, name, run), job=name)
 
 
 def views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:

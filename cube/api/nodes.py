@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from cube.api.answers import OperationView, operation_view
-from cube.api.desk import AtDesk, Desk, Who, answer, base_of, known_node
+from cube.api.answers import OperationView
+from cube.api.asking import begin
+from cube.api.desk import AtDesk, Desk, Who, answer, known_node
 from cube.api.problem import responses
 from cube.api.schema import Drain, Supposition, Waits
 from cube.errors import InputError
 from cube.manager.manager import scaled
-from cube.manager.operations import Request as Asked
 from cube.manager.turn import Run
 from cube.model.node import Access
 from cube.model.observation import Seen
@@ -78,21 +78,19 @@ def uncordon(desk: AtDesk, who: Who, name: Name) -> Response:
 def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain) -> Response:
     """Move every task of a node elsewhere."""
     known_node(desk, name)
-    begun = desk.operations.begin(
-        Asked(what=f"drain {name}", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
-        lambda manager, run: manager.drain(name, run, deadline=body.deadline),
-    )
-    return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
+    deadline = body.deadline
+    return begin(
+        desk, who, request, body, f"drain {name}",
+        lambda manager, run: manager.drain(name, run, deadline=deadline),
+    )  # fmt: skip
 
 
 @router.post("/nodes/{name}/forget", status_code=202, response_model=OperationView, **CHANGES)
 def forget(desk: AtDesk, who: Who, request: Request, name: Name, body: Waits) -> Response:
     """Take the tasks of a node that has left the inventory for ended."""
-    begun = desk.operations.begin(
-        Asked(what=f"forget {name}", actor=who.name, timeout=body.timeout, wait=body.lock_wait),
-        lambda manager, run: manager.forget_node(name, run),
+    return begin(
+        desk, who, request, body, f"forget {name}", lambda manager, run: manager.forget_node(name, run)
     )
-    return answer(operation_view(begun), 202, {"Location": f"{base_of(request)}/operations/{begun.id}"})
 
 
 @router.post(

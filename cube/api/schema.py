@@ -68,6 +68,20 @@ class Drain(Waits):
     deadline: Annotated[float, Field(ge=0, le=MAX_TIMEOUT)] | None = None
 
 
+class Moving(Waits):
+    """A task by its name or id, and the node where it is to run."""
+
+    task: Annotated[str, Field(max_length=512, examples=["web/main[2]"])]
+    node: Annotated[Name, Field(examples=["node3"])]
+
+
+class Rebalancing(Waits):
+    """At most so many moves, none for a smaller gain of the task's score."""
+
+    max_moves: Annotated[int, Field(ge=1, le=1_000)] = 10
+    min_gain: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
 class Supposition(Body):
     """What is supposed: nodes that are lost, and counts of groups as `job/group`."""
 

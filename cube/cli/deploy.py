@@ -36,7 +36,7 @@ def deploy(
     place, waits = office(inventory, state, scheduler), (timeout, lock_wait)
     if plan is not None:
         settle.refuse_both(files, var)
-        settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan), waits, output)
+        settle.settle(place, f"deploy --plan {plan}", settle.as_planned(plan, place), waits, output)
     job = settle.read_job(settle.needed(files), var or [], profile or [], place)
     building.build(job, settle.needed(files)[0].parent, place)
     said = f"deploy {' '.join(map(str, files or []))}"

@@ -28,8 +28,7 @@ def rebalance(
     that is under way. Example: cube rebalance --max-moves 5 --min-gain 0.1
     """
     from cube.cli import moves, settle
-    from cube.cli.office import office
-    from cube.manager.moves import rebalance as moving
+    from cube.cli.reach import office
 
     place = office(inventory, state, scheduler)
     moves.refuse_turns(place)
@@ -39,7 +38,7 @@ def rebalance(
     settle.settle(
         place,
         "rebalance",
-        lambda manager, run: moving(manager, run, max_moves=max_moves, min_gain=min_gain),
+        moves.rebalanced(place, max_moves, min_gain),
         (timeout, lock_wait),
         output,
     )
@@ -64,19 +63,15 @@ def move(
     Dropped, and exit 1, where the node cannot take it: the old one stays, or with its data is started again.
     Example: cube move 'web/main[2]' node3
     """
-    from cube.cli import settle
-    from cube.cli.office import office
-    from cube.manager.moves import move as moving
+    from cube.cli import moves, settle
 
+    waits = (timeout, lock_wait)
     if with_data:
         from cube.cli import hauling
+        from cube.cli.office import office as own_office
 
-        place = office(inventory, state)
-        raise typer.Exit(hauling.move(place, (task, node), (timeout, lock_wait), output))
-    settle.settle(
-        office(inventory, state),
-        f"move {task}",
-        lambda manager, run: moving(manager, task, node, run),
-        (timeout, lock_wait),
-        output,
-    )
+        raise typer.Exit(hauling.move(own_office(inventory, state), (task, node), waits, output))
+    from cube.cli.reach import office
+
+    place = office(inventory, state)
+    settle.settle(place, f"move {task}", moves.moved(place, task, node), waits, output)

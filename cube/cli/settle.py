@@ -92,9 +92,19 @@ def run_of(until: float, tell: Callable[[Step], None] | None = None) -> Run:
     return Run(until=until, actor=actor(), tell=tell or say_nothing)
 
 
-def as_planned(file: Path) -> Callable[[Manager, Run], Report]:
+def as_planned(file: Path, place: Place) -> Callable[[Manager, Run], Report]:
     """What carries out the plan in that file, as it stands there or not at all. Raises InputError."""
     plan = bound_plan(read_text(file), str(file))
+    if (
+        isinstance(place, RemoteOffice)
+        and plan.source is not None
+        and place.read_source(plan.source) != plan.job
+    ):
+        why, cure = (
+            "the manager reads its job file otherwise than it did",
+            "Plan again, look, and deploy that plan.",
+        )
+        raise InputError("the plan cannot be used", where=str(file), why=why, cure=cure)
 
     def deploy(manager: Manager, run: Run) -> Report:
         check_place(plan, cluster=manager.cluster.name, owner=manager.store.owner, source=str(file))
@@ -233,8 +243,14 @@ def report_data(report: Report) -> dict[str, Any]:
 
 
 def _bound(place: Place, owner: str, job: Job, plan: Plan) -> BoundPlan:
+    source = place.sources.get(job.name) if isinstance(place, RemoteOffice) else None
     return BoundPlan(
-        cluster=place.cluster.name, owner=owner, job=job, changes=plan.fingerprint, made_at=time.time()
+        cluster=place.cluster.name,
+        owner=owner,
+        job=job,
+        changes=plan.fingerprint,
+        made_at=time.time(),
+        source=source,
     )
 
 

@@ -1,6 +1,7 @@
 """A plan in a file, bound to what it saw: it is carried out as it was shown, or not at all. Pure."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +13,21 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A job file as a manager somewhere else is sent it: its text, its name, and what its templates know."""
+
+    source: str
+    file: str
+    variables: Mapping[str, str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BoundPlan:
     """The deploy of a job, as it was planned for one cluster from one store.
 
-    `changes` is the fingerprint of its first wave. `made_at` in seconds since the epoch.
+    `changes` is the fingerprint of its first wave. `made_at` in seconds since the epoch. `source` is what a
+    manager somewhere else was sent to read the job from; None: it was read here.
     """
 
     cluster: str
@@ -23,6 +35,7 @@ class BoundPlan:
     job: Job
     changes: tuple[str, ...]
     made_at: float
+    source: Source | None = None
     format: int = FORMAT
 
 

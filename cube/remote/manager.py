@@ -13,7 +13,7 @@ from cube.manager.report import Report
 from cube.manager.seams import Process
 from cube.manager.turn import Run, Settling, world_of
 from cube.model.action import Plan
-from cube.model.codec import from_data
+from cube.model.codec import from_data, to_data
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Observation
@@ -24,6 +24,7 @@ from cube.remote.office import RemoteOffice
 from cube.remote.store import RemoteStore
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.store import Store
+from cube.whatif.needs import Need
 
 
 def remote_office(link: Link, scheduler: str | None) -> RemoteOffice:
@@ -80,13 +81,18 @@ class RemoteManager:
         """The first wave of a deploy of this job, or of a reconcile, and what it saw."""
         return self._here.preview(job)
 
+    def needs(self, job: Job | None, observed: Mapping[str, Observation]) -> tuple[Need, ...]:
+        """As Manager.needs."""
+        return self._here.needs(job, observed)
+
     def deploy(self, job: Job, run: Run, *, expected: Sequence[str] | None = None) -> Report:
         """Have the job's file carried out. Raises InputError for a job that was not read from one."""
         source = self._office.sources.get(job.name)
-        if source is None or expected is not None:
-            cure = "Deploy its job file."
+        if source is None:
+            cure = "Deploy its job file, or a plan that was made through a manager."
             raise InputError("only a job file can be sent to a manager", where=job.name, cure=cure)
-        return self._do("/jobs", source, run)
+        bound = {} if expected is None else {"expected": list(expected)}
+        return self._do("/jobs", {**to_data(source), **bound}, run)
 
     def stop(self, name: str, run: Run) -> Report:
         """As Manager.stop."""
@@ -141,6 +147,14 @@ class RemoteManager:
     def forget_node(self, node: str, run: Run) -> Report:
         """As Manager.forget_node."""
         return self._do(f"/nodes/{quote(node, safe='')}/forget", {}, run)
+
+    def move(self, task: str, node: str, run: Run) -> Report:
+        """As `cube.manager.moves.move`."""
+        return self._do("/move", {"task": task, "node": node}, run)
+
+    def rebalance(self, run: Run, *, max_moves: int, min_gain: float) -> Report:
+        """As `cube.manager.moves.rebalance`."""
+        return self._do("/rebalance", {"max_moves": max_moves, "min_gain": min_gain}, run)
 
     def _do(self, path: str, body: Mapping[str, Any], run: Run) -> Report:
         link = self._office.link

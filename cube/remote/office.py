@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from cube.model.codec import from_data
+from cube.manager.bound import Source
+from cube.model.codec import from_data, to_data
 from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.remote.link import Link
@@ -18,7 +18,7 @@ class RemoteOffice:
     link: Link
     cluster: Cluster
     scheduler: str
-    sources: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
 
     def read_job(self, text: str, file: str, variables: Mapping[str, str], environ: Mapping[str, str]) -> Job:
         """The job that the manager makes of that file. Raises InputError as `parse` does.
@@ -27,7 +27,10 @@ class RemoteOffice:
         """
         words = set(re.findall(r"\w+", text))
         named = {name: value for name, value in environ.items() if name in words}
-        source = {"source": text, "file": file, "variables": dict(variables), "environment": named}
-        job = from_data(Job, self.link.post("/parse", source))
+        return self.read_source(Source(source=text, file=file, variables=variables, environment=named))
+
+    def read_source(self, source: Source) -> Job:
+        """The job that the manager makes of a file that is sent as it was before. Raises as `read_job`."""
+        job = from_data(Job, self.link.post("/parse", to_data(source)))
         self.sources[job.name] = source
         return job
