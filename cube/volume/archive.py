@@ -13,11 +13,12 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cube.errors import CubeError, InputError
 from cube.model.volume import Tree
-from cube.volume.tree import CHUNK, read_tree
+from cube.volume.tree import CHUNK, Digest, packed, read_tree, unpacked
 
 ENDING, SUM, PART = ".tar.gz", ".sha256", ".part"
 
@@ -72,7 +73,7 @@ def archives_in(folder: Path) -> tuple[Archive, ...]:
 
 
 def keep(pieces: Iterable[bytes], path: Path) -> Kept:
-    """Write the archive there, for its owner alone to read, once it is known to be whole.
+    """Write the tar there as gzip, for its owner alone to read, once it is known to be whole.
 
     Raises CubeError where it is not, or cannot be written: then nothing is left of it.
     """
@@ -84,7 +85,7 @@ def keep(pieces: Iterable[bytes], path: Path) -> Kept:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     try:
-        tree = read_tree(_written(pieces, file, digest, path))
+        tree = read_tree(packed(pieces, partial(_write, file, digest, path)))
         with _told(path):
             os.fsync(file)
             size = os.fstat(file).st_size
@@ -101,7 +102,7 @@ def checked(path: Path) -> Tree:
     digest = hashlib.sha256()
     wanted = _wanted_sum(path)
     try:
-        tree = read_tree(_summed(pieces_of(path), digest))
+        tree = read_tree(unpacked(_summed(pieces_of(path), digest)))
     except CubeError as error:
         raise InputError(error.what, where=str(path), why=error.why, cure=error.cure) from error
     if digest.hexdigest() != wanted:
@@ -137,16 +138,15 @@ def _clear_away(path: Path) -> None:
             part.unlink()
 
 
-def _written(pieces: Iterable[bytes], file: int, digest: "hashlib._Hash", path: Path) -> Iterator[bytes]:
-    for piece in _summed(pieces, digest):
-        with _told(path):
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[os.write(file, rest) :]
-        yield piece
+def _write(file: int, digest: Digest, path: Path, piece: bytes) -> None:
+    digest.update(piece)
+    rest = memoryview(piece)
+    with _told(path):
+        while rest:
+            rest = rest[os.write(file, rest) :]
 
 
-def _summed(pieces: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+def _summed(pieces: Iterable[bytes], digest: Digest) -> Iterator[bytes]:
     for piece in pieces:
         digest.update(piece)
         yield piece

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Protocol
 
 from cube.errors import CubeError
@@ -37,7 +37,7 @@ def read_tree(pieces: Iterable[bytes]) -> Tree:
 
     An engine that cannot read a file to its end leaves out the rest of the volume, and says nothing.
     """
-    plain = _Plain(_unpacked(pieces))
+    plain = _Plain(iter(pieces))
     digest, files, size = hashlib.sha256(), 0, 0
     try:
         with tarfile.open(fileobj=plain, mode="r|", bufsize=CHUNK) as tar:
@@ -59,20 +59,21 @@ def read_tree(pieces: Iterable[bytes]) -> Tree:
 def holds_anything(pieces: Iterable[bytes]) -> bool:
     """It has more than the volume's own folder. Only its beginning is read."""
     try:
-        with tarfile.open(fileobj=_Plain(_unpacked(pieces)), mode="r|") as tar:
+        with tarfile.open(fileobj=_Plain(iter(pieces)), mode="r|") as tar:
             return any(entry.name.strip("/") != FOLDER for entry in tar)
     except (tarfile.TarError, EOFError) as error:
         raise _not_whole(str(error)) from error
 
 
-def packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same as gzip, of an engine that does not compress."""
-    from isal import isal_zlib  # noqa: PLC0415 - of all commands only those that copy volumes need it
+def packed(pieces: Iterable[bytes], write: Callable[[bytes], None]) -> Iterator[bytes]:
+    """The same pieces; as they go by they are compressed as gzip, and that is written."""
+    from isal import isal_zlib  # noqa: PLC0415 - of all commands only those that keep volumes need it
 
     compress = isal_zlib.compressobj(LEVEL, wbits=_AS_GZIP)
     for piece in pieces:
-        yield compress.compress(piece)
-    yield compress.flush()
+        write(compress.compress(piece))
+        yield piece
+    write(compress.flush())
 
 
 class _Plain(io.RawIOBase):
@@ -99,7 +100,7 @@ class _Plain(io.RawIOBase):
             pass
 
 
-def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Without compression. Raises CubeError where it is cut short, or no gzip."""
     from isal import isal_zlib  # noqa: PLC0415 - as in `packed`
 

@@ -19,7 +19,7 @@ from cube.errors import CubeError, InputError, UnreachableError
 from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import ContainerState
 from cube.model.volume import StoredVolume, VolumeUse
-from cube.volume.tree import FOLDER, holds_anything, packed
+from cube.volume.tree import FOLDER, holds_anything
 from cube.worker.container import Json
 from cube.worker.engine import EngineError, EngineSilentError, answered, conversation, delete, get, post, send
 
@@ -97,14 +97,16 @@ class Volumes:
 
     @contextmanager
     def read(self, name: str) -> Iterator[Iterator[bytes]]:
-        """Its content as a tar, compressed as gzip, a piece at a time. It must be there."""
+        """Its content as a tar, a piece at a time. It must be there.
+
+        An engine would also compress it, and takes twice as long then (docs/volumes.md).
+        """
         with self._carried(name, writes="") as carrier, conversation(self.open_channel()) as connection:
             path = f"/containers/{carrier}/archive?path=/{FOLDER}"
-            connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
+            connection.request("GET", path)
             # Closed before its channel is: that ends once nobody reads it, and the engine packs until then.
             with closing(answered(connection)) as response:
-                pieces = _pieces(response)
-                yield pieces if response.headers.get("Content-Encoding") == "gzip" else packed(pieces)
+                yield _pieces(response)
 
     def is_empty(self, name: str) -> bool:
         """Nothing is in it."""
@@ -113,7 +115,7 @@ class Volumes:
 
     @contextmanager
     def filled(self, name: str, pieces: Iterator[bytes], size: int | None) -> Iterator[None]:
-        """Fill it, or a new one, from a tar as `read` gives one, of so many bytes (None: nobody knows).
+        """Fill it, or a new one, from a tar, also one as gzip, of so many bytes (None: nobody knows).
 
         It is marked as half from before the first byte to the end of the block; where that raises, for good.
         """
