@@ -457,6 +457,17 @@ class TestEvents:
         assert any(law in problem for problem in store.check())
 
 
+def test_a_task_of_an_older_cube_whose_specs_had_fewer_fields_goes_on_p14(store: Store) -> None:
+    """The digest of the same spec is another one now, and the row that a task refers to must be there."""
+    task = running(store)
+    with store._change() as connection:
+        connection.execute("INSERT INTO specs (digest, body) SELECT 'of-an-older-one', body FROM specs")
+        connection.execute("UPDATE tasks SET spec = 'of-an-older-one'")
+        connection.execute("DELETE FROM specs WHERE digest <> 'of-an-older-one'")
+    plan(store, Note(task=task, target=State.RUNNING, reason="seen"))
+    assert (only(store).spec, only(store).reason) == (SPEC, "seen")
+
+
 def test_a_node_that_is_renamed_keeps_the_newest_word_about_it(store: Store) -> None:
     """Seed 20212: the drain of the old name came back over the cordon of the new one."""
     task = running(store)

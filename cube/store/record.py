@@ -24,7 +24,7 @@ from cube.model.action import (
     Stop,
     Wait,
 )
-from cube.model.job import Job, TaskSpec
+from cube.model.job import Job
 from cube.model.move import Move
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
@@ -48,7 +48,6 @@ class Recording:
         self._now = now
         self._actor = actor
         self._tasks: dict[str, Task] = {}
-        self._specs: list[TaskSpec] = []
         self._events: list[TaskEvent] = []
         self._deaths: list[Death] = []
         self._orders = _count_after(connection, 'SELECT max("order") FROM tasks')
@@ -137,7 +136,9 @@ class Recording:
 
     def write(self) -> None:
         """Every changed task as it is now, and every event, to the tables."""
-        bodies = {spec.digest: rows.text_of(spec) for spec in self._specs}
+        # All of them: where an older Cube wrote one, it knew fewer fields, and called it by another digest.
+        specs = {task.spec.digest: task.spec for task in self._tasks.values()}
+        bodies = {digest: rows.text_of(spec) for digest, spec in specs.items()}
         self._tables.put(
             "specs", [{"digest": digest, "body": body} for digest, body in bodies.items()], key=("digest",)
         )
@@ -233,8 +234,6 @@ class Recording:
         if change is None:
             return
         self._tasks[change.after.id] = change.after
-        if change.before is None or change.before.spec != change.after.spec:
-            self._specs.append(change.after.spec)
         if change.told:
             self._tell(**change.event)
 
