@@ -1,5 +1,6 @@
 """The documentation says what is so: commands, options, states, keys, and a site that builds."""
 
+import json
 import re
 import subprocess
 import sys
@@ -67,6 +68,13 @@ def test_every_key_of_cube_s_in_an_inventory_is_explained() -> None:
     source = (ROOT / "cube" / "inventory" / "cluster.py").read_text()
     for key in set(re.findall(r'"(cube_[a-z_]+)"', source)):
         assert key in TEXTS["inventory.md"], key
+
+
+def test_the_table_of_crash_points_is_that_of_the_last_whole_run() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    for run in json.loads((ROOT / "docs" / "benchmarks" / "crash.json").read_text()):
+        points = len(run["points"])
+        assert f"| {run['scenario']} | {points} | {points - len(run['failed'])} |" in page
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
