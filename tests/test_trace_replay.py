@@ -74,7 +74,7 @@ def test_a_replay_places_as_the_naive_three_steps_do_and_never_overcommits_p3(
 def test_the_figures_are_those_of_the_first_failure_and_of_the_end() -> None:
     nodes = [Resources(cpu=4000, memory=4 * MIB)]
     tasks = [Resources(cpu=1000, memory=2 * MIB), Resources(cpu=9000), Resources(cpu=3000, memory=MIB)]
-    found = replay(ALGORITHMS["tight"], nodes, tasks)
+    found = replay(places_of(ALGORITHMS["tight"], nodes, tasks), nodes, tasks)
     assert (found.placed, found.pending, found.nodes_used, found.first_failure) == (2, 1, 1, 1)
     assert (found.at_failure, found.at_end) == ((0.25, 0.5), (1.0, 0.75))
     assert found.full == ((0, 0.0, 0.0), (1, 0.25, 0.5), (2, 0.25, 0.5), (3, 1.0, 0.75))
@@ -89,11 +89,12 @@ def test_the_command_plays_a_trace_without_any_inventory(tmp_path: Path) -> None
     nodes, tasks = tmp_path / "nodes.csv", tmp_path / "tasks.csv"
     nodes.write_text("cores,memory_gb\n4,8\n4,8\n")
     tasks.write_text("cores,memory_gb\n2,4\n2,4\n5,1\n")
-    done = simulate("--trace", tasks, "--nodes", nodes, "--scheduler", "tight,spread")
+    done = simulate("--trace", tasks, "--nodes", nodes, "--scheduler", "tight,spread,batch")
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert rows[1][:5] == ["tight", "2", "1", "1", "2"]
     assert rows[2][:5] == ["spread", "2", "1", "2", "2"]
+    assert rows[3][:4] == ["batch", "2", "1", "1"]
 
 
 def test_a_plot_without_matplotlib_says_how_to_get_it(
@@ -106,7 +107,7 @@ def test_a_plot_without_matplotlib_says_how_to_get_it(
 
 
 def test_a_plot_is_a_png(tmp_path: Path) -> None:
-    found = replay(ALGORITHMS["tight"], [Resources(cpu=4000, memory=MIB)], [Resources(cpu=1000)])
+    found = replay([0], [Resources(cpu=4000, memory=MIB)], [Resources(cpu=1000)])
     draw({"tight": found}, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 

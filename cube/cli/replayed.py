@@ -13,9 +13,12 @@ from cube.errors import InputError
 from cube.model.codec import to_data
 from cube.model.resources import Resources
 from cube.scheduler.algorithms import ALGORITHMS
-from cube.whatif.trace import Replay, read_trace, replay
+from cube.whatif.trace import Replay, places_of, planned, read_trace, replay
 
 COLUMNS = ("scheduler", "placed", "pending", "nodes used", "first failure", "cpu then", "memory then", "time")
+BATCH = "batch"
+"""Stands for no algorithm: the tasks are all known before, and planned together."""
+
 LONGEST = 65_536
 """Characters of one line."""
 
@@ -29,12 +32,14 @@ def show(trace: Path, nodes: Path | None, schedulers: str, file: Path | None, ou
         raise InputError("no nodes were named", cure="Name a CSV file of nodes: --nodes FILE.")
     names = tuple(dict.fromkeys(schedulers.split(",")))
     for name in names:
-        refuse_unknown(name)
+        if name != BATCH:
+            refuse_unknown(name)
     fleet, tasks = _read(nodes), _read(trace)
     found: dict[str, tuple[Replay, float]] = {}
     for name in names:
         started = time.perf_counter()
-        result = replay(ALGORITHMS[name], fleet, tasks)
+        places = planned(fleet, tasks) if name == BATCH else places_of(ALGORITHMS[name], fleet, tasks)
+        result = replay(places, fleet, tasks)
         found[name] = result, time.perf_counter() - started
     if file is not None:
         draw({name: result for name, (result, _) in found.items()}, file)

@@ -46,7 +46,11 @@ def simulate(
         typer.Option("--plot", help="With --trace or --replay: draw how the nodes fill, as a PNG file."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Who chooses nodes; of a history several: tight,spread.")
+        str | None,
+        typer.Option(
+            "--scheduler",
+            help="Who chooses nodes; of a history several: tight,spread; of a trace also batch.",
+        ),
     ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,

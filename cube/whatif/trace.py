@@ -69,9 +69,8 @@ def read_trace(lines: Iterable[str], source: str) -> Iterator[Resources]:
         raise InputError("this is no CSV", where=f"{source}:{rows.line_num}", why=str(error)) from None
 
 
-def replay(scheduler: Scheduler, nodes: Sequence[Resources], tasks: Sequence[Resources]) -> Replay:
-    """The tasks placed one after another on the nodes; nothing ever leaves."""
-    places = places_of(scheduler, nodes, tasks)
+def replay(places: Sequence[int | None], nodes: Sequence[Resources], tasks: Sequence[Resources]) -> Replay:
+    """What comes of the tasks at those places on the nodes; nothing ever leaves."""
     first = places.index(None) if None in places else None
     full = list(_filling(nodes, tasks, places))
     told = dict.fromkeys((*range(0, len(full), len(full) // POINTS + 1), len(places)))
@@ -99,6 +98,13 @@ def places_of(
     positions = {state.node.name: position for position, state in enumerate(fleet)}
     names = (slowly.place(request).node for request in requests)
     return [None if name is None else positions[name] for name in names]
+
+
+def planned(nodes: Sequence[Resources], tasks: Sequence[Resources]) -> list[int | None]:
+    """The same of tasks that are all known before, and planned as one batch."""
+    from cube.scheduler.batch import in_batch  # noqa: PLC0415 - it loads numpy
+
+    return in_batch(_fleet(nodes), _requests(tasks))
 
 
 def _filling(
