@@ -12,10 +12,12 @@ setup: ## make this machine ready: Python packages, SSH client, Docker engine
 demo: setup ## start three real nodes on this machine and run a job on them
 	@scripts/demo
 
+LONGEST_FIRST := tests/lab tests/test_simulation.py tests
+
 test: ## everything: lint, then all tests, also on real nodes
 	@scripts/setup --vagrant
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -n 3 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest $(LONGEST_FIRST) -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
 
 test-unit: ## the tests that need no nodes
 	$(BIN)/pytest -m 'not lab'
