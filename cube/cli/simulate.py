@@ -10,48 +10,55 @@ import typer
 from cube.cli import options
 from cube.errors import InputError
 
+Lose = Annotated[
+    list[str] | None, typer.Option("--lose", metavar="NODE", help="That node is gone; repeatable.")
+]
+Add = Annotated[
+    list[str] | None,
+    typer.Option("--add", metavar="SIZE", help="Idle nodes more: 4x8GiB, 3*4x8GiB,zone=b; repeatable."),
+]
+Scale = Annotated[
+    list[str] | None,
+    typer.Option("--scale", metavar="JOB=COUNT", help="So many tasks: web=12, web/api=3; repeatable."),
+]
+NPlus1 = Annotated[
+    bool,
+    typer.Option("--n-plus-1", help="Is there room for all if any one node is lost? Exits with 1 if not."),
+]
+Trace = Annotated[
+    Path | None, typer.Option("--trace", help="Play the tasks of this CSV file instead of the fleet.")
+]
+Nodes = Annotated[Path | None, typer.Option("--nodes", help="With --trace: the nodes, as a CSV file.")]
+Replay = Annotated[
+    bool, typer.Option("--replay", help="Play what was recorded of this fleet, as others had placed it.")
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="TIME", help="With --replay: from then on, such as 2d.")
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="With --trace or --replay: draw how the nodes fill, as a PNG file."),
+]
+Schedulers = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        help="Who chooses nodes; of a history several: tight,spread; of a trace also batch.",
+    ),
+]
+
 
 def simulate(
-    lose: Annotated[
-        list[str] | None, typer.Option("--lose", metavar="NODE", help="That node is gone; repeatable.")
-    ] = None,
-    add: Annotated[
-        list[str] | None,
-        typer.Option("--add", metavar="SIZE", help="Idle nodes more: 4x8GiB, 3*4x8GiB,zone=b; repeatable."),
-    ] = None,
-    scale: Annotated[
-        list[str] | None,
-        typer.Option("--scale", metavar="JOB=COUNT", help="So many tasks: web=12, web/api=3; repeatable."),
-    ] = None,
-    n_plus_1: Annotated[
-        bool,
-        typer.Option(
-            "--n-plus-1", help="Is there room for all if any one node is lost? Exits with 1 if not."
-        ),
-    ] = False,
-    trace: Annotated[
-        Path | None, typer.Option("--trace", help="Play the tasks of this CSV file instead of the fleet.")
-    ] = None,
-    nodes: Annotated[
-        Path | None, typer.Option("--nodes", help="With --trace: the nodes, as a CSV file.")
-    ] = None,
-    replay: Annotated[
-        bool, typer.Option("--replay", help="Play what was recorded of this fleet, as others had placed it.")
-    ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="With --replay: from then on, such as 2d.")
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", help="With --trace or --replay: draw how the nodes fill, as a PNG file."),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            help="Who chooses nodes; of a history several: tight,spread; of a trace also batch.",
-        ),
-    ] = None,
+    lose: Lose = None,
+    add: Add = None,
+    scale: Scale = None,
+    n_plus_1: NPlus1 = False,
+    trace: Trace = None,
+    nodes: Nodes = None,
+    replay: Replay = False,
+    since: Since = None,
+    plot: Plot = None,
+    scheduler: Schedulers = None,
     inventory: options.Inventory = None,
     state: options.State = None,
     output: options.Format = options.Output.TABLE,
