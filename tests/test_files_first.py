@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cube.manager.planning import planned
-from cube.manager.templates import addresses
+from cube.manager.served import served_by
 from cube.model.action import Plan, Refresh, Stop
 from cube.model.files import Delivered, hash_of, mark_of
 from cube.model.job import Job, OnChange, Port, Telling, Template
@@ -91,7 +91,7 @@ def stops(plan: Plan) -> list[str]:
 
 class TestWhoServes:
     def names(self, *tasks: Task, leaving: Sequence[str] = ()) -> list[str]:
-        return [each["name"] for each in addresses(CLUSTER, tasks, leaving)("web")]
+        return [each["name"] for each in served_by(CLUSTER, (), tasks, leaving).service("web")]
 
     @pytest.mark.parametrize(
         ("changes", "is_listed"),
@@ -112,8 +112,9 @@ class TestWhoServes:
 
     def test_are_listed_in_one_order_with_all_that_a_proxy_needs(self) -> None:
         tasks = [web(2, version=2), web(1), replace(task(3, node="node2"), health=Health.HEALTHY)]
-        service = addresses(CLUSTER, tasks)
-        assert service("web") == addresses(CLUSTER, reversed(tasks))("web") == service("web/main")
+        service = served_by(CLUSTER, (), tasks).service
+        backwards = served_by(CLUSTER, (), reversed(tasks)).service
+        assert service("web") == backwards("web") == service("web/main")
         assert service("web")[0] == {
             "name": "web-main-0-web-1",
             "task": "web/main[0]",

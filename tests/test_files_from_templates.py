@@ -1,5 +1,6 @@
 """Files from templates: what they may name, what is refused, and how they reach a container."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from cube.cli.settle import with_templates
 from cube.errors import InputError
-from cube.manager.templates import MAX_BYTES, checked, filled, nobody, rendered
+from cube.manager.served import nobody, served_by
+from cube.manager.templates import MAX_BYTES, checked, filled, rendered
 from cube.model.job import Job, SecretUse, Template
 from cube.model.node import Access, Cluster, Node
 from cube.spec.parse import parse
@@ -106,3 +108,70 @@ def test_another_text_is_another_spec_and_the_container_is_told_no_more_than_the
 def test_a_template_lies_below_the_folder_of_templates(source: str) -> None:
     with pytest.raises(InputError, match="no file below templates/"):
         parse(JOB.replace("app.conf.j2", f"'{source}'"), "job.yml", {})
+
+
+EXAMPLE = Path(__file__).parent.parent / "templates" / "haproxy.cfg.j2"
+SITES = """
+job: shop
+groups:
+  all: {image: 'a:1', ports: {http: {container: 80, public: true}}, ingress: {}}
+  api:
+    image: 'a:1'
+    ports: {http: {container: 80, public: true}, admin: {container: 81}}
+    ingress: {host: [API.example, api.example, b.example], path: /v1/, port: http}
+  named: {image: 'a:1', ports: {http: {container: 80, public: true}}, ingress: {host: shop.example}}
+  silent: {image: 'a:1', ports: {http: {container: 80, public: true}}}
+"""
+
+
+def proxy_of(*stopped: bool) -> list[str]:
+    """The lines of the example's configuration that tell which requests go where."""
+    job = replace(parse(SITES, "job.yml", {}), stopped=any(stopped))
+    specs = [(index, group) for index, group in enumerate(job.groups) if group.name != "named"]
+    tasks = []
+    for index, group in specs:
+        task = replace(
+            build.task(index, job="shop", node="one", spec=group.spec), ports={"http": 20000 + index}
+        )
+        tasks.append(replace(task, slot=replace(task.slot, group=group.name)))
+    template = Template(target="/etc/haproxy.cfg", source="haproxy.cfg.j2", text=EXAMPLE.read_text())
+    served = served_by(CLUSTER, [job], tasks)
+    text = rendered(CLUSTER, NODES[0], build.task(), template, lambda: served)
+    words = ("use_backend", "backend", "server", "default_backend")
+    return [line.strip() for line in text.splitlines() if line.split()[:1] and line.split()[0] in words]
+
+
+def test_the_proxy_of_the_example_sends_each_request_to_the_group_that_it_is_for() -> None:
+    hosts = "{ req.hdr(host),host_only,lower api.example b.example }"
+    assert proxy_of() == [
+        f"use_backend shop.api if {{ path /v1 }} {hosts}",
+        f"use_backend shop.api if {{ path_beg /v1/ }} {hosts}",
+        "use_backend shop.named if { always_true } { req.hdr(host),host_only,lower shop.example }",
+        "use_backend shop.all if { always_true }",
+        "default_backend nobody",
+        "backend nobody",
+        "backend shop.api",
+        "server shop-api-1-shop-1-0 192.0.2.1:20001 check inter 2s",
+        "backend shop.named",
+        "backend shop.all",
+        "server shop-all-0-shop-0-0 192.0.2.1:20000 check inter 2s",
+    ]
+    assert proxy_of(True) == ["default_backend nobody", "backend nobody"], "a job that is stopped takes none"
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("ingress: {port: admin}", "a proxy reaches it only where it is 'public: true'"),
+        ("ingress: {port: nothing}", "the group has no port 'nothing'"),
+        ("ingress: {}", "name one of the group's 2 ports: 'port'"),
+        ("ingress: {port: http, path: v1}", "is no path of a site"),
+        ("ingress: {port: http, path: '/a b'}", "is no path of a site"),
+        ("ingress: {port: http, path: /a/../b}", "is no path of a site"),
+        ("ingress: {port: http, host: 'a b'}", "is no name of a host"),
+    ],
+)
+def test_an_ingress_that_no_proxy_could_serve_is_refused(written: str, says: str) -> None:
+    ports = "{http: {container: 80, public: true}, admin: {container: 81}}"
+    with pytest.raises(InputError, match=re.escape(says)):
+        parse(f"job: shop\ngroups: {{web: {{image: 'a:1', ports: {ports}, {written}}}}}", "job.yml", {})

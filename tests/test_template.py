@@ -1,7 +1,6 @@
 """Templates: what they give, what they see, and that they end."""
 
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -196,14 +195,3 @@ def test_a_failure_in_a_file_has_its_line_and_column() -> None:
         rendered("first\nsecond: {{ color }}\nthird: {{ colr }}\n")
 
     assert refusal.value.where == "file.j2:3:8"
-
-
-def test_the_example_of_a_proxy_lists_the_tasks() -> None:
-    template = Path(__file__).parent.parent / "templates/haproxy.cfg.j2"
-    tasks = [{"name": f"web-{n}", "address": f"10.0.0.{n}", "ports": {"http": 20000 + n}} for n in (1, 2)]
-    names = {"env": {"SERVICE": "web"}, "service": {"web": tasks}.get}
-
-    text = render_text(template.read_text(), names, str(template))
-
-    *_, one, two = text.splitlines()
-    assert (one, two) == tuple(f"    server web-{n} 10.0.0.{n}:{20000 + n} check inter 2s" for n in (1, 2))

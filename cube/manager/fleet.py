@@ -1,18 +1,18 @@
 """The workers of a cluster: one for each node, none connected before it is used."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from cube.connection import after
 from cube.connection.dialer import Dialer, Trust
 from cube.connection.ssh import Connection
 from cube.image.own import SOCKET, OwnEngine
 from cube.image.shelf import Shelf
-from cube.manager.templates import addresses, rendered
+from cube.manager.served import nobody
+from cube.manager.templates import Serving, rendered
 from cube.model.job import Template
 from cube.model.node import Cluster, Node
 from cube.model.secret import Secret
@@ -36,12 +36,12 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
     state_dir: Path,
     engine: str = SOCKET,
     secret: Callable[[str], Secret] = no_secrets,
-    tasks: Callable[[], Iterable[Task]] = tuple,
+    serving: Serving = nobody,
 ) -> Iterator[Mapping[str, Worker]]:
     """A worker for each node of the cluster, by name. Their connections end with the block.
 
     `engine` is the socket of the operator's own, from which they push images; `secret` who tells secrets;
-    `tasks` are those that are recorded now, for the files of one that is started.
+    `serving` who serves now, for the files of a task that is started.
     """
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
     with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
@@ -52,7 +52,7 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
                 claim,
                 shelf=shelf,
                 secret=secret,
-                render=partial(_rendered, cluster, node, tasks),
+                render=partial(_rendered, cluster, node, serving),
             )
             for node in cluster.nodes
         }
@@ -63,15 +63,9 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
                 list(pool.map(Worker.close, workers.values()))
 
 
-def _rendered(
-    cluster: Cluster, node: Node, tasks: Callable[[], Iterable[Task]], task: Task, template: Template
-) -> str:
+def _rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, template: Template) -> str:
     """The file as a task begins with it: those that are about to leave it are still in it."""
-
-    def service(name: str) -> Sequence[Mapping[str, Any]]:
-        return addresses(cluster, tasks())(name)
-
-    return rendered(cluster, node, task, template, service)
+    return rendered(cluster, node, task, template, serving)
 
 
 def opener(dialer: Dialer, node: Node) -> Callable[[], Connection]:

@@ -11,6 +11,7 @@ from cube.manager.fleet import open_workers
 from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.recover import Finding, chosen_owner, gather, refuse_a_store_in_use, restored
+from cube.manager.served import served_by
 from cube.manager.service import Duty, Service
 from cube.manager.staff import Team
 from cube.manager.stock import OwnStock
@@ -178,7 +179,7 @@ def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager
         state_dir=office.keys,
         engine=office.engine,
         secret=office.vault.get,
-        tasks=store.current_tasks,
+        serving=lambda: served_by(office.cluster, store.jobs(), store.current_tasks()),
     )
 
 

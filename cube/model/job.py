@@ -316,6 +316,18 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ingress:
+    """Which requests from outside are a group's: those to one of `hosts` (empty: to any) at or below `path`.
+
+    They go to its port of that name.
+    """
+
+    port: str
+    hosts: tuple[str, ...] = ()
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """`count` tasks of one spec; of a system job one on each node that may have it.
 
@@ -342,6 +354,7 @@ class Group:
     quarantine: QuarantinePolicy = QuarantinePolicy()
     disconnect: DisconnectPolicy = DisconnectPolicy()
     drain: float = DRAIN
+    ingress: Ingress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -362,6 +362,22 @@ def hostname(text: str) -> str:
     return text
 
 
+def site(text: str) -> str:
+    """A host that a request may ask for, in small letters."""
+    return hostname(text).lower()
+
+
+def site_path(text: str) -> str:
+    """The path of a site, without a slash at its end; `/` is all of it."""
+    if (
+        not re.fullmatch(r"(/[A-Za-z0-9._~-]+){1,16}/?|/", text)
+        or len(text) > 256
+        or {".", ".."} & set(text.split("/"))
+    ):
+        raise ValueError(f"{shown(text)} is no path of a site; write / or one such as /shop/api")
+    return text.rstrip("/") or "/"
+
+
 def address(text: str) -> str:
     """An address of IPv4 or IPv6, or `host-gateway`, which is the node."""
     try:

@@ -14,6 +14,7 @@ from cube.model.job import (
     Group,
     HealthCheck,
     Hooks,
+    Ingress,
     Job,
     JobType,
     Logging,
@@ -54,6 +55,7 @@ from cube.spec.schema import (
     GroupSchema,
     HealthSchema,
     HooksSchema,
+    IngressSchema,
     JobSchema,
     LoggingSchema,
     ParametersSchema,
@@ -147,6 +149,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
         drain=written.stop.drain,
+        ingress=None if written.ingress is None else _ingress(written.ingress, written.ports),
     )
 
 
@@ -225,6 +228,11 @@ def _spec(written: GroupSchema) -> TaskSpec:
         ),
         **_confines(written),
     )
+
+
+def _ingress(written: IngressSchema, ports: Collection[str]) -> Ingress:
+    port = written.port or next(iter(ports))
+    return Ingress(port=port, hosts=tuple(dict.fromkeys(written.host)), path=written.path)
 
 
 def _template(target: str, written: TemplateSchema) -> Template:

@@ -89,6 +89,22 @@ def a_file_has_one_way_to_be_told_of(group: GroupSchema) -> Iterator[Problem]:
             yield Problem(("templates", target, "on_change"), f"write one of {ways}", key=True)
 
 
+def requests_reach_a_port(group: GroupSchema) -> Iterator[Problem]:
+    """The port that they go to exists, is the only one where none is named, and listens for other nodes."""
+    if group.ingress is None:
+        return
+    name = group.ingress.port
+    if name is None and len(group.ports) != 1:
+        yield Problem(("ingress",), f"name one of the group's {len(group.ports)} ports: 'port'", key=True)
+    elif name is not None and name not in group.ports:
+        yield Problem(("ingress", "port"), f"the group has no port {shown(name)}")
+    else:
+        port = group.ports[name or next(iter(group.ports))]
+        if not port.public or port.protocol != "tcp":
+            what = "a proxy reaches it only where it is 'public: true', and of TCP"
+            yield Problem(("ingress",), what, key=True)
+
+
 def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
     """Only of these a node tells which it has."""
     for index, volume in enumerate(group.volumes):
@@ -182,6 +198,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     an_update_can_succeed,
     external_volumes_have_names,
     a_file_has_one_way_to_be_told_of,
+    requests_reach_a_port,
     start_first_can_be,
     no_port_twice,
     no_target_twice,

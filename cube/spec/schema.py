@@ -291,6 +291,25 @@ class TemplateSchema(Written):
     )
 
 
+class IngressSchema(Written):
+    """Which requests from outside are the group's; a proxy's template lists them."""
+
+    host: Annotated[list[Annotated[str, _scalar(grammar.site)]], BeforeValidator(demands.one_or_many)] = (
+        _nested(
+            list,
+            "The name that is asked for, or a list; any, where none is written.",
+            example="shop.example",
+            limit=64,
+        )
+    )
+    path: Annotated[str, _scalar(grammar.site_path)] = _key(
+        "/", "Requests for this path, and for all below it."
+    )
+    port: Name | None = _optional(
+        "The group's port that they go to; its only one, by default.", example="http"
+    )
+
+
 def _secret(value: object) -> object:
     return {"file": value} if isinstance(value, str) else value
 
@@ -382,6 +401,9 @@ class GroupSchema(Written):
         "Files made for each task: where it sees them, and of which file in `templates/`, or a table.",
         example="{/etc/app/app.conf: app.conf.j2}",
         limit=16,
+    )
+    ingress: IngressSchema | None = _optional(
+        "Which requests from outside are the group's.", example="{host: shop.example, path: /}"
     )
     health: HealthSchema | None = _optional(
         "How a task shows that it works; without it, running is enough.",

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,24 @@ groups:
     ports: {{http: {{container: 8080, public: true}}}}
     health: {{http: /health, port: http, interval: 1s, timeout: 1s, grace: 5s}}
     stop: {{grace: 0s, drain: 1s}}
-    update: {{min_healthy_time: 0s}}
+    update: {{min_healthy_time: 0s, max_parallel: {most}}}
+"""
+
+API = """
+job: api
+groups:
+  by-host:
+    image: cube-demo:1
+    env: {VERSION: api}
+    memory: 32MiB
+    ports: {http: {container: 8080, public: true}}
+    ingress: {host: api.example}
+    stop: {grace: 0s, drain: 0s}
+  by-path:
+    count: 0
+    image: cube-demo:1
+    ports: {http: {container: 8080, public: true}}
+    ingress: {path: /v1}
 """
 
 READERS = """
@@ -83,7 +102,7 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     desk.cube("deploy", "readers.yml")
     assert told(desk, "by-signal", "/list") == []
 
-    desk.cube("deploy", desk.write(WEB, count=2))
+    desk.cube("deploy", desk.write(WEB, count=2, most=2))
     before = serving(desk)
     assert len(before) == 2
     groups = ("by-signal", "by-command", "by-restart")
@@ -94,7 +113,7 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     events = json.dumps(desk.data("events", "--job", "readers"))
     assert "its files are new: told by SIGHUP: /list is another file now" in events
 
-    done = desk.cube("deploy", desk.write(WEB, count=2, mark="2"))
+    done = desk.cube("deploy", desk.write(WEB, count=2, most=2, mark="2"))
     steps = [line.split()[:2] for line in done.stdout.splitlines()]
     stop = steps.index(["stop", "web/main[0]"])
     assert ["refresh", "readers/by-signal[0]"] in steps[steps.index(["start", "web/main[0]"]) : stop]
@@ -126,14 +145,29 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     dockerfile = desk.folder / "jobs" / "ingress" / "Dockerfile"
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
     dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
-    web = WEB.replace("drain: 1s", "drain: 4s")
-    desk.cube("deploy", desk.write(web, count=3))
+    web = WEB.replace("drain: 1s", "drain: 4s") + "    ingress: {{}}\n"
+    desk.cube("deploy", desk.write(web, count=3, most=1))
+    (desk.folder / "api.yml").write_text(API)
+    desk.cube("deploy", "api.yml")
     desk.cube("deploy", "jobs/ingress.yml")
     places = [(node.address, 8000) for node in desk.nodes[1:]]
     with constantly_asked(places) as answers:
-        desk.cube("deploy", desk.write(web, count=3, mark="2"))
+        desk.cube("deploy", desk.write(web, count=3, most=1, mark="2"))
         desk.cube("scale", "web", "main=2")
         desk.cube("node", "drain", "node1")
     assert desk.containers_on(0) == []
     assert answers.bad == []
     assert answers.rate > 200
+    pages = [asked_for(places[0], "/", host) for host in ("api.example", "shop.example")]
+    assert ["version api" in pages[0], "version 2" in pages[1]] == [True, True]
+    assert asked_for(places[0], "/v1/nothing", "shop.example") == "503"
+
+
+def asked_for(place: tuple[str, int], path: str, host: str) -> str:
+    """The page; the status where it is another than 200."""
+    connection = HTTPConnection(*place, timeout=10)
+    connection.request("GET", path, headers={"Host": host})
+    answer = connection.getresponse()
+    page = answer.read().decode()
+    connection.close()
+    return page if answer.status == HTTPStatus.OK else str(answer.status)
