@@ -58,10 +58,11 @@ def kept(desk: Desk) -> Path:
     return desk.folder / str(row["path"])
 
 
-def killed_while_it_fills(desk: Desk, words: tuple[str, ...]) -> None:
+def killed_while_it_fills(desk: Desk, node: int, words: tuple[str, ...]) -> None:
     """The engine is frozen as soon as there is what Cube fills a volume through, and Cube killed then."""
     watcher = subprocess.Popen(
-        ["docker", "exec", desk.nodes[1].container, "sh", "-c", FREEZE_ONCE_IT_FILLS], stdout=subprocess.PIPE
+        ["docker", "exec", desk.nodes[node].container, "sh", "-c", FREEZE_ONCE_IT_FILLS],
+        stdout=subprocess.PIPE,
     )
     restoring = subprocess.Popen(desk.command(*words), cwd=desk.folder, stderr=subprocess.PIPE)
     try:
@@ -70,7 +71,7 @@ def killed_while_it_fills(desk: Desk, words: tuple[str, ...]) -> None:
     finally:
         restoring.kill()
         restoring.communicate()
-        desk.on(1, "pkill", "-CONT", "-x", "dockerd")
+        desk.on(node, "pkill", "-CONT", "-x", "dockerd")
 
 
 def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(desk: Desk) -> None:
@@ -87,9 +88,9 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
     desk.cube("volume", "restore", "kept", "--from", archive, "--replace", code=2)
     desk.cube("volume", "restore", "kept", "--from", archive, "--node", second)
     assert in_volume(desk, 1, FACTS) == before
+    in_volume(desk, 1, "echo more >/kept/more")
     refused = desk.cube("volume", "restore", "kept", "--from", archive, "--node", second, code=2)
     assert "is not empty" in refused.stderr
-    in_volume(desk, 1, "echo more >/kept/more")
     desk.cube("volume", "restore", "kept", "--from", archive, "--node", second, "--replace")
     assert in_volume(desk, 1, FACTS) == before
     desk.cube("stop", "keeper")
@@ -110,7 +111,7 @@ def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9
     assert str(archive) in desk.cube(*words, code=2).stderr
     assert desk.data("volume", "ls", "--all")[0]["node"] != second
     archive.write_bytes(good)
-    killed_while_it_fills(desk, words)
+    killed_while_it_fills(desk, 1, words)
     (half,) = (row for row in desk.data("volume", "ls") if row["node"] == second)
     assert half["is_half"]
     assert "is not whole" in desk.cube("volume", "backup", "kept", "--node", second, code=2).stderr
@@ -154,20 +155,24 @@ def homes(desk: Desk) -> list[str]:
     return [row["node"] for row in desk.data("status", "serves") if row["state"] == "Running"]
 
 
-def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was(desk: Desk) -> None:
+def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(desk: Desk) -> None:
     task, home, other = serving(desk)
-    in_volume(desk, number_of(desk, home), FILL)
-    before = in_volume(desk, number_of(desk, home), FACTS)
+    old, new = number_of(desk, home), number_of(desk, other)
+    in_volume(desk, old, FILL)
+    before = in_volume(desk, old, FACTS)
     assert "--with-data" in desk.cube("move", task, other, code=2).stderr
+    killed_while_it_fills(desk, new, ("move", task, other, "--with-data"))
+    assert homes(desk) == []
+    desk.cube("reconcile")
+    assert homes(desk) == [home]
     done = desk.cube("move", task, other, "--with-data")
     assert "copied and compared kept: 3 files" in done.stdout
     assert homes(desk) == [other]
-    for node in (home, other):
-        assert in_volume(desk, number_of(desk, node), FACTS) == before
+    assert in_volume(desk, old, FACTS) == in_volume(desk, new, FACTS) == before
     assert "is not empty" in desk.cube("move", task, home, "--with-data", code=2).stderr
     desk.cube("volume", "rm", "kept", "--node", home, "--yes")
-    in_volume(desk, number_of(desk, other), f"echo {home} >/kept/refused")
+    in_volume(desk, new, f"echo {home} >/kept/refused")
     failed = desk.cube("move", task, home, "--with-data", code=1)
     assert f"not moved {task} to {home}" in failed.stdout
     assert homes(desk) == [other]
-    assert in_volume(desk, number_of(desk, other), "cat /kept/refused") == [home]
+    assert in_volume(desk, new, "cat /kept/refused") == [home]
