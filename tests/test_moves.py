@@ -12,6 +12,7 @@ import pytest
 from cube.cli import why_recorded
 from cube.cli.options import Output
 from cube.errors import InputError
+from cube.manager.leaving import refuse_data_left
 from cube.manager.manager import Manager
 from cube.manager.moves import move, preview, rebalance
 from cube.manager.office import Office
@@ -292,6 +293,28 @@ class TestAMoveByHand:
         with pytest.raises(InputError, match=why):
             move(manager, name, there, RUN)
         assert loop.store.moves() == {}
+
+
+class TestADrain:
+    def test_is_refused_where_a_service_would_leave_behind_what_it_has_written(
+        self, manager: Manager, loop: Loop
+    ) -> None:
+        loop.cluster = of_nodes("node2")
+        manager.deploy(job("db", task=WRITES), RUN)
+        with pytest.raises(
+            InputError, match=r"tasks would leave their data on node2: db/main\[0\] writes to data"
+        ):
+            refuse_data_left(manager, "node2")
+        refuse_data_left(manager, "node1")
+
+    def test_is_not_refused_for_a_task_that_belongs_there_or_only_reads(
+        self, manager: Manager, loop: Loop
+    ) -> None:
+        loop.cluster = of_nodes("node2")
+        reads = spec(volumes=(Volume(source="data", target="/data", read_only=True),))
+        manager.deploy(job("each", type=JobType.SYSTEM, task=WRITES), RUN)
+        manager.deploy(job("reader", task=reads), RUN)
+        refuse_data_left(manager, "node2")
 
 
 def test_a_job_that_is_forgotten_takes_its_moves_along_p20(manager: Manager, store: Store) -> None:

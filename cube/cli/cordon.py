@@ -48,6 +48,13 @@ def drain(
     deadline: Annotated[
         str | None, typer.Option("--deadline", help="Stop what is left there after this long, such as 10m.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would have to move, its data, how long that takes.")
+    ] = False,
+    leave_data: Annotated[
+        bool,
+        typer.Option("--leave-data", help="Let tasks begin anew elsewhere, without what they wrote here."),
+    ] = False,
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "10m",
@@ -56,11 +63,19 @@ def drain(
 ) -> None:
     """Move every task of a node elsewhere, each once its successor is healthy; the node gets no new ones.
 
-    Exits with 0 only when nothing is left there; else it says what, and why. Example: cube node drain web3
+    Refused where a task writes to a volume: its data would stay (cube move --with-data takes it along). Exits
+    with 0 only when nothing is left there; else it says what, and why. Example: cube node drain web3
     """
     from cube.cli import drained, progress, settle
     from cube.cli.office import seconds
     from cube.cli.reach import at_work, office
+    from cube.manager.leaving import refuse_data_left
+
+    if plan:
+        from cube.cli import leaving
+        from cube.cli.office import office as own_office
+
+        raise typer.Exit(leaving.preview(own_office(inventory, state), node, output))
 
     place, wait = office(inventory, state), settle.wait_of(lock_wait)
     limit = None if deadline is None else seconds(deadline, "--deadline")
@@ -69,6 +84,8 @@ def drain(
         at_work(place, command=f"node drain {node}", wait=wait) as manager,
         progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
     ):
+        if not leave_data:
+            refuse_data_left(manager, node)
         run = settle.run_of(started + seconds(timeout, "--timeout"), tell)
         report = manager.drain(node, run, deadline=limit)
     raise typer.Exit(drained.tell(report, node, output))

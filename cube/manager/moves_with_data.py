@@ -62,7 +62,7 @@ def move_with_data(
     _refuse_hopeless(manager, haul, wish, observed)
     _put(manager, haul.move(to=haul.source, reason="its data is here, until that is copied"), run)
     try:
-        _stop(manager, haul, observed, run)
+        stopped = _stop(manager, haul, observed, run)
         for volume in haul.volumes:
             say(_copy(haul, volume))
     except (CubeError, KeyboardInterrupt):
@@ -72,9 +72,9 @@ def move_with_data(
     if any(end.is_done for end in report.moves):
         names = ", ".join(volume.name for volume in haul.volumes)
         say(f"what it had is kept on {wish.source}, too: cube volume rm {names} --node {wish.source}")
-        return report
+        return replace(report, done=(*stopped, *report.done))
     back = _settle_home(manager, haul, run, f"it did not come up on {wish.target}")
-    return replace(back, moves=report.moves, done=(*report.done, *back.done))
+    return replace(back, moves=report.moves, done=(*stopped, *report.done, *back.done))
 
 
 def _hauled(manager: Manager, workers: Mapping[str, Worker], name: str, node: str) -> Haul:
@@ -118,16 +118,18 @@ def _put(manager: Manager, move: Move, run: Run) -> None:
     manager.store.put_move(move, now=manager.loop.clock.now(), actor=run.actor)
 
 
-def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run: Run) -> None:
+def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run: Run) -> list[Done]:
     """End the task as the loop would. Raises CubeError where it is not known to have ended."""
     ending = stop(haul.task, manager.loop.world(observed), f"its data moves to {haul.target.node.name}")
     plan = Plan(actions=(ending,))
     run.tell(plan)
+    done: list[Done] = []
     now = manager.loop.clock.now
     for effect in manager.store.record_plan(plan, now=now(), actor=run.actor):
         outcome = haul.source.perform(effect)
         manager.store.record_outcome(effect, outcome, now=now(), actor=run.actor)
-        run.tell(Done(effect=effect, outcome=outcome))
+        done.append(Done(effect=effect, outcome=outcome))
+        run.tell(done[-1])
         if outcome.verdict is not Verdict.OK:
             raise CubeError(
                 f"{haul.task.slot} could not be stopped",
@@ -135,6 +137,7 @@ def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run
                 why=outcome.why,
                 cure=outcome.cure,
             )
+    return done
 
 
 def _copy(haul: Haul, volume: StoredVolume) -> str:

@@ -161,6 +161,10 @@ def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(des
     in_volume(desk, old, FILL)
     before = in_volume(desk, old, FACTS)
     assert "--with-data" in desk.cube("move", task, other, code=2).stderr
+    (leaver,) = desk.data("node", "drain", home, "--plan")
+    assert (leaver["task"], leaver["volumes"], other in leaver["nodes"]) == (task, "kept", True)
+    assert leaver["bytes"] > 3_000_000
+    assert f"leave their data on {home}" in desk.cube("node", "drain", home, code=2).stderr
     killed_while_it_fills(desk, new, ("move", task, other, "--with-data"))
     assert homes(desk) == []
     desk.cube("reconcile")

@@ -1,0 +1,46 @@
+"""Behind `cube node drain --plan`: what would have to move, with how much data, and how long that takes."""
+
+from typing import Any
+
+from cube.cli import options, render
+from cube.manager.leaving import Leaver, leavers
+from cube.manager.office import Office
+from cube.manager.session import looking_on_by_hand
+from cube.view import words
+
+COLUMNS = ("task", "to", "volumes", "data", "takes")
+
+
+def preview(place: Office, node: str, output: options.Output) -> int:
+    """Print what a drain would move, and what it would leave behind; 1 where a task could go nowhere."""
+    with looking_on_by_hand(place) as (manager, workers):
+        found = leavers(manager, workers, node)
+    if output is options.Output.TABLE and not found:
+        render.line(f"{node}: no task would have to move")
+        return 0
+    render.table([_row(leaver) for leaver in found], COLUMNS, output)
+    if output is options.Output.TABLE:
+        _tell_data([leaver for leaver in found if leaver.volumes], node)
+    return 0 if all(leaver.nodes for leaver in found) else 1
+
+
+def _tell_data(writing: list[Leaver], node: str) -> None:
+    for leaver in writing:
+        to = leaver.nodes[0] if leaver.nodes else "NODE"
+        render.line(f"  its data stays on {node}, unless: cube move '{leaver.task.slot}' {to} --with-data")
+
+
+def _row(leaver: Leaver) -> dict[str, Any]:
+    has_data, size, seconds = bool(leaver.volumes), leaver.size, leaver.seconds
+    return {
+        "task": str(leaver.task.slot),
+        "to": " ".join(leaver.nodes) or f"nowhere: {leaver.why}",
+        "nodes": list(leaver.nodes),
+        "volumes": ", ".join(leaver.volumes) or None,
+        "data": (render.size(size) if size is not None else "unknown") if has_data else None,
+        "bytes": size,
+        "takes": (f"about {words.age(max(seconds, 1))}" if seconds is not None else "unknown")
+        if has_data
+        else None,
+        "seconds": seconds if has_data else None,
+    }
