@@ -23,6 +23,7 @@ from cube.model.node import Cluster
 from cube.model.observation import Observation
 from cube.model.task import State
 from cube.simulator.machine import Machine
+from cube.store.address import StatePlace
 from cube.store.store import Store, open_store
 from tests.build import node
 
@@ -143,11 +144,13 @@ def run(seconds: float = PATIENCE, actor: str = "ann") -> Run:
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
-    """A service under way over three simulated machines; at its end it must have warned of nothing."""
-    store = open_store(":memory:")
-    names = list(NAMES)
-    machines = {name: Attended(Machine(name=name, cluster="sim", owner=store.owner)) for name in NAMES}
+def staged(
+    among: Sequence[str] = NAMES, state: StatePlace = ":memory:", every: float = 0.5
+) -> Iterator[Stage]:
+    """A service under way over simulated machines; at its end it must have warned of nothing."""
+    store = open_store(state)
+    names = list(among)
+    machines = {name: Attended(Machine(name=name, cluster="sim", owner=store.owner)) for name in among}
     for machine in machines.values():
         machine.goes.set()
 
@@ -161,7 +164,7 @@ def staged() -> Iterator[Stage]:
         yield Team(workers, Crew(workers, WallClock()))
 
     warnings: list[CubeError] = []
-    service = Service(store, find, gather, Duty(every=0.5, actor="service", warn=warnings.append))
+    service = Service(store, find, gather, Duty(every=every, actor="service", warn=warnings.append))
     turning = threading.Thread(target=service.run)
     turning.start()
     try:

@@ -16,6 +16,7 @@ from cube.api.desk import Desk
 from cube.api.failures import FAILURES, MINUTE, Failures
 from cube.api.feed import Feed
 from cube.api.server import Address, listening, refuse_unsafe
+from cube.api.standing import Standings
 from cube.book.event import read_event
 from cube.book.job import job_of
 from cube.cli import composing, settle, submitting
@@ -75,6 +76,7 @@ def api_over(stage: Stage) -> Iterator[Api]:
         manager=stage.manager,
         operations=Operations(service, stage.manager),
         feed=Feed(store),
+        standings=Standings(store),
     )
     port = free_port()
     app = guarded(desk, hosts=["127.0.0.1", "cube.example"], tokens=store.tokens)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -11,12 +12,21 @@ from starlette.types import ASGIApp
 from cube import __version__
 from cube.api import book, events, execution, jobs, metrics, moves, nodes, problem, record, tasks, tokens
 from cube.api.desk import Desk
+from cube.api.examples import with_examples
 from cube.api.gate import Gate
 from cube.api.page import routes as page
 from cube.errors import CubeError
 from cube.model.token import Token
 
 ABOUT = "One cluster's manager. What changes something answers 202 and an operation, which says how it goes."
+
+
+class Described(FastAPI):
+    """An application whose description has examples."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        return with_examples(super().openapi())
 
 
 def make_app(desk: Desk) -> FastAPI:
@@ -28,7 +38,7 @@ def make_app(desk: Desk) -> FastAPI:
         yield
         asking.cancel()
 
-    app = FastAPI(
+    app = Described(
         title="Cube", version=__version__, description=ABOUT, lifespan=listening,
         openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 
 from cube.api.access import Caller
 from cube.api.feed import Feed
+from cube.api.standing import Standings
 from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
 from cube.manager.operations import Operations
@@ -24,12 +25,13 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """One service, a manager over it, what it was asked to do, and the events as they come."""
+    """One service, a manager over it, what it was asked to do, the events as they come, and the record."""
 
     service: Service
     manager: Manager
     operations: Operations
     feed: Feed
+    standings: Standings
 
 
 class NotFoundError(InputError):

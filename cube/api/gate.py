@@ -44,6 +44,7 @@ class Gate:
         self._tokens = tokens
         self._known: Sequence[Token] = ()
         self._read_at = -math.inf
+        self._asking = asyncio.Lock()
         self._record = record
         self._failures = Failures()
 
@@ -72,10 +73,17 @@ class Gate:
         return None
 
     async def _tokens_now(self) -> Sequence[Token]:
-        """As they are in the store, which is asked again after a second: by then a revoked one is refused."""
-        if self._tokens is not None and time.monotonic() - self._read_at > KEPT:
-            self._read_at = time.monotonic()
-            self._known = await asyncio.to_thread(self._tokens)
+        """As they are in the store, which is asked again after a second: by then a revoked one is refused.
+
+        Who comes while it is asked waits for the answer, too: what was known before may be nothing at all.
+        """
+        if self._tokens is None:
+            return ()
+        async with self._asking:
+            began = time.monotonic()
+            if began - self._read_at > KEPT:
+                self._known = await asyncio.to_thread(self._tokens)
+                self._read_at = began
         return self._known
 
     async def _admit(

@@ -23,7 +23,7 @@ from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 from cube.store.rows import JobVersion
 from cube.vault.vault import fingerprinted
-from cube.view.fleet import JobView, job_views
+from cube.view.fleet import JobView
 
 router = APIRouter(tags=["jobs"])
 
@@ -42,7 +42,7 @@ READS = responses(401, 403, 404, 422, 429)
 @router.get("/jobs", response_model=list[JobView], responses=READS)
 def list_jobs(desk: AtDesk) -> Response:
     """Every job, and how far it is."""
-    return answer(views(desk, desk.manager.store.jobs()))
+    return answer(desk.standings.now().jobs)
 
 
 @router.get("/jobs/{name}", response_model=Job, responses=READS)
@@ -55,7 +55,8 @@ def read_job(desk: AtDesk, name: Name) -> Response:
 @router.get("/jobs/{name}/status", response_model=JobView, responses=READS)
 def read_status(desk: AtDesk, name: Name) -> Response:
     """How far a job is."""
-    return answer(views(desk, (known_job(desk, name),))[0])
+    known_job(desk, name)
+    return answer(next(view for view in desk.standings.now().jobs if view.name == name))
 
 
 @router.get("/jobs/{name}/versions", response_model=list[JobVersion], responses=READS)
@@ -200,11 +201,3 @@ def _change(
     refuse_changed(known_job(desk, name), if_match)
     said = f"{what} {name}"
     return begin(desk, who, request, waits, said, lambda manager, run: change(manager, name, run), job=name)
-
-
-def views(desk: Desk, jobs: tuple[Job, ...]) -> tuple[JobView, ...]:
-    """How far those jobs are."""
-    store = desk.manager.store
-    tasks, rollouts = store.current_tasks(), store.rollouts()
-    silent = {look.node for look in store.looks() if look.cause is not None}
-    return job_views(jobs, tasks, rollouts, silent)

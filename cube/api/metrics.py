@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response
 
-from cube.api import jobs, nodes
+from cube.api import nodes
 from cube.api.desk import AtDesk
 from cube.api.problem import responses
 from cube.view.metrics import MEDIA_TYPE, metrics
@@ -17,8 +17,6 @@ router = APIRouter(tags=["metrics"])
 )
 def read_metrics(desk: AtDesk) -> Response:
     """Nodes, jobs, tasks, and what the loop has done, in Prometheus' text format."""
-    store = desk.manager.store
-    text = metrics(
-        nodes.views(desk), jobs.views(desk, store.jobs()), store.current_tasks(), desk.service.turning
-    )
+    standing = desk.standings.now()
+    text = metrics(nodes.views(desk), standing.jobs, standing.tasks, desk.service.turning)
     return Response(text, media_type=MEDIA_TYPE)

@@ -1,6 +1,8 @@
 """Nodes: how they are, and who may have new tasks."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -46,7 +48,7 @@ def list_nodes(desk: AtDesk) -> Response:
 def read_node(desk: AtDesk, name: Name) -> Response:
     """One node."""
     known_node(desk, name)
-    return answer(next(view for view in views(desk) if view.name == name))
+    return answer(views(desk, (name,))[0])
 
 
 @router.get("/nodes/{name}/observation", response_model=dict[str, Any], responses=READS)
@@ -112,10 +114,11 @@ def simulate(desk: AtDesk, body: Supposition) -> Response:
     return answer(play(world, change, desk.service.scheduler))
 
 
-def views(desk: Desk) -> tuple[NodeView, ...]:
-    """Every node of the inventory, in its order."""
-    store = desk.manager.store
-    return node_views(desk.manager.cluster, desk.service.look(), store.current_tasks(), store.cordons())
+def views(desk: Desk, names: Sequence[str] | None = None) -> tuple[NodeView, ...]:
+    """Those nodes, by default every one of the inventory, in its order."""
+    observed, standing = desk.service.look(names), desk.standings.now()
+    tasks = chain.from_iterable(standing.of_node.get(name, ()) for name in observed)
+    return node_views(desk.manager.cluster, observed, tasks, desk.manager.store.cordons())
 
 
 def body_jobs(body: Supposition) -> list[str]:

@@ -30,8 +30,9 @@ def list_tasks(
     desk: AtDesk, job: Filter = None, node: Filter = None, state: State | None = None, every: bool = False
 ) -> Response:
     """The newest task of every slot, or `every` one that is remembered."""
-    store = desk.manager.store
-    tasks = store.tasks(job) if every else store.current_tasks()
+    standing = desk.standings.now()
+    of_node = standing.tasks if node is None else standing.of_node.get(node, ())
+    tasks = desk.manager.store.tasks(job) if every else of_node
     return answer(
         [
             task

@@ -14,6 +14,7 @@ from cube.api.app import guarded
 from cube.api.desk import Desk
 from cube.api.feed import Feed
 from cube.api.server import Address, listening, refuse_unsafe
+from cube.api.standing import Standings
 from cube.cli import installing, render
 from cube.cli.crontab import Serving, unit_of
 from cube.cli.installing import beside, lasting_name, own_command
@@ -95,6 +96,7 @@ def start(terms: Terms) -> None:
             manager=manager,
             operations=Operations(service, manager),
             feed=Feed(service.store),
+            standings=Standings(service.store),
         )
         hosts = (address.host, "localhost", "127.0.0.1", "[::1]", *terms.hosts)
         tokens = None if terms.no_tokens else service.store.tokens

@@ -63,6 +63,10 @@ class Database(Protocol):
         """Seconds after which a lease that is not renewed is another's to take; None: a lock keeps it."""
         ...
 
+    def mark(self) -> object | None:
+        """Another one whenever anything was changed since, by whomever; None where that is not to be had."""
+        ...
+
     def execute(self, sql: str, values: Values = ..., /) -> Answer:
         """Run one statement."""
         ...

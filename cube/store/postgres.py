@@ -101,6 +101,9 @@ class Postgres:
         if self._held and not self._is_ours(self._held.token):
             raise self._lost()
 
+    def mark(self) -> None:
+        """As Database says it; a server would have to be asked as much as for the rows themselves."""
+
     def begin_look(self) -> None:
         """As Database says it."""
         self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")

@@ -27,6 +27,11 @@ class File(sqlite3.Connection):
         """It is the file that is at that path now."""
         self.where, self.path, self._file = str(path), path, _file_at(path)
 
+    def mark(self) -> object:
+        """As Database says it: what others committed, and what was done here."""
+        (version,) = self.execute("PRAGMA data_version").fetchone()
+        return version, self.total_changes
+
     def begin_change(self) -> None:
         """As Database says it."""
         # IMMEDIATE: a transaction that reads before it writes would else fail at once, whatever the patience.

@@ -105,6 +105,11 @@ class Store:
         with self._guard as connection:
             return read.number(connection, "SELECT epoch FROM identity")
 
+    def mark(self) -> object | None:
+        """Another one whenever anything was recorded since, by whomever; None where nobody can tell."""
+        with self._guard as connection:
+            return connection.mark()
+
     @property
     def term(self) -> float | None:
         """Seconds after which a lease that is not renewed is another's; None where a lock keeps it."""

@@ -1,0 +1,50 @@
+"""What the record says of all tasks and jobs, read once for all who ask until it changes."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cube.model.task import Task
+from cube.store.store import Store
+from cube.view.fleet import JobView, job_views
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The newest task of every slot and every live one, those of each node, and how far each job is."""
+
+    tasks: tuple[Task, ...]
+    of_node: Mapping[str, tuple[Task, ...]]
+    jobs: tuple[JobView, ...]
+
+
+class Standings:
+    """The standing now. Safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._alone = threading.Lock()
+        self._mark: object = None
+        self._last: Standing | None = None
+
+    def now(self) -> Standing:
+        """As it is recorded, with all that was recorded before the call."""
+        with self._alone:
+            mark = self._store.mark()
+            if self._last is None or mark is None or mark != self._mark:
+                self._last, self._mark = _read(self._store), mark
+            return self._last
+
+
+def _read(store: Store) -> Standing:
+    tasks = store.current_tasks()
+    silent = {look.node for look in store.looks() if look.cause is not None}
+    of_node: dict[str, list[Task]] = {}
+    for task in tasks:
+        if task.node is not None:
+            of_node.setdefault(task.node, []).append(task)
+    return Standing(
+        tasks=tasks,
+        of_node={node: tuple(mine) for node, mine in of_node.items()},
+        jobs=job_views(store.jobs(), tasks, store.rollouts(), silent),
+    )
