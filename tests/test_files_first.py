@@ -8,7 +8,7 @@ import pytest
 
 from cube.manager.planning import planned
 from cube.manager.served import served_by
-from cube.model.action import Plan, Refresh, Stop
+from cube.model.action import Place, Plan, Refresh, Stop
 from cube.model.files import Delivered, hash_of, mark_of
 from cube.model.job import Job, OnChange, Port, Telling, Template
 from cube.model.node import Access, Cluster, Node
@@ -241,6 +241,19 @@ class TestATaskThatLeaves:
         wanted = [job("web", task=web(2, version=2).spec, version=2), job("proxy", task=proxy(other).spec)]
         tasks = [web(1), web(2, version=2), proxy(other)]
         assert stops(plan_of(given(tasks, {proxy(other).id: there("0")}, jobs=wanted))) == ["web-1"]
+
+    @pytest.mark.parametrize(("most", "drained", "begun"), [(1, 3, 0), (2, 3, 1), (1, 6, 1)])
+    def test_counts_as_under_way_until_it_has_ended(self, most: int, drained: int, begun: int) -> None:
+        """Else old tasks would pile up while they drain, and each new one begin the drain of all anew."""
+        new = web(2, version=2)
+        wanted = job("web", count=3, task=new.spec, version=2, max_parallel=most)
+        others = [replace(task(index, node="node1", spec=web(1).spec), ports={}) for index in (1, 2)]
+        tasks = [web(1), new, *others, proxy(template("{{ service('web') | length }}"))]
+        files = {proxy().id: there("3", at=NOW - drained)}
+        jobs = [wanted, job("proxy", task=tasks[-1].spec)]
+        plan = plan_of(given(tasks, files, jobs=jobs))
+        assert len([action for action in plan.actions if isinstance(action, Place)]) == begun
+        assert len(stops(plan)) == (drained == 6)
 
     def test_is_back_in_the_file_where_the_new_one_does_not_serve_after_all(self) -> None:
         wanted = [job("web", task=web(2, version=2).spec, version=2), job("proxy", task=proxy().spec)]

@@ -4,13 +4,14 @@ The file that lists a task is written without it, and its reader told, before th
 sends nobody to a task that is gone. The others in it are those that serve.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cube.model.action import Held, Plan, Quarantine, Refresh, Start, Stop
+from cube.model.action import Action, Held, Place, Plan, Quarantine, Refresh, Start, Stop
 from cube.model.files import Delivered, Files
 from cube.model.job import DRAIN, Group, OnChange, Telling
-from cube.model.task import State, Task
+from cube.model.task import Slot, State, Task
 from cube.reconciler.due import first_of_each
 from cube.reconciler.elapsed import due_at
 from cube.reconciler.tasks import is_proven, proven_at, serves
@@ -71,7 +72,7 @@ def files_first(plan: Plan, world: World, wanted: Mapping[str, Files]) -> Plan:
         plan,
         actions=(
             *(refresh for task, refresh in now.items() if task not in ends - held),
-            *(action for action in plan.actions if not (isinstance(action, Stop) and _is_of(action, held))),
+            *_few_begins(plan.actions, waits, world),
         ),
         due=first_of_each((*plan.due.items(), *due)),
         later=first_of_each((*plan.later.items(), *due)),
@@ -93,6 +94,23 @@ class _Wait:
         """Whose task it is."""
         assert self.stop.task is not None
         return self.stop.task.slot.job
+
+
+def _few_begins(actions: Sequence[Action], waits: Sequence[_Wait], world: World) -> Iterator[Action]:
+    """All but the stops that wait, and for each of them one beginning less: that one is not over yet."""
+    held = {wait.stop.container for wait in waits}
+    filled = {task.slot for task in world.tasks if serves(task, world)}
+    left = Counter(
+        _group(action.slot) for action in actions if isinstance(action, Place) and action.slot in filled
+    )
+    left.subtract(_group(wait.stop.task.slot) for wait in waits if wait.stop.task is not None)
+    for action in actions:
+        if isinstance(action, Place) and action.slot in filled:
+            left[_group(action.slot)] -= 1
+            if left[_group(action.slot)] < 0:
+                continue
+        if not (isinstance(action, Stop) and action.container in held):
+            yield action
 
 
 def _readers(world: World, wanted: Mapping[str, Files]) -> Iterator[Reader]:
@@ -252,8 +270,8 @@ def _warnings(readers: Iterable[Reader]) -> Iterator[str]:
             yield f"the files of {reader.task.slot} stay as they are: {reader.files.error}"
 
 
-def _is_of(stop: Stop, tasks: Collection[str]) -> bool:
-    return stop.task is not None and stop.task.id in tasks
+def _group(slot: Slot) -> tuple[str, str]:
+    return slot.job, slot.group
 
 
 def _group_of(task: Task, world: World) -> Group | None:

@@ -146,13 +146,13 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
     dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
     web = WEB.replace("drain: 1s", "drain: 4s") + "    ingress: {{}}\n"
-    desk.cube("deploy", desk.write(web, count=3, most=1))
+    desk.cube("deploy", desk.write(web, count=3, most=2))
     (desk.folder / "api.yml").write_text(API)
     desk.cube("deploy", "api.yml")
     desk.cube("deploy", "jobs/ingress.yml")
     places = [(node.address, 8000) for node in desk.nodes[1:]]
     with constantly_asked(places) as answers:
-        desk.cube("deploy", desk.write(web, count=3, most=1, mark="2"))
+        desk.cube("deploy", desk.write(web, count=3, most=2, mark="2"))
         desk.cube("scale", "web", "main=2")
         desk.cube("node", "drain", "node1")
     assert desk.containers_on(0) == []
