@@ -16,7 +16,7 @@ from cube.manager.volumes import refuse_used
 from cube.model.job import TaskSpec, Volume
 from cube.model.task import Slot, State, Task
 from cube.model.volume import StoredVolume, VolumeUse
-from cube.volume.archive import archives_in, checked, keep, path_of, still_same
+from cube.volume.archive import archives_in, checked, forget_older, keep, path_of, still_same
 from cube.volume.tree import holds_anything, packed, read_tree, unpacked
 
 FILES = {"data/a": b"one", "data/sub/b": b"two" * 100_000, "data/z": bytes(40_000)}
@@ -121,6 +121,22 @@ class TestAnArchive:
         assert [each.at for each in found] == [1e9, 2e9, 3e9]
         assert {(each.volume, each.node) for each in found} == {("db", "n.1")}
         assert archives_in(tmp_path / "none") == ()
+
+    @pytest.mark.parametrize(("keep_last", "left"), [(1, [4e9]), (2, [3e9, 4e9]), (9, [1e9, 2e9, 3e9, 4e9])])
+    def test_makes_older_ones_go_but_those_of_its_own_volume_and_node_alone(
+        self, tmp_path: Path, keep_last: int, left: Sequence[float]
+    ) -> None:
+        for of in (("db", "node2"), ("db2", "node1")):
+            keep(plain(), path_of(tmp_path, *of, 1.0))
+        for at in (2e9, 1e9, 3e9, 5e9, 4e9):
+            newest = keep(plain(), path_of(tmp_path, "db", "node1", at)).path
+        gone = forget_older(newest, keep_last)
+        found = archives_in(tmp_path)
+        mine = [each.at for each in found if (each.volume, each.node) == ("db", "node1")]
+        assert mine == [*left, 5e9]
+        assert len(found) == len(mine) + 2
+        assert len(gone) == 5 - len(mine)
+        assert len(list(tmp_path.iterdir())) == 2 * len(found)
 
     def test_that_breaks_off_leaves_nothing_behind_p9(self, tmp_path: Path) -> None:
         def lost() -> Iterator[bytes]:

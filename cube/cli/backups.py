@@ -12,7 +12,7 @@ from cube.errors import InputError
 from cube.manager import volumes as keeping
 from cube.manager.office import Office
 from cube.manager.session import at_hand, at_work_by_hand
-from cube.manager.volumes import Backed, Held
+from cube.manager.volumes import Backed, Held, Shelf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +25,13 @@ class Order:
     replace: bool
 
 
-def back_up(place: Office, name: str, node: str | None, folder: Path | None, output: options.Output) -> int:
-    """Keep the volume, print a line for each node as it ends; the exit code."""
-    into, done = volumes.folder_of(place, folder), []
+def back_up(place: Office, named: tuple[str, str | None], shelf: Shelf, output: options.Output) -> int:
+    """Keep the volume of that name on that node, or on each; print how each went; the exit code."""
+    (name, node), done = named, []
     with at_hand(place) as (_, workers):
         found = keeping.held(workers, _nodes(place, node))
         chosen = keeping.needed(found, name, node)
-        with closing(keeping.back_up(workers, chosen, into, time.time)) as results:
+        with closing(keeping.back_up(workers, chosen, shelf, time.time)) as results:
             for backed in results:
                 done.append(backed)
                 if output is options.Output.TABLE:
@@ -87,6 +87,8 @@ def _print(backed: Backed) -> None:
     if (kept := backed.kept) is not None:
         size = f"{kept.tree.files} files, {render.size(kept.tree.size)} as {render.size(kept.size)}"
         render.line(f"  {node}: {name} kept in {kept.path}: {size} in {backed.seconds:.1f} s")
+        for path in backed.gone:
+            render.line(f"  {path} removed: older than the last that are kept")
         if backed.volume.users:
             who = ", ".join(map(str, backed.volume.users))
             render.warn([f"{node}: {who} ran meanwhile: what it was writing may be half in the archive"])
@@ -105,6 +107,7 @@ def _as_data(backed: Backed) -> dict[str, Any]:
         "files": kept.tree.files,
         "content": kept.tree.size,
         "digest": kept.tree.digest,
+        "removed": [str(path) for path in backed.gone],
         "in_use_by": [str(use) for use in backed.volume.users],
         "seconds": round(backed.seconds, 3),
     }

@@ -12,7 +12,7 @@ app = typer.Typer(help="See, keep, put back and remove what tasks have written."
 VolumeName = Annotated[str, typer.Argument(metavar="NAME", help="The volume, as job files name it.")]
 Backups = Annotated[
     Path | None,
-    typer.Option("--backups", metavar="DIR", help="Where archives are. Default: backups/CLUSTER"),
+    typer.Option("--backups", metavar="DIR", help="Where archives are, by cluster. Default: backups"),
 ]
 
 
@@ -68,7 +68,11 @@ def backup(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where to keep the archive. Default: backups/CLUSTER"),
+        typer.Option("--to", metavar="DIR", help="Keep the archive in DIR/CLUSTER. Default: backups"),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option("--keep", min=1, help="Remove older archives of the same volume and node, but so many."),
     ] = None,
     inventory: options.Inventory = None,
     state: options.State = None,
@@ -77,12 +81,15 @@ def backup(
     """Keep what is in a volume in a compressed archive on this machine, with its SHA-256 beside it.
 
     A task may run on meanwhile: files that it writes may be kept half-written then.
-    Example: cube volume backup db-data --to /srv/backups
+    Example: cube volume backup db-data --to /srv/backups --keep 7
     """
-    from cube.cli import backups
+    from cube.cli import backups, volumes
     from cube.cli.office import office
+    from cube.manager.volumes import Shelf
 
-    raise typer.Exit(backups.back_up(office(inventory, state), name, node, folder, output))
+    place = office(inventory, state)
+    shelf = Shelf(folder=volumes.folder_of(place, folder), last=last)
+    raise typer.Exit(backups.back_up(place, (name, node), shelf, output))
 
 
 @app.command()

@@ -21,7 +21,7 @@ from cube.volume.archive import Archive, archives_in
 COLUMNS = ("node", "volume", "tasks", "size", "backups", "newest")
 
 FOLDER = Path("backups")
-"""Where archives are kept, for each cluster in a folder of its own."""
+"""Where archives are kept, for each cluster in a folder of its own; so is it in any that is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Choice:
 
 def folder_of(place: Office, folder: Path | None) -> Path:
     """Where the cluster's archives are kept."""
-    return FOLDER / place.cluster.name if folder is None else folder
+    return (FOLDER if folder is None else folder) / place.cluster.name
 
 
 def listed(place: Office, choice: Choice, folder: Path | None, output: options.Output) -> int:

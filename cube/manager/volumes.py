@@ -12,7 +12,7 @@ from cube.model.job import Job
 from cube.model.task import Task
 from cube.model.volume import StoredVolume, Tree
 from cube.store.store import Store
-from cube.volume.archive import Kept, checked, keep, path_of, still_same
+from cube.volume.archive import Kept, checked, forget_older, keep, path_of, still_same
 from cube.volume.tree import read_tree
 from cube.worker.worker import Worker
 
@@ -35,12 +35,21 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """Where archives are kept, and how many of each node's volume at most; `last` None: all."""
+
+    folder: Path
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backed:
-    """What came of the backup of one node's volume, and how long it took."""
+    """What came of the backup of one node's volume, and how long it took; `gone` are older archives of it."""
 
     volume: StoredVolume
     seconds: float
     kept: Kept | None = None
+    gone: tuple[Path, ...] = ()
     error: CubeError | None = None
 
 
@@ -96,11 +105,11 @@ def remove(worker: Worker, store: Store, volume: StoredVolume) -> None:
 
 
 def back_up(
-    workers: Mapping[str, Worker], volumes: Sequence[StoredVolume], folder: Path, now: Callable[[], float]
+    workers: Mapping[str, Worker], volumes: Sequence[StoredVolume], shelf: Shelf, now: Callable[[], float]
 ) -> Generator[Backed, None, None]:
     """Keep each of them in an archive of its own, nodes at once; what came of each, as it ends."""
     pool = ThreadPoolExecutor(max_workers=THREADS)
-    keeping = [pool.submit(_back_up, workers[volume.node], volume, folder, now()) for volume in volumes]
+    keeping = [pool.submit(_back_up, workers[volume.node], volume, shelf, now()) for volume in volumes]
     try:
         for done in as_completed(keeping):
             yield done.result()
@@ -112,13 +121,14 @@ def back_up(
         pool.shutdown()
 
 
-def _back_up(worker: Worker, volume: StoredVolume, folder: Path, now: float) -> Backed:
+def _back_up(worker: Worker, volume: StoredVolume, shelf: Shelf, now: float) -> Backed:
     started = time.monotonic()
     try:
-        kept = back_up_one(worker, volume, folder, now)
+        kept = back_up_one(worker, volume, shelf.folder, now)
+        gone = forget_older(kept.path, shelf.last) if shelf.last else ()
     except CubeError as error:
         return Backed(volume=volume, seconds=time.monotonic() - started, error=error)
-    return Backed(volume=volume, seconds=time.monotonic() - started, kept=kept)
+    return Backed(volume=volume, seconds=time.monotonic() - started, kept=kept, gone=gone)
 
 
 def back_up_one(worker: Worker, volume: StoredVolume, folder: Path, now: float) -> Kept:

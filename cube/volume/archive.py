@@ -57,19 +57,19 @@ def path_of(folder: Path, volume: str, node: str, at: float) -> Path:
 
 def archives_in(folder: Path) -> tuple[Archive, ...]:
     """Those in the folder that are whole, the oldest first."""
-    found = ((path, _NAME.fullmatch(path.name)) for path in folder.glob(f"*{ENDING}"))
-    archives = [
-        Archive(
-            path=path,
-            volume=match["volume"],
-            node=match["node"],
-            at=datetime.strptime(match["at"], _AT).replace(tzinfo=UTC).timestamp(),
-            size=path.stat().st_size,
-        )
-        for path, match in found
-        if match and _sum_of(path).exists()
-    ]
-    return tuple(sorted(archives, key=lambda archive: (archive.at, archive.path.name)))
+    found = (_archive_at(path) for path in folder.glob(f"*{ENDING}"))
+    return tuple(sorted((each for each in found if each), key=lambda each: (each.at, each.path.name)))
+
+
+def _archive_at(path: Path) -> Archive | None:
+    """None for what is none; another thread, or another Cube, may be removing it."""
+    match = _NAME.fullmatch(path.name)
+    if match is None or not _sum_of(path).exists():
+        return None
+    with suppress(FileNotFoundError):
+        at = datetime.strptime(match["at"], _AT).replace(tzinfo=UTC).timestamp()
+        return Archive(path=path, volume=match["volume"], node=match["node"], at=at, size=path.stat().st_size)
+    return None
 
 
 def keep(pieces: Iterable[bytes], path: Path) -> Kept:
@@ -89,12 +89,29 @@ def keep(pieces: Iterable[bytes], path: Path) -> Kept:
         with _told(path):
             os.fsync(file)
             size = os.fstat(file).st_size
-            _sum_of(path).write_text(f"{digest.hexdigest()}  {path.name}\n")
+            _write_down(_sum_of(path), f"{digest.hexdigest()}  {path.name}\n")
             part.rename(path)  # last: what has no checksum is no archive, and one without its archive is none
+            _settle(path.parent)
     finally:
         os.close(file)
         part.unlink(missing_ok=True)
     return Kept(path=path, sha256=digest.hexdigest(), size=size, tree=tree)
+
+
+def forget_older(path: Path, keep: int) -> tuple[Path, ...]:
+    """Leave only the `keep` newest archives of the same volume of the same node, that one among them.
+
+    Those that are gone. Raises CubeError.
+    """
+    archives = archives_in(path.parent)
+    newest = next(found for found in archives if found.path == path)
+    mine = [found for found in archives if (found.volume, found.node) == (newest.volume, newest.node)]
+    old = tuple(found.path for found in mine[: mine.index(newest) + 1][:-keep])
+    for each in old:
+        with _told(each):
+            each.unlink(missing_ok=True)
+            _sum_of(each).unlink(missing_ok=True)
+    return old
 
 
 def checked(path: Path) -> Tree:
@@ -136,6 +153,22 @@ def _clear_away(path: Path) -> None:
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
+
+
+def _write_down(path: Path, text: str) -> None:
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _settle(folder: Path) -> None:
+    """A power cut must not take back what the folder lists."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _write(file: int, digest: Digest, path: Path, piece: bytes) -> None:

@@ -54,7 +54,7 @@ def carriers(desk: Desk, node: int) -> list[str]:
 
 
 def kept(desk: Desk) -> Path:
-    (row,) = desk.data("volume", "backup", "kept")
+    (row,) = desk.data("volume", "backup", "kept", "--keep", "1")
     return desk.folder / str(row["path"])
 
 
@@ -64,13 +64,14 @@ def killed_while_it_fills(desk: Desk, node: int, words: tuple[str, ...]) -> None
         ["docker", "exec", desk.nodes[node].container, "sh", "-c", FREEZE_ONCE_IT_FILLS],
         stdout=subprocess.PIPE,
     )
-    restoring = subprocess.Popen(desk.command(*words), cwd=desk.folder, stderr=subprocess.PIPE)
+    words_of_it = desk.command(*words)
+    filling = subprocess.Popen(words_of_it, cwd=desk.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert watcher.communicate(timeout=30)[0]
-        assert restoring.poll() is None
+        assert filling.poll() is None
     finally:
-        restoring.kill()
-        restoring.communicate()
+        filling.kill()
+        filling.communicate()
         desk.on(node, "pkill", "-CONT", "-x", "dockerd")
 
 
@@ -102,7 +103,7 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
 
 def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9(desk: Desk) -> None:
     second = desk.nodes[1].name
-    in_volume(desk, 0, "head -c 40000000 /dev/urandom >/kept/noise")
+    in_volume(desk, 0, "head -c 25000000 /dev/urandom >/kept/noise")
     before = in_volume(desk, 0, FACTS)
     archive = kept(desk)
     good = archive.read_bytes()
