@@ -13,6 +13,7 @@ _EXPRESSION = re.compile(r"[0-9A-Za-z*,/# -]{1,200}")
 _FIELDS = "minute, hour, day of month, month, day of week"
 _NO_ZONES = frozenset({"localtime", "Factory"})
 _ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+_NO_SUCH_DAY = ": none of its months has it"
 
 
 def cron(text: str) -> str:
@@ -22,7 +23,7 @@ def cron(text: str) -> str:
     try:
         first = next(CronSim(text, _ANY_DAY), None)
     except CronSimError as error:
-        found = str(error)
+        found = f"{error}{_NO_SUCH_DAY if 'day-of-month' in str(error) else ''}"
         raise ValueError(f"{shown(text)} is no cron expression: {found}; its fields are {_FIELDS}") from None
     if first is None:
         raise ValueError(f"{shown(text)} never comes: no day in fifty years is what it asks for")
