@@ -16,8 +16,7 @@ from cube.manager.tasks import LogLine
 from cube.model.node import Cluster
 from cube.model.task import Health, State, Task, TaskEvent
 from cube.top.screen import Question, Top
-from cube.top.source import Look
-from cube.view.fleet import job_views, node_views
+from cube.view.fleet import ClusterView, job_views, node_views
 from tests.build import CLUSTER, NOW, job, node, seen, task, unknown
 
 
@@ -35,7 +34,7 @@ class Fleet:
         )
         self.ends = threading.Event()
 
-    def look(self) -> Look:
+    def look(self) -> ClusterView:
         if self.failure:
             raise self.failure
         nodes = node_views(
@@ -45,7 +44,7 @@ class Fleet:
             {},
         )
         jobs = job_views((job("web", 2), job("mail", 1)), self.tasks, {}, {"node3"})
-        return Look(
+        return ClusterView(
             cluster=CLUSTER,
             at=NOW,
             nodes=nodes,

@@ -72,10 +72,10 @@ def known_job(desk: Desk, name: str) -> Job:
 
 def known_task(desk: Desk, identity: str) -> Task:
     """The task with that id. Raises NotFoundError."""
-    for task in desk.manager.store.tasks():
-        if task.id == identity:
-            return task
-    raise NotFoundError(f"there is no task {identity!r}", where=desk.manager.cluster.name)
+    found = _of_id(desk.standings.now().tasks, identity) or _of_id(desk.manager.store.tasks(), identity)
+    if found is None:
+        raise NotFoundError(f"there is no task {identity!r}", where=desk.manager.cluster.name)
+    return found
 
 
 def known_node(desk: Desk, name: str) -> Node:
@@ -108,3 +108,7 @@ def _missing(desk: Desk, kind: str, name: str, known: Iterable[str]) -> NotFound
     some = ", ".join(sorted(known)[:10]) or "none"
     where = desk.manager.cluster.name
     return NotFoundError(f"there is no {kind} {name!r}", where=where, cure=f"Known {kind}s: {some}.")
+
+
+def _of_id(tasks: Iterable[Task], identity: str) -> Task | None:
+    return next((task for task in tasks if task.id == identity), None)

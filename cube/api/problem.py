@@ -1,6 +1,5 @@
 """What went wrong, as RFC 9457 has it: a problem document, with Cube's words for where, why and the cure."""
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -108,14 +107,3 @@ def install(app: FastAPI) -> None:
     def _bug(request: Request, error: Exception) -> Response:
         bug = InternalError("this is a bug in Cube", why=type(error).__name__)
         return told(request.url.path, bug, HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def as_error(body: bytes, status: int) -> CubeError:
-    """The error that a problem document tells of, as the command would have raised it."""
-    try:
-        data = json.loads(body)
-        words = {key: str(data.get(key, "")) for key in ("where", "why", "cure")}
-        kind = {2: InputError, 3: UnreachableError, 4: LockedError}.get(data["exit_code"], CubeError)
-        return kind(str(data["detail"]), **words)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return CubeError(f"the manager answered {status}", why=body[:200].decode("utf-8", "replace"))

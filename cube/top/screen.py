@@ -16,8 +16,9 @@ from textual.widgets import DataTable, Footer, Input, Label, RichLog, Static
 from cube.errors import CubeError
 from cube.manager.tasks import LogLine
 from cube.model.task import Task, TaskEvent
-from cube.top.source import Look, Source
+from cube.top.source import Source
 from cube.top.tables import COLUMNS, of_event, rows, summary
+from cube.view.fleet import ClusterView
 
 STYLES = {
     "Running": "green", "healthy": "green", "ready": "green", "succeeded": "green",
@@ -60,7 +61,7 @@ class Top(App[None]):
         super().__init__()
         self._source = source
         self._every = every
-        self._look: Look | None = None
+        self._look: ClusterView | None = None
         self._view = "nodes"
         self._query = ""
 
@@ -92,7 +93,7 @@ class Top(App[None]):
             self.call_from_thread(self._say, str(error))
         self.call_from_thread(self.set_timer, self._every, self._look_again)
 
-    def _take(self, look: Look) -> None:
+    def _take(self, look: ClusterView) -> None:
         self._look = look
         self.query_one("#summary", Static).update(Text(summary(look)))
         self._draw()

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from cube.errors import CubeError
@@ -15,7 +14,7 @@ from cube.manager.session import at_work, looking_on_by_hand
 from cube.manager.tasks import Extract, LogLine, follow_logs
 from cube.manager.turn import Run
 from cube.model.task import Task, TaskEvent
-from cube.view.fleet import JobView, NodeView, job_views, node_views
+from cube.view.fleet import ClusterView, job_views, node_views
 
 EVENTS = 300
 LINES = 500
@@ -26,28 +25,11 @@ PATIENCE = 10.0
 """Seconds that an act waits for another Cube that is at work."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """The cluster at one moment; `events` are the newest ones, the last first."""
-
-    cluster: str
-    at: float
-    nodes: tuple[NodeView, ...]
-    jobs: tuple[JobView, ...]
-    tasks: tuple[Task, ...]
-    events: tuple[TaskEvent, ...]
-
-    @property
-    def silent(self) -> frozenset[str]:
-        """The nodes that do not answer: what is on them is not known."""
-        return frozenset(node.name for node in self.nodes if node.state == "unknown")
-
-
 class Source(Protocol):
     """What the terminal asks. Each call may take as long as a look at the fleet, and raises CubeError."""
 
-    def look(self) -> Look:
-        """Look at every node."""
+    def look(self) -> ClusterView:
+        """ClusterView at every node."""
         ...
 
     def history(self, task: Task) -> tuple[TaskEvent, ...]:
@@ -81,7 +63,7 @@ class OwnSource:
         self._actor = actor
         self._alone = threading.Lock()
 
-    def look(self) -> Look:
+    def look(self) -> ClusterView:
         """As Source; one at a time."""
         with self._alone:
             manager, store = self._manager, self._manager.store
@@ -89,7 +71,7 @@ class OwnSource:
             tasks = store.current_tasks()
             nodes = node_views(manager.cluster, observed, tasks, store.cordons())
             silent = {node.name for node in nodes if node.state == "unknown"}
-            return Look(
+            return ClusterView(
                 cluster=manager.cluster.name,
                 at=time.time(),
                 nodes=nodes,

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cube.model.task import Health, State, Task, TaskEvent
-from cube.top.source import Look
-from cube.view.fleet import JobView, NodeView
+from cube.view.fleet import ClusterView, JobView, NodeView
 from cube.view.words import age, cores, size
 
 BAR = 10
@@ -28,14 +27,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def rows(look: Look, view: str, query: str = "") -> tuple[Row, ...]:
+def rows(look: ClusterView, view: str, query: str = "") -> tuple[Row, ...]:
     """The view's rows in which every word of the query stands."""
     words = query.lower().split()
     found = ROWS[view](look)
     return tuple(row for row in found if all(word in " ".join(row.cells).lower() for word in words))
 
 
-def summary(look: Look) -> str:
+def summary(look: ClusterView) -> str:
     """The cluster in one line."""
     ready = sum(node.state == "ready" for node in look.nodes)
     running, wanted = sum(job.running for job in look.jobs), sum(job.wanted for job in look.jobs)
@@ -45,7 +44,7 @@ def summary(look: Look) -> str:
     return "   ".join([*words, *([f"{failed} FAILED"] if failed else [])])
 
 
-def _nodes(look: Look) -> Iterator[Row]:
+def _nodes(look: ClusterView) -> Iterator[Row]:
     for node in look.nodes:
         cells = (node.name, node.state, *_amounts(node), str(node.tasks), str(node.others), node.why)
         yield Row(key=node.name, cells=cells)
@@ -67,7 +66,7 @@ def _bar(promised: float, used: float, whole: float, words: Callable[[float], st
     return f"{drawn:·<{BAR}} {words(promised)}/{words(whole)}"
 
 
-def _jobs(look: Look) -> Iterator[Row]:
+def _jobs(look: ClusterView) -> Iterator[Row]:
     for job in look.jobs:
         yield Row(key=job.name, cells=_of_job(job))
 
@@ -78,7 +77,7 @@ def _of_job(job: JobView) -> tuple[str, ...]:
     return (job.name, job.type, str(job.version), rollout, *numbers, job.reason)
 
 
-def _tasks(look: Look) -> Iterator[Row]:
+def _tasks(look: ClusterView) -> Iterator[Row]:
     """What went wrong first; what was taken away on purpose not at all."""
     order = (State.FAILED, State.PENDING, State.SCHEDULED, State.RUNNING, State.COMPLETED)
     for task in sorted(look.tasks, key=lambda task: order.index(task.state)):
@@ -86,7 +85,7 @@ def _tasks(look: Look) -> Iterator[Row]:
             yield Row(key=task.id, cells=_of_task(task, look))
 
 
-def _of_task(task: Task, look: Look) -> tuple[str, ...]:
+def _of_task(task: Task, look: ClusterView) -> tuple[str, ...]:
     is_unknown = task.node in look.silent and not task.state.is_terminal
     health = "-" if task.health is Health.UNCHECKED else task.health
     state = "unknown" if is_unknown else task.state
@@ -94,7 +93,7 @@ def _of_task(task: Task, look: Look) -> tuple[str, ...]:
     return (str(task.slot), state, health, task.node or "-", *numbers, task.reason)
 
 
-def _events(look: Look) -> Iterator[Row]:
+def _events(look: ClusterView) -> Iterator[Row]:
     for event in look.events:
         yield Row(key=str(event.number), cells=of_event(event, look.at))
 
@@ -106,7 +105,7 @@ def of_event(event: TaskEvent, now: float) -> tuple[str, ...]:
     return (age(now - event.at), what, change, event.node or "-", event.reason, event.actor)
 
 
-ROWS: Mapping[str, Callable[[Look], Iterator[Row]]] = {
+ROWS: Mapping[str, Callable[[ClusterView], Iterator[Row]]] = {
     "nodes": _nodes,
     "jobs": _jobs,
     "tasks": _tasks,

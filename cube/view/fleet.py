@@ -8,7 +8,7 @@ from cube.model.node import Cluster, Cordon, Node
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout
-from cube.model.task import Health, State, Task
+from cube.model.task import Health, State, Task, TaskEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +60,23 @@ class JobView:
     nodes: tuple[str, ...]
     rollout: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """The cluster at one moment, in seconds since the epoch; the last of its newest `events` is the first."""
+
+    cluster: str
+    at: float
+    nodes: tuple[NodeView, ...]
+    jobs: tuple[JobView, ...]
+    tasks: tuple[Task, ...]
+    events: tuple[TaskEvent, ...]
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """The nodes that do not answer: what is on them is not known."""
+        return frozenset(node.name for node in self.nodes if node.state == "unknown")
 
 
 def node_view(

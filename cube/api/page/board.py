@@ -3,41 +3,16 @@
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from cube.api.answers import OperationView, operation_view
 from cube.api.desk import Desk
 from cube.api.nodes import views
-from cube.model.job import Job
-from cube.model.rollout import Rollout
-from cube.model.task import State, Task, TaskEvent
-from cube.view.fleet import JobView, NodeView, job_views
+from cube.model.task import State, Task
+from cube.view.fleet import ClusterView
 
 KEEPS = 0.5
 """Seconds for which a board serves; longer where it took long to take: looking never loads the loop."""
 
 EVENTS = 200
-OPERATIONS = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """The cluster at one moment: the `tasks` of interest, what went wrong first, and the newest `events`."""
-
-    cluster: str
-    at: float
-    nodes: tuple[NodeView, ...]
-    jobs: tuple[JobView, ...]
-    wanted: tuple[Job, ...]
-    rollouts: tuple[Rollout, ...]
-    tasks: tuple[Task, ...]
-    events: tuple[TaskEvent, ...]
-    operations: tuple[OperationView, ...]
-
-    @property
-    def silent(self) -> frozenset[str]:
-        """The nodes that do not answer: what is on them is not known."""
-        return frozenset(node.name for node in self.nodes if node.state == "unknown")
 
 
 class Board:
@@ -46,10 +21,10 @@ class Board:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._alone = threading.Lock()
-        self._last: Snapshot | None = None
+        self._last: ClusterView | None = None
         self._good_until = 0.0
 
-    def now(self) -> Snapshot:
+    def now(self) -> ClusterView:
         """The cluster as it is, or was a moment ago."""
         with self._alone:
             began = time.monotonic()
@@ -60,21 +35,16 @@ class Board:
             return self._last
 
 
-def _taken(desk: Desk) -> Snapshot:
-    store = desk.manager.store
-    tasks, jobs, rollouts = store.current_tasks(), store.jobs(), store.rollouts()
-    nodes = views(desk)
-    silent = {node.name for node in nodes if node.state == "unknown"}
-    return Snapshot(
+def _taken(desk: Desk) -> ClusterView:
+    """The tasks of interest, what went wrong first, and the newest events."""
+    standing = desk.standings.now()
+    return ClusterView(
         cluster=desk.manager.cluster.name,
         at=time.time(),
-        nodes=nodes,
-        jobs=job_views(jobs, tasks, rollouts, silent),
-        wanted=jobs,
-        rollouts=tuple(rollouts.values()),
-        tasks=_of_interest(tasks),
-        events=tuple(reversed(store.events(limit=EVENTS))),
-        operations=tuple(map(operation_view, reversed(desk.operations.all()[-OPERATIONS:]))),
+        nodes=views(desk),
+        jobs=standing.jobs,
+        tasks=_of_interest(standing.tasks),
+        events=tuple(reversed(desk.manager.store.events(limit=EVENTS))),
     )
 
 

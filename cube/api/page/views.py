@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 from cube.api.access import Caller
+from cube.api.answers import operation_view
 from cube.api.desk import Desk, NotFoundError, known_job, known_node, known_task
 from cube.api.page.bars import job_bar, node_bars
-from cube.api.page.board import Board, Snapshot
+from cube.api.page.board import Board
 from cube.api.page.draw import draw
 from cube.api.page.matrix import matrix
 from cube.model.difference import differences
@@ -18,9 +19,11 @@ from cube.model.task import Task, TaskEvent
 from cube.model.token import Role
 from cube.store.changes import decision_of
 from cube.store.rows import JobVersion
+from cube.view.fleet import ClusterView
 
 MOST_TASKS = 200
 MOST_EVENTS = 60
+OPERATIONS = 5
 MANY = 40
 """Nodes from which on each is drawn small."""
 
@@ -47,10 +50,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def values(desk: Desk, it: Snapshot, view: View, who: Caller) -> Mapping[str, Any]:
+def values(desk: Desk, it: ClusterView, view: View, who: Caller) -> Mapping[str, Any]:
     """All that the view's parts and its frame are drawn from. Raises NotFoundError."""
     common = {
         "it": it, "view": view, "who": who, "may_act": who.role.may(Role.OPERATE),
+        "operations": tuple(map(operation_view, reversed(desk.operations.all()[-OPERATIONS:]))),
         "bars": {node.name: node_bars(node) for node in it.nodes},
         "is_dense": len(it.nodes) > MANY,
     }  # fmt: skip
@@ -69,7 +73,7 @@ class Drawings:
         self._desk = desk
         self._board = board
         self._alone = threading.Lock()
-        self._of: Snapshot | None = None
+        self._of: ClusterView | None = None
         self._known: dict[tuple[View, bool], Mapping[str, str]] = {}
 
     def now(self, view: View, who: Caller) -> Mapping[str, str]:
@@ -84,7 +88,7 @@ class Drawings:
             return self._known.get(key, {})
 
 
-def _fleet(_desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
+def _fleet(_desk: Desk, it: ClusterView, view: View) -> Mapping[str, Any]:
     return {
         "title": it.cluster,
         "job_bars": _job_bars(it),
@@ -93,7 +97,7 @@ def _fleet(_desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
     }
 
 
-def _node(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
+def _node(desk: Desk, it: ClusterView, view: View) -> Mapping[str, Any]:
     known_node(desk, view.key)
     return {
         "title": view.key,
@@ -103,14 +107,13 @@ def _node(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
     }
 
 
-def _job(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
-    known_job(desk, view.key)
-    store = desk.manager.store
+def _job(desk: Desk, it: ClusterView, view: View) -> Mapping[str, Any]:
+    wanted, store = known_job(desk, view.key), desk.manager.store
     versions = store.versions(view.key)
     return {
         "title": view.key,
         "job": next((job for job in it.jobs if job.name == view.key), None),
-        "groups": next((job.groups for job in it.wanted if job.name == view.key), ()),
+        "groups": wanted.groups,
         "job_bars": _job_bars(it),
         "versions": tuple(reversed(versions)),
         "changes": _changes(versions),
@@ -120,7 +123,7 @@ def _job(desk: Desk, it: Snapshot, view: View) -> Mapping[str, Any]:
     }
 
 
-def _task(desk: Desk, _it: Snapshot, view: View) -> Mapping[str, Any]:
+def _task(desk: Desk, _it: ClusterView, view: View) -> Mapping[str, Any]:
     task, store = known_task(desk, view.key), desk.manager.store
     events = store.events(task=view.key)
     decided = [(event, found) for event in events if (found := decision_of(event)) is not None]
@@ -134,7 +137,7 @@ def _task(desk: Desk, _it: Snapshot, view: View) -> Mapping[str, Any]:
     }
 
 
-VALUES: Mapping[str, Callable[[Desk, Snapshot, View], Mapping[str, Any]]] = {
+VALUES: Mapping[str, Callable[[Desk, ClusterView, View], Mapping[str, Any]]] = {
     "fleet": _fleet,
     "node": _node,
     "job": _job,
@@ -157,7 +160,7 @@ def _some(events: Iterable[TaskEvent]) -> tuple[TaskEvent, ...]:
     return tuple(events)[:MOST_EVENTS]
 
 
-def _job_bars(it: Snapshot) -> Mapping[str, Any]:
+def _job_bars(it: ClusterView) -> Mapping[str, Any]:
     mine: dict[str, list[Task]] = {}
     for task in it.tasks:
         mine.setdefault(task.slot.job, []).append(task)
