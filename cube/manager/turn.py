@@ -232,10 +232,11 @@ def world_of(
 
 def refuse_strangers(observed: Mapping[str, Observation], cluster: Cluster, store: Store) -> None:
     """Two stores that drive one fleet would undo each other's work: the second is refused, with CubeError."""
+    owner = store.owner
     for name, seen in observed.items():
         for container in seen.containers if isinstance(seen, Seen) else ():
             identity = container.identity
-            if identity and identity.cluster == cluster.name and identity.owner != store.owner:
+            if identity and identity.cluster == cluster.name and identity.owner != owner:
                 raise CubeError(
                     f"cluster {cluster.name} is driven from another store",
                     where=name,
