@@ -38,6 +38,7 @@ case "$task" in ""|*[!0-9a-f-]*) exit {NO_NAME} ;; esac
 """
 
 # What is mounted over a /run that is on a disk is small: secrets and configurations.
+# A file's time is when it was written (-m), by the node's clock: drains are counted from the last note's.
 WRITE = f"""\
 {_HEAD}
 [ -d {MEMORY} ] || $as_root mkdir -m 0711 {MEMORY}
@@ -45,7 +46,7 @@ case "$(stat -f -c %T {MEMORY})" in tmpfs|ramfs) ;; *)
   $as_root mount -t tmpfs -o mode=0711,nosuid,nodev,noexec,size=64m cube {MEMORY} || exit {NO_MEMORY} ;;
 esac
 [ -d "{MEMORY}/$task" ] || $as_root mkdir -m 0711 "{MEMORY}/$task"
-$as_root tar -x -p --same-owner --overwrite -C "{MEMORY}/$task" -f -
+$as_root tar -x -p -m --same-owner --overwrite -C "{MEMORY}/$task" -f -
 """
 
 REMOVE = f"""\

@@ -25,7 +25,7 @@ groups:
     memory: 32MiB
     ports: {{http: {{container: 8080, public: true}}}}
     health: {{http: /health, port: http, interval: 1s, timeout: 1s, grace: 5s}}
-    stop: {{grace: 0s, drain: 1s}}
+    stop: {{grace: 0s, drain: 0s}}
     update: {{min_healthy_time: 0s, max_parallel: {most}}}
 """
 
@@ -145,22 +145,35 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     dockerfile = desk.folder / "jobs" / "ingress" / "Dockerfile"
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
     dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
-    web = WEB.replace("drain: 1s", "drain: 4s") + "    ingress: {{}}\n"
-    desk.cube("deploy", desk.write(web, count=3, most=2))
+    web = WEB.replace("drain: 0s", "drain: 4s") + "    ingress: {{}}\n"
+    desk.cube("deploy", desk.write(web, count=3, most=3))
     (desk.folder / "api.yml").write_text(API)
     desk.cube("deploy", "api.yml")
     desk.cube("deploy", "jobs/ingress.yml")
     places = [(node.address, 8000) for node in desk.nodes[1:]]
     with constantly_asked(places) as answers:
-        desk.cube("deploy", desk.write(web, count=3, most=2, mark="2"))
+        desk.cube("deploy", desk.write(web, count=3, most=3, mark="2"))
         desk.cube("scale", "web", "main=2")
         desk.cube("node", "drain", "node1")
     assert desk.containers_on(0) == []
     assert answers.bad == []
     assert answers.rate > 200
+    assert min(drains(desk)) >= 4
     pages = [asked_for(places[0], "/", host) for host in ("api.example", "shop.example")]
     assert ["version api" in pages[0], "version 2" in pages[1]] == [True, True]
     assert asked_for(places[0], "/v1/nothing", "shop.example") == "503"
+
+
+def drains(desk: Desk) -> list[float]:
+    """How many seconds each task of `web` served on after the last proxy had been told, until its end."""
+    events = desk.data("events")
+    told = [
+        event["time"] for event in events if event["reason"].startswith("its files are new: told by SIGUSR2")
+    ]
+    ends = [
+        event["time"] for event in events if event["slot"]["job"] == "web" and event["target"] == "Completed"
+    ]
+    return [end - max(at for at in told if at < end) for end in ends]
 
 
 def asked_for(place: tuple[str, int], path: str, host: str) -> str:
