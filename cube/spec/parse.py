@@ -48,25 +48,21 @@ from cube.model.policy import (
 from cube.model.resources import Resources
 from cube.spec.grammar import Attempts
 from cube.spec.job_rules import broken, type_of, unknown_scheduler
-from cube.spec.rules import checks_of
-from cube.spec.schema import (
-    STRANGE,
+from cube.spec.parts import (
     BuildSchema,
-    GroupSchema,
     HealthSchema,
-    HooksSchema,
     IngressSchema,
-    JobSchema,
     LoggingSchema,
-    ParametersSchema,
     PortSchema,
     RescheduleSchema,
     RestartSchema,
-    ScheduleSchema,
     SecretSchema,
     TemplateSchema,
     UpdateSchema,
 )
+from cube.spec.rules import checks_of
+from cube.spec.schema import GroupSchema, HooksSchema, JobSchema, ParametersSchema, ScheduleSchema
+from cube.spec.strange import STRANGE
 
 MAX_BYTES = 1 << 18
 

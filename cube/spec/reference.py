@@ -5,27 +5,23 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cube.spec.schema import (
+from cube.spec.parts import (
     BuildSchema,
-    GroupSchema,
     HealthSchema,
-    HooksSchema,
     IngressSchema,
-    JobSchema,
     LoggingSchema,
     OnChangeSchema,
-    ParametersSchema,
     PortSchema,
     QuarantineSchema,
     RescheduleSchema,
     RestartSchema,
-    ScheduleSchema,
     SecretSchema,
     StopSchema,
     TemplateSchema,
     UpdateSchema,
     VolumeSchema,
 )
+from cube.spec.schema import GroupSchema, HooksSchema, JobSchema, ParametersSchema, ScheduleSchema
 
 _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The job", JobSchema),

@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from cube.document.check import Problem, shown
 from cube.model.job import CheckKind, Constraint, Operator
 from cube.model.policy import Order
-from cube.spec.schema import GroupSchema, HealthSchema
+from cube.spec.parts import HealthSchema
+from cube.spec.schema import GroupSchema
 
 MAX_ENVIRONMENT = 131072
 """Characters of all variables together: a task's spec travels as a label of its container."""
