@@ -14,7 +14,7 @@ from cube.manager.manager import Manager
 from cube.manager.moves import carry_out, refuse_what_stays, the_task
 from cube.manager.report import Done, Report
 from cube.manager.turn import Run
-from cube.manager.volumes import empty, refuse_another, refuse_used, tree_of
+from cube.manager.volumes import empty, named, refuse_another, refuse_used, tree_of
 from cube.model.action import Plan, Verdict
 from cube.model.move import Move
 from cube.model.observation import Observation, Seen
@@ -143,9 +143,13 @@ def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run
 def _copy(haul: Haul, volume: StoredVolume) -> str:
     """Fill the target's volume with what is in the source's, compare both; what was done, in words."""
     name = volume.name
-    with haul.source.volumes.read(name) as pieces, haul.target.volumes.filled(name, pieces, None):
+    with (
+        named(f"{name}, from {haul.source.node.name} to {haul.target.node.name}"),
+        haul.source.volumes.read(name) as pieces,
+        haul.target.volumes.filled(name, pieces, None),
+    ):
         there, here = _both_trees((haul.target, haul.source), name)
-        refuse_another(there, here, f"{haul.target.node.name}: {name}")
+        refuse_another(there, here)
     return f"copied and compared {name}: {here.files} files, {here.size} bytes"
 
 

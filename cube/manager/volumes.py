@@ -1,8 +1,9 @@
 """Volumes over the fleet: what is where, kept in archives, put back, and removed."""
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,8 +152,11 @@ def restore(worker: Worker, store: Store, name: str, path: Path, *, may_replace:
     if volume is not None:
         refuse_used(volume, store.current_tasks(), volume.users)
         empty(worker, volume, may_replace=may_replace)
-    with worker.volumes.filled(name, still_same(path), path.stat().st_size):
-        refuse_another(tree_of(worker, name), tree, f"{worker.node.name}: {name}")
+    with (
+        named(f"{worker.node.name}: {name}"),
+        worker.volumes.filled(name, still_same(path), path.stat().st_size),
+    ):
+        refuse_another(tree_of(worker, name), tree)
     return Restored(tree=tree, seconds=time.monotonic() - started)
 
 
@@ -181,12 +185,21 @@ def refuse_used(volume: StoredVolume, tasks: Sequence[Task], uses: Sequence[obje
         )
 
 
-def refuse_another(found: Tree, wanted: Tree, where: str) -> None:
+@contextmanager
+def named(where: str) -> Iterator[None]:
+    """What fails within says where, if it does not yet."""
+    try:
+        yield
+    except CubeError as error:
+        error.where = error.where or where
+        raise
+
+
+def refuse_another(found: Tree, wanted: Tree) -> None:
     """Raises CubeError where what was read back is not what was written."""
     if found != wanted:
         raise CubeError(
             "the volume does not hold what was written to it",
-            where=where,
             why=f"{found.files} files of {found.size} bytes in place of {wanted.files} of {wanted.size}"
             if (found.files, found.size) != (wanted.files, wanted.size)
             else "their contents or attributes differ",
@@ -195,19 +208,18 @@ def refuse_another(found: Tree, wanted: Tree, where: str) -> None:
 
 
 def empty(worker: Worker, volume: StoredVolume, *, may_replace: bool = False) -> None:
-    """Remove what a copy that was cut short has left there, or else too what somebody says may go.
+    """Have nothing in it: what a copy that was cut short has left goes, and else what somebody says may go.
 
     Raises InputError where something else is in it.
     """
     if volume.is_half or may_replace:
         refuse_used(volume, (), volume.uses)
-        worker.volumes.remove(volume.name)
-    elif not worker.volumes.is_empty(volume.name):
-        raise InputError(
-            f"volume {volume.name} is not empty",
-            where=volume.node,
-            cure="Keep what is in it: cube volume backup. To have it removed first, give --replace.",
-        )
+        worker.volumes.renew(volume.name)
+        cure = "Its driver keeps what is in it: remove that yourself."
+    else:
+        cure = "Keep what is in it: cube volume backup. To have it removed first, give --replace."
+    if not worker.volumes.is_empty(volume.name):
+        raise InputError(f"volume {volume.name} is not empty", where=volume.node, cure=cure)
 
 
 def _half(volume: StoredVolume) -> InputError:

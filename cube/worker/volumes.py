@@ -78,6 +78,20 @@ class Volumes:
         with conversation(self.open_channel()) as connection:
             _remove(connection, f"/volumes/{quote(name, safe='')}")
 
+    def renew(self, name: str) -> None:
+        """Remove all that is in it: it is made anew, with the same driver, options and labels."""
+        with conversation(self.open_channel()) as connection:
+            found = get(connection, f"/volumes/{quote(name, safe='')}")
+        self.remove(name)
+        body = {
+            "Name": name,
+            "Driver": found.get("Driver") or "local",
+            "DriverOpts": found.get("Options") or {},
+            "Labels": found.get("Labels") or {},
+        }
+        with conversation(self.open_channel()) as connection:
+            post(connection, "/volumes/create", body)
+
     def abandon(self, name: str) -> None:
         """Give up what a copy of it that was cut short has left. For who alone may change the fleet.
 

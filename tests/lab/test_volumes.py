@@ -87,6 +87,7 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
     archive = row["archives"][0]
     desk.cube("volume", "rm", "kept", "--node", first, "--yes", code=2)
     desk.cube("volume", "restore", "kept", "--from", archive, "--replace", code=2)
+    desk.on(1, "docker", "volume", "create", "--label", "mine=yes", "kept")
     desk.cube("volume", "restore", "kept", "--from", archive, "--node", second)
     assert in_volume(desk, 1, FACTS) == before
     in_volume(desk, 1, "echo more >/kept/more")
@@ -94,6 +95,7 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
     assert "is not empty" in refused.stderr
     desk.cube("volume", "restore", "kept", "--from", archive, "--node", second, "--replace")
     assert in_volume(desk, 1, FACTS) == before
+    assert desk.on(1, "docker", "volume", "inspect", "--format", "{{.Labels.mine}}", "kept") == "yes"
     desk.cube("stop", "keeper")
     lost = desk.cube("volume", "rm", "kept", "--node", first, "--yes")
     assert archive in lost.stdout
