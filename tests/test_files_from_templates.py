@@ -10,10 +10,12 @@ from cube.cli.settle import with_templates
 from cube.errors import InputError
 from cube.manager.served import nobody, served_by
 from cube.manager.templates import MAX_BYTES, checked, filled, rendered
+from cube.model.files import Delivered
 from cube.model.job import Job, SecretUse, Template
 from cube.model.node import Access, Cluster, Node
 from cube.spec.parse import parse
 from cube.worker.container import Claim, container_config
+from cube.worker.delivered import with_files
 from tests import build
 
 NODES = tuple(
@@ -175,3 +177,34 @@ def test_an_ingress_that_no_proxy_could_serve_is_refused(written: str, says: str
     ports = "{http: {container: 80, public: true}, admin: {container: 81}}"
     with pytest.raises(InputError, match=re.escape(says)):
         parse(f"job: shop\ngroups: {{web: {{image: 'a:1', ports: {ports}, {written}}}}}", "job.yml", {})
+
+
+@pytest.mark.parametrize(
+    ("printed", "files"),
+    [
+        (f"{'a' * 8} 12 {'e' * 64} {'b' * 64}", Delivered(hashes=("b" * 64,), told="e" * 64, told_at=12.0)),
+        (f"{'a' * 8} 12 . {'b' * 64}", Delivered(hashes=("b" * 64,), told="", told_at=12.0)),
+        (f"{'a' * 8} 0 - -", Delivered(hashes=("",), told=None)),
+        (f"{'a' * 8} 12 {'e' * 64} ?", None),
+        ("", None),
+        (f"{'f' * 8} 12 {'e' * 64} {'b' * 64}", None),
+    ],
+)
+def test_a_look_tells_what_is_there_what_is_not_and_what_nobody_could_tell_p2(
+    printed: str, files: Delivered | None
+) -> None:
+    """What could not be read is unknown, and never taken for a file that is not there."""
+    template = Template(target="/etc/app.conf", source="app.conf.j2", text="x")
+    task = replace(build.task(spec=build.spec(templates=(template,))), id="a" * 8)
+    held, other = build.container(task), build.container(build.task(1))
+    asked: list[bytes] = []
+
+    def run(_script: str, stdin: bytes) -> bytes:
+        asked.append(stdin)
+        return printed.encode()
+
+    specs = {held.id: task.spec, other.id: build.spec()}
+    assert [found.files for found in with_files([held, other], specs, run)] == [files, None]
+    assert asked == [b"aaaaaaaa 1\n"]
+    assert with_files([other], specs, run) == (other,)
+    assert len(asked) == 1, "a node without such files is asked nothing more"
