@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit lint format sim crash docs bench bench-recovery bench-images bench-scheduler mutants
+.PHONY: help setup demo test test-unit lint format sim crash docs bench bench-recovery bench-images bench-scheduler bench-manager mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,3 +58,6 @@ bench-images: setup ## measure images pushed to nodes beside docker save and loa
 
 bench-scheduler: ## measure how quickly and how tightly tasks are placed (CUBE_TRACES: the folder of the traces)
 	$(BIN)/python -m tests.bench.scheduler
+
+bench-manager: ## measure one manager over 1,000 simulated nodes with 10,000 tasks, and write it down
+	$(BIN)/python -m tests.bench.manager

@@ -49,17 +49,20 @@ class Attended:
     machine: Machine
     told: SimpleQueue[str] = field(default_factory=SimpleQueue)
     goes: threading.Event = field(default_factory=threading.Event)
+    alone: threading.Lock = field(default_factory=threading.Lock)
     looks: int = 0
     programs: list["Program"] = field(default_factory=list)
 
     def observe(self, now: float) -> Observation:
         self.looks += 1
         self.goes.wait(PATIENCE)
-        return self.machine.observe(now)
+        with self.alone:
+            return self.machine.observe(now)
 
     def perform(self, effect: Effect) -> Outcome:
         self.goes.wait(PATIENCE)
-        return self.machine.perform(effect, WallClock().now())
+        with self.alone:
+            return self.machine.perform(effect, WallClock().now())
 
     def happenings(self) -> Iterator[str]:
         yield "listening"
@@ -176,7 +179,7 @@ def staged(
         service.stop()
         turning.join(PATIENCE)
     assert not turning.is_alive()
-    assert warnings == []
+    assert warnings == [], warnings
     store.close()
 
 
