@@ -135,7 +135,9 @@ class Staff:
         """Remember what came of an effect; a node that has nothing more to do rests, or is looked at."""
         if isinstance(answer.step, Done):
             self.done.append(answer.step)
-        elif pause := self._pause(answer.node):
+        if answer.step is not None:
+            return  # a node's last word is None, also after what went wrong
+        if pause := self._pause(answer.node):
             self.resting[answer.node] = now + pause
         else:
             picture.end(answer.node)

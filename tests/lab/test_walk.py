@@ -66,6 +66,7 @@ def project(desk: Desk, engine: DockerClient) -> None:
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
     dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
     saved = engine.containers.get(desk.nodes[0].container).exec_run(["docker", "save", "cube-demo:1"])
+    assert isinstance(saved.output, bytes)
     engine.images.load(saved.output)
     (folder / "shop.pem").write_bytes(a_certificate())
     (folder / "password").write_text("correct horse battery staple")
