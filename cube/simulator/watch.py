@@ -238,7 +238,8 @@ class Watch:
             f"P7 no move without cause: {found.name} on {effect.node} is stopped: {effect.reason}",
         )
         same = [(where, other) for where, other in held if slot_of(other) == slot]
-        if is_expected and same and not is_sick and not is_to_leave:
+        is_a_choice = is_current or any(runs(other) for _, other in same)  # else it is in an update's way
+        if is_expected and same and is_a_choice and not is_sick and not is_to_leave:
             self._has_a_proven_successor(effect, same)
 
     def _is_to_move_first(self, effect: Stop, slot: Slot, job: Job | None) -> bool:
