@@ -17,7 +17,7 @@ LONGEST_FIRST := tests/lab tests/test_simulation.py tests
 test: ## everything: lint, then all tests, also on real nodes
 	@scripts/setup --vagrant
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/pytest $(LONGEST_FIRST) -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered
+	$(BIN)/pytest $(LONGEST_FIRST) -n 3 --dist loadfile --no-loadscope-reorder --durations 20 --durations-min 15 --cov --cov-report=term:skip-covered
 
 test-unit: ## the tests that need no nodes
 	$(BIN)/pytest -m 'not lab'
