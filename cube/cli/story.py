@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from cube.cli import options, render, rows
 from cube.cli.reach import Place, recorded
 from cube.errors import InputError
+from cube.manager.tasks import is_called
 from cube.model.task import State, Task, TaskEvent
 from cube.store.rows import Death
 from cube.store.store import Store
 
 PAUSE = 1.0
 """Seconds between two looks for new events."""
-
-SHORTEST_ID = 4
-"""Signs of a task's id that name it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +56,12 @@ def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> 
 def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> None:
     """Print what the containers of a job, group or task left behind. Raises InputError."""
     with recorded(place) as store:
-        slots = {task.id: str(task.slot) for task in store.tasks()}
-        meant = [task for task in store.current_tasks() if _is_meant(task.id, str(task.slot), name)]
+        tasks = store.tasks()
+        meant = [task for task in store.current_tasks() if is_called(task, name)]
         deaths = _deaths(store, name)[-limit:]
-    if not deaths and not any(_is_meant(id_, slot, name) for id_, slot in slots.items()):
+    if not deaths and not any(is_called(task, name) for task in tasks):
         raise InputError(f"no job and no task is called {name!r}", where=place.cluster.name)
+    slots = {task.id: str(task.slot) for task in tasks}
     if output is options.Output.JSON:
         render.as_json([rows.of_death(death, slots.get(death.task)) for death in deaths])
         return
@@ -78,17 +77,11 @@ def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> 
         render.line(f"{name}: none of its containers has ended badly")
 
 
-def _is_meant(id_: str, slot: str, name: str) -> bool:
-    """The name is the task's, its group's, its job's, or how its id begins."""
-    is_named = name in (slot, slot.partition("[")[0], slot.partition("/")[0])
-    return is_named or (len(name) >= SHORTEST_ID and id_.startswith(name))
-
-
 def _deaths(store: Store, name: str) -> tuple[Death, ...]:
     job, is_slot, _ = name.partition("/")
     if not is_slot:
         return store.post_mortems(name) if name else ()
-    ids = {task.id for task in store.tasks(job) if _is_meant(task.id, str(task.slot), name)}
+    ids = {task.id for task in store.tasks(job) if is_called(task, name)}
     return tuple(death for death in store.post_mortems(job) if death.task in ids)
 
 

@@ -14,6 +14,9 @@ from cube.manager.seams import Hand, Process
 from cube.model.task import Task
 from cube.worker.terminal import Ends, following_size, own_ends, raw_terminal, sending
 
+SHORTEST_ID = 4
+"""Signs of a task's id that name it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
@@ -33,12 +36,18 @@ class Extract:
     since: float | None = None
 
 
+def is_called(task: Task, name: str) -> bool:
+    """The name is that of its job, its group or its slot, or how its id begins."""
+    names = task.slot.job, f"{task.slot.job}/{task.slot.group}", str(task.slot)
+    return name in names or (len(name) >= SHORTEST_ID and task.id.startswith(name))
+
+
 def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
     """The tasks that a person means: a job, `job/group`, `job/group[index]`, or the start of an id.
 
     Only those with a container. Raises InputError where there is none.
     """
-    named = [task for task in tasks if name in _names(task) or (len(name) >= 4 and task.id.startswith(name))]
+    named = [task for task in tasks if is_called(task, name)]
     found = tuple(task for task in named if task.node and task.container)
     if not found:
         known = ", ".join(sorted({str(task.slot) for task in tasks if task.container})) or "none"
@@ -144,7 +153,3 @@ def _worker(workers: Mapping[str, Hand], task: Task) -> Hand:
     if worker is None:
         raise InputError(f"node {task.node} is not in the inventory", where=str(task.slot))
     return worker
-
-
-def _names(task: Task) -> tuple[str, ...]:
-    return task.slot.job, f"{task.slot.job}/{task.slot.group}", str(task.slot)
