@@ -38,7 +38,7 @@ def job_with(text: str) -> Job:
 def file_of(text: str) -> str:
     spec = job_with(text).groups[0].spec
     task = replace(build.task(spec=spec), ports={"http": 20000})
-    return rendered(CLUSTER, NODES[1], task, spec.templates[0], nobody)
+    return rendered(CLUSTER, NODES[1], nobody, task, spec.templates[0])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def proxy_of(*stopped: bool) -> list[str]:
         tasks.append(replace(task, slot=replace(task.slot, group=group.name)))
     template = Template(target="/etc/haproxy.cfg", source="haproxy.cfg.j2", text=EXAMPLE.read_text())
     served = served_by(CLUSTER, [job], tasks)
-    text = rendered(CLUSTER, NODES[0], build.task(), template, lambda: served)
+    text = rendered(CLUSTER, NODES[0], lambda: served, build.task(), template)
     words = ("use_backend", "backend", "server", "default_backend")
     return [line.strip() for line in text.splitlines() if line.split()[:1] and line.split()[0] in words]
 

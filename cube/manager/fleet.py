@@ -13,10 +13,8 @@ from cube.image.own import SOCKET, OwnEngine
 from cube.image.shelf import Shelf
 from cube.manager.served import nobody
 from cube.manager.templates import Serving, rendered
-from cube.model.job import Template
 from cube.model.node import Cluster, Node
 from cube.model.secret import Secret
-from cube.model.task import Task
 from cube.worker.belongings import no_secrets
 from cube.worker.container import Claim
 from cube.worker.worker import Worker
@@ -52,7 +50,7 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
                 claim,
                 shelf=shelf,
                 secret=secret,
-                render=partial(_rendered, cluster, node, serving),
+                render=partial(rendered, cluster, node, serving),
             )
             for node in cluster.nodes
         }
@@ -61,11 +59,6 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
         finally:
             with ThreadPoolExecutor(max_workers=16) as pool:
                 list(pool.map(Worker.close, workers.values()))
-
-
-def _rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, template: Template) -> str:
-    """The file as a task begins with it: those that are about to leave it are still in it."""
-    return rendered(cluster, node, task, template, serving)
 
 
 def opener(dialer: Dialer, node: Node) -> Callable[[], Connection]:

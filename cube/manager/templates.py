@@ -23,7 +23,7 @@ Serving = Callable[[], Served]
 """Who serves; asked only for a template that wants to know."""
 
 
-def rendered(cluster: Cluster, node: Node, task: Task, template: Template, serving: Serving) -> str:
+def rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, template: Template) -> str:
     """The file for that task on that node. Raises InputError with file, line and column of the template."""
     if template.text is None:
         raise unread(template)
@@ -47,7 +47,7 @@ def _files(cluster: Cluster, node: Node, task: Task, served: Served) -> Files:
     texts = []
     for template in task.spec.templates:
         try:
-            texts.append(rendered(cluster, node, task, template, lambda: listened))
+            texts.append(rendered(cluster, node, lambda: listened, task, template))
         except InputError as refusal:
             error = f"{refusal.where}: {refusal.what}: {refusal.why}"
     return Files(texts=tuple(texts), services=frozenset(asked), error=error)
@@ -100,7 +100,7 @@ def tried(job: Job, cluster: Cluster) -> None:
                 created_at=0.0, changed_at=0.0, node=node.name, ports=ports,
             )  # fmt: skip
             for template in group.spec.templates:
-                rendered(cluster, node, task, template, nobody)
+                rendered(cluster, node, nobody, task, template)
 
 
 def _filled(group: Group, texts: Mapping[str, str]) -> Group:
