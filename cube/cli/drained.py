@@ -49,7 +49,7 @@ def tell_of_containers(place: Place, node: str) -> None:
 
 
 def _why(task: Task, report: Report) -> str:
-    helds = [held for held in report.plan.held if (held.job, held.group) == (task.slot.job, task.slot.group)]
+    helds = [held for held in report.plan.held if (held.job, held.group) == task.slot.group_key]
     waits = [wait.reason for wait in report.waiting if wait.slot == task.slot]
     found = report.observed.get(str(task.node))
     if isinstance(found, Unknown):

@@ -74,11 +74,11 @@ def _choice(choice: Choice, store: Store, cluster: str) -> Callable[[StoredVolum
         if job is None:
             known = ", ".join(sorted(found.name for found in jobs)) or "none"
             raise InputError(f"there is no job {choice.job!r}", where=cluster, cure=f"Known jobs: {known}.")
-        names = volumes.wanted_by(job)
+        names = job.named_volumes
         return lambda volume: volume.name in names or any(_is_of(use.slot, job) for use in volume.uses)
     if choice.everything:
         return lambda _volume: True
-    wanted = {name for job in jobs for name in volumes.wanted_by(job)}
+    wanted = {name for job in jobs for name in job.named_volumes}
     return lambda volume: (
         volume.cluster == cluster or volume.name in wanted or any(use.slot for use in volume.uses)
     )
@@ -106,7 +106,7 @@ def _row(volume: StoredVolume, archives: Sequence[Archive]) -> Mapping[str, Any]
 def _tell_loss(volume: StoredVolume, jobs: Iterable[Job], archives: Sequence[Archive]) -> None:
     """What is gone with it, for good unless it was kept."""
     row = _row(volume, archives)
-    having = ", ".join(job.name for job in jobs if volume.name in volumes.wanted_by(job)) or "no job"
+    having = ", ".join(job.name for job in jobs if volume.name in job.named_volumes) or "no job"
     render.line(f"  {volume.node}: {volume.name}, {row['size'] or 'of unknown size'}, wanted by {having}")
     if row["archives"]:
         render.line(f"  its newest backup is {row['newest']} old: {row['archives'][-1]}")

@@ -31,10 +31,7 @@ _BY_ITSELF = (20000, 29999)
 def compose(job: Job) -> Export:
     """Every group a service. What neither Compose nor Swarm has a word for is lost."""
     services = {group.name: _service(job, group) for group in job.groups}
-    names = {
-        volume.source for group in job.groups for volume in group.spec.volumes if "/" not in volume.source
-    }
-    volumes = {_key(name): {"name": name} for name in sorted(names)}
+    volumes = {_key(name): {"name": name} for name in sorted(job.named_volumes)}
     found = {"name": job.name, "services": services, **({"volumes": volumes} if volumes else {})}
     used = sorted({use.name for group in job.groups for use in group.spec.secrets if use.target})
     found |= {"secrets": {name: {"external": True} for name in used}} if used else {}
@@ -53,8 +50,8 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
         "ports": [_port(port) for port in spec.ports],
         "volumes": [
             {
-                "type": "bind" if "/" in volume.source else "volume",
-                "source": volume.source if "/" in volume.source else _key(volume.source),
+                "type": "volume" if volume.is_named else "bind",
+                "source": _key(volume.source) if volume.is_named else volume.source,
                 "target": volume.target,
                 **({"read_only": True} if volume.read_only else {}),
             }

@@ -39,10 +39,7 @@ def kubernetes(job: Job) -> Export:
     manifests: list[dict[str, Any]] = []
     for group in job.groups:
         manifests += [_workload(job, group), *_service(job, group)]
-    names = {
-        volume.source for group in job.groups for volume in group.spec.volumes if "/" not in volume.source
-    }
-    manifests += [_claim(job, name) for name in sorted(names)]
+    manifests += [_claim(job, name) for name in sorted(job.named_volumes)]
     lost = (*unsaid(job, _SAID), *_lost(job))
     return Export(text=_written(manifests), lost=lost)
 
@@ -230,7 +227,7 @@ def _asked(check: HealthCheck, spec: TaskSpec) -> dict[str, Any]:
 
 def _volumes(job: Job, spec: TaskSpec) -> Iterator[dict[str, Any]]:
     for index, volume in enumerate(spec.volumes):
-        if "/" in volume.source:
+        if not volume.is_named:
             yield {"name": f"volume-{index}", "hostPath": {"path": volume.source}}
         else:
             claim = {"claimName": _claim_name(job, volume.source)}
@@ -299,7 +296,7 @@ def _lost(job: Job) -> Iterator[str]:
         yield from (
             f"{group.name}.volumes: {volume.source}: how large it must be: {_CLAIM} is written"
             for volume in spec.volumes
-            if "/" not in volume.source
+            if volume.is_named
         )
         if "host-gateway" in spec.extra_hosts.values():
             yield f"{group.name}.extra_hosts: host-gateway"

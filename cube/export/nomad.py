@@ -211,7 +211,7 @@ def _config(spec: TaskSpec) -> Block:
 
 def _mounts(spec: TaskSpec) -> Iterator[Block]:
     for volume in spec.volumes:
-        kind = "bind" if "/" in volume.source else "volume"
+        kind = "volume" if volume.is_named else "bind"
         words: list[tuple[str, Value]] = [
             ("type", kind),
             ("source", volume.source),

@@ -54,7 +54,7 @@ def services_on(node: str, tasks: Iterable[Task], jobs: Sequence[Job]) -> Iterat
     """Tasks that a drain moves: those of batch jobs end there, and those of system jobs belong there."""
     types = {(job.name, group.name): job.type_of(group) for job in jobs for group in job.groups}
     for task in tasks:
-        is_service = types.get((task.slot.job, task.slot.group)) is JobType.SERVICE
+        is_service = types.get(task.slot.group_key) is JobType.SERVICE
         if is_service and task.node == node and not task.state.is_terminal:
             yield task
 
@@ -79,9 +79,7 @@ def refuse_data_left(manager: Manager, node: str) -> None:
 
 def written_by(task: Task) -> tuple[str, ...]:
     """The volumes with a name that the task may write to."""
-    return tuple(
-        volume.source for volume in task.spec.volumes if not volume.read_only and "/" not in volume.source
-    )
+    return tuple(volume.source for volume in task.spec.volumes if not volume.read_only and volume.is_named)
 
 
 def _leaver(task: Task, want: Want, others: Room, held: Mapping[str, StoredVolume]) -> Leaver:

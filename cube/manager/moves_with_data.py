@@ -82,12 +82,12 @@ def _hauled(manager: Manager, workers: Mapping[str, Worker], name: str, node: st
     manager.refuse_unknown(node)
     task = the_task(manager, name)
     refuse_what_stays(manager, task, node)
-    paths = [volume.source for volume in task.spec.volumes if "/" in volume.source and not volume.read_only]
+    paths = [volume.source for volume in task.spec.volumes if not volume.is_named and not volume.read_only]
     if paths:
         why = f"it writes to {paths[0]}, a path of {task.node}, and only volumes with a name can be copied"
         raise InputError(f"{task.slot} cannot be moved", why=why)
     source, target = workers[str(task.node)], workers[node]
-    names = {volume.source for volume in task.spec.volumes if "/" not in volume.source}
+    names = {volume.source for volume in task.spec.volumes if volume.is_named}
     volumes = tuple(volume for volume in source.volumes.all() if volume.name in names)
     for volume in volumes:
         refuse_used(volume, (), [use for use in volume.users if use.slot != task.slot])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
-from cube.model.job import Job
 from cube.model.task import Task
 from cube.model.volume import StoredVolume, Tree
 from cube.store.store import Store
@@ -76,13 +75,6 @@ def held(workers: Mapping[str, Worker], nodes: Sequence[str]) -> Held:
     return Held(
         volumes=tuple(volume for found in answers.values() if isinstance(found, tuple) for volume in found),
         errors={node: found for node, found in answers.items() if isinstance(found, CubeError)},
-    )
-
-
-def wanted_by(job: Job) -> frozenset[str]:
-    """The names of the volumes that the job's tasks have."""
-    return frozenset(
-        volume.source for group in job.groups for volume in group.spec.volumes if "/" not in volume.source
     )
 
 

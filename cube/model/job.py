@@ -72,6 +72,11 @@ class Volume:
     read_only: bool = False
     external: bool = False
 
+    @property
+    def is_named(self) -> bool:
+        """The node's engine keeps it; else it is a path of the node."""
+        return "/" not in self.source
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tmpfs:
@@ -228,10 +233,14 @@ class TaskSpec:
     devices: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
+    def canonical(self) -> str:
+        """All of it as JSON, in the one form that equal specs have."""
+        return json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
     def digest(self) -> str:
         """A fingerprint of everything in the spec: 16 hexadecimal digits."""
-        canonical = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return hashlib.sha256(self.canonical.encode()).hexdigest()[:16]
 
 
 class Operator(StrEnum):
@@ -413,6 +422,12 @@ class Job:
     launched: float | None = None
     version: int = 0
     stopped: bool = False
+
+    @property
+    def named_volumes(self) -> frozenset[str]:
+        """The names of the volumes that its tasks have."""
+        volumes = (volume for group in self.groups for volume in group.spec.volumes)
+        return frozenset(volume.source for volume in volumes if volume.is_named)
 
     def group(self, name: str) -> Group | None:
         """The group of that name, or None."""

@@ -33,7 +33,7 @@ def labels_of(task: Task, *, cluster: str, owner: str, epoch: int) -> dict[str, 
         "cube.index": str(task.slot.index),
         "cube.version": str(task.version),
         "cube.digest": task.spec.digest,
-        "cube.spec": json.dumps(to_data(task.spec), sort_keys=True, separators=(",", ":")),
+        "cube.spec": task.spec.canonical,
     }
 
 

@@ -49,6 +49,10 @@ class Health(StrEnum):
     UNHEALTHY = "unhealthy"
 
 
+GroupKey = tuple[str, str]
+"""A job's name, and that of one of its groups."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A place that a job wants filled: `job/group[index]`."""
@@ -56,6 +60,11 @@ class Slot:
     job: str
     group: str
     index: int
+
+    @property
+    def group_key(self) -> GroupKey:
+        """The job and the group that it is of."""
+        return self.job, self.group
 
     def __str__(self) -> str:
         return f"{self.job}/{self.group}[{self.index}]"

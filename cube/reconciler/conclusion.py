@@ -22,11 +22,11 @@ def conclusions(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tupl
 def next_proofs(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
     """By job, when a new task will have been healthy for long enough, where something waits for that."""
     beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
-    replaced = {(task.slot.job, task.slot.group) for task in tasks.of(Bucket.OUTDATED)}
+    replaced = {task.slot.group_key for task in tasks.of(Bucket.OUTDATED)}
     for slot, task in tasks.holders.items():
         want = wants[slot]
         is_rolling = world.rollout(slot.job).state is RolloutState.RUNNING
-        is_awaited = is_rolling or slot in beside or slot in world.moves or (slot.job, slot.group) in replaced
+        is_awaited = is_rolling or slot in beside or slot in world.moves or slot.group_key in replaced
         if is_awaited and serves(task, world) and not is_proven(task, want.group, world):
             yield slot.job, proven_at(task, want.group, world.now)
 

@@ -12,7 +12,7 @@ from cube.reconciler.world import World
 def unmet(want: Want, world: World, wants: Mapping[Slot, Want], holders: Mapping[Slot, Task]) -> str:
     """What its group still waits for in another one of its job; empty: nothing."""
     for name, condition in want.group.depends_on.items():
-        slots = [slot for slot in wants if (slot.job, slot.group) == (want.job.name, name)]
+        slots = [slot for slot in wants if slot.group_key == (want.job.name, name)]
         if not all(_is_met(condition, wants[slot], holders.get(slot), world) for slot in slots):
             return f"waits for group {name} to be {condition}"
     return ""
@@ -25,7 +25,7 @@ def next_dependencies(
     for want in unfilled:
         if unmet(want, world, wants, holders):
             names = {(want.job.name, name) for name in want.group.depends_on}
-            found = [holders.get(slot) for slot in wants if (slot.job, slot.group) in names]
+            found = [holders.get(slot) for slot in wants if slot.group_key in names]
             there = [task for task in found if task is not None and task.state is not State.PENDING]
             if len(there) == len(found) and any(serves(task, world) for task in there):
                 yield want.job.name

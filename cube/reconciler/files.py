@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from cube.model.action import Action, Held, Place, Plan, Quarantine, Refresh, Start, Stop
 from cube.model.files import Delivered, Files
 from cube.model.job import DRAIN, Group, OnChange, Telling
-from cube.model.task import Slot, State, Task
+from cube.model.task import GroupKey, State, Task
 from cube.reconciler.due import first_of_each
 from cube.reconciler.elapsed import due_at
 from cube.reconciler.tasks import is_proven, proven_at, serves
@@ -101,13 +101,13 @@ def _few_begins(actions: Sequence[Action], waits: Sequence[_Wait], world: World)
     held = {wait.stop.container for wait in waits}
     filled = {task.slot for task in world.tasks if serves(task, world)}
     left = Counter(
-        _group(action.slot) for action in actions if isinstance(action, Place) and action.slot in filled
+        action.slot.group_key for action in actions if isinstance(action, Place) and action.slot in filled
     )
-    left.subtract(_group(wait.stop.task.slot) for wait in waits if wait.stop.task is not None)
+    left.subtract(wait.stop.task.slot.group_key for wait in waits if wait.stop.task is not None)
     for action in actions:
         if isinstance(action, Place) and action.slot in filled:
-            left[_group(action.slot)] -= 1
-            if left[_group(action.slot)] < 0:
+            left[action.slot.group_key] -= 1
+            if left[action.slot.group_key] < 0:
                 continue
         if not (isinstance(action, Stop) and action.container in held):
             yield action
@@ -162,10 +162,10 @@ def _tellings(asked: Iterable[OnChange]) -> tuple[OnChange, ...]:
 
 def _few_restarts(refreshes: Sequence[Refresh], world: World) -> Iterator[Refresh]:
     """All but the restarts of tasks that serve, where too few of their group would be left."""
-    left: dict[tuple[str, str], int] = {}
+    left: dict[GroupKey, int] = {}
     for refresh in refreshes:
         if refresh.restarts and serves(refresh.task, world):
-            key = (refresh.task.slot.job, refresh.task.slot.group)
+            key = refresh.task.slot.group_key
             left.setdefault(key, _may_restart(refresh.task, world))
             left[key] -= 1
             if left[key] < 0:
@@ -254,13 +254,13 @@ def _drained_at(stop: Stop, reader: Reader, world: World) -> float:
 
 def _held(waits: Iterable[_Wait]) -> tuple[Held, ...]:
     """One of each group, which tells of all."""
-    groups: dict[tuple[str, str], Held] = {}
+    groups: dict[GroupKey, Held] = {}
     for wait in waits:
         assert wait.stop.task is not None
         slot = wait.stop.task.slot
-        before = groups.get((slot.job, slot.group))
+        before = groups.get(slot.group_key)
         one = Held(job=slot.job, group=slot.group, count=1, reason=wait.reason)
-        groups[slot.job, slot.group] = replace(before, count=before.count + 1) if before else one
+        groups[slot.group_key] = replace(before, count=before.count + 1) if before else one
     return tuple(groups.values())
 
 
@@ -268,10 +268,6 @@ def _warnings(readers: Iterable[Reader]) -> Iterator[str]:
     for reader in readers:
         if reader.files.error:
             yield f"the files of {reader.task.slot} stay as they are: {reader.files.error}"
-
-
-def _group(slot: Slot) -> tuple[str, str]:
-    return slot.job, slot.group
 
 
 def _group_of(task: Task, world: World) -> Group | None:

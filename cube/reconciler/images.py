@@ -15,8 +15,6 @@ from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 
-GroupKey = tuple[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
@@ -48,13 +46,13 @@ def images_first(
     ]
     needs = (*_of_starts(world, wants, actions), *_of_updates(world, wants, updates))
     waiting = {(need.slot, need.node) for need in needs}
-    in_use = {_group(task.slot) for task in updates} & {_group(need.slot) for need in needs}
-    leaving = {task.id for task in updates if _group(task.slot) in in_use}
+    in_use = {task.slot.group_key for task in updates} & {need.slot.group_key for need in needs}
+    leaving = {task.id for task in updates if task.slot.group_key in in_use}
 
     def waits(action: Action) -> bool:
         match action:
             case Place():
-                return (action.slot, action.node) in waiting or _group(action.slot) in in_use
+                return (action.slot, action.node) in waiting or action.slot.group_key in in_use
             case Start():
                 return (action.task.slot, action.node) in waiting
             case Stop(task=Task() as task):
@@ -108,7 +106,3 @@ def _pushes(world: World, needs: Iterable[Need]) -> Iterator[Push]:
                 job=need.slot.job,
                 reason=f"{need.slot} needs it there, and the node does not have it",
             )
-
-
-def _group(slot: Slot) -> GroupKey:
-    return slot.job, slot.group

@@ -130,7 +130,7 @@ def _why_closed(name: str, world: World) -> str:
 def _count(tasks: Sequence[Task]) -> Mapping[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
     for task in tasks:
-        key = (task.slot.job, task.slot.group)
+        key = task.slot.group_key
         counts[key] = counts.get(key, 0) + 1
     return counts
 

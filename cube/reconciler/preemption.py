@@ -10,7 +10,7 @@ from functools import reduce
 
 from cube.model.job import JobType
 from cube.model.resources import Resources
-from cube.model.task import Slot, Task
+from cube.model.task import GroupKey, Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.silence import is_cut_off
 from cube.reconciler.tasks import is_of_use, is_proven
@@ -25,8 +25,6 @@ GAP = 10
 
 BY = "preempted by"
 
-GroupKey = tuple[str, str]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
@@ -39,7 +37,7 @@ class Tenant:
     @property
     def group(self) -> GroupKey:
         """Of whose tasks only so many may go at a time."""
-        return self.task.slot.job, self.task.slot.group
+        return self.task.slot.group_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +183,8 @@ def spare_of(
         if not is_proven(task, wants[task.slot].group, world)
     )
     beside = (task.slot for task in tasks.of(Bucket.BESIDE))
-    on_the_way = Counter(_key(slot) for slot in {*unproven, *beside, *placed})
-    groups = {_key(slot): want.group.update.max_parallel for slot, want in wants.items()}
+    on_the_way = Counter(slot.group_key for slot in {*unproven, *beside, *placed})
+    groups = {slot.group_key: want.group.update.max_parallel for slot, want in wants.items()}
     return {group: most - on_the_way[group] for group, most in groups.items()}
 
 
@@ -218,7 +216,3 @@ def _is_coming(
 
 def _after_all(state: NodeState, leaving: Sequence[Task]) -> NodeState:
     return reduce(NodeState.without, leaving, state)
-
-
-def _key(slot: Slot) -> GroupKey:
-    return slot.job, slot.group

@@ -260,5 +260,5 @@ def _has_failed(task: Task) -> bool:
 def _quarantined(task: Task, tasks: Sorted) -> int:
     """Memory, in bytes, of the group's tasks that are kept on the task's node already."""
     kept = [found for found in tasks.of(Bucket.QUARANTINED) if found.node == task.node]
-    group = (task.slot.job, task.slot.group)
-    return sum(found.spec.resources.memory for found in kept if (found.slot.job, found.slot.group) == group)
+    group = task.slot.group_key
+    return sum(found.spec.resources.memory for found in kept if found.slot.group_key == group)

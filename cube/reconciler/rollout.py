@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from cube.model.action import Held, Note, Stop
 from cube.model.policy import Order
 from cube.model.rollout import RolloutState
-from cube.model.task import Slot, Task
+from cube.model.task import GroupKey, Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, why_outdated
 from cube.reconciler.dependency import unmet
 from cube.reconciler.line import Opening
@@ -14,8 +14,6 @@ from cube.reconciler.placement import Room, fits_beside, keep_room, why_nowhere
 from cube.reconciler.tasks import is_proven, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
-
-GroupKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,11 +201,11 @@ def _under_way(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sort
     unproven = {task.slot for task in current if not is_proven(task, wants[task.slot].group, world)}
     beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
     key = (want.job.name, want.group.name)
-    return sum((slot.job, slot.group) == key for slot in between | unproven | beside)
+    return sum(slot.group_key == key for slot in between | unproven | beside)
 
 
 def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:
     groups: dict[GroupKey, list[Task]] = {}
     for task in sorted(tasks, key=lambda task: task.slot.index):
-        groups.setdefault((task.slot.job, task.slot.group), []).append(task)
+        groups.setdefault(task.slot.group_key, []).append(task)
     return groups

@@ -82,7 +82,7 @@ def _one_per_node(job: Job, group: Group, world: World) -> Iterator[Want]:
     mine = [
         task
         for task in world.tasks
-        if (task.slot.job, task.slot.group) == (job.name, group.name) and task.state is not State.COMPLETED
+        if task.slot.group_key == (job.name, group.name) and task.state is not State.COMPLETED
     ]
     held = {task.node: task.slot.index for task in mine if task.node is not None}
     free = (index for index in range(len(held) + len(world.nodes)) if index not in held.values())

@@ -137,8 +137,7 @@ class Recording:
     def write(self) -> None:
         """Every changed task as it is now, and every event, to the tables."""
         # All of them: where an older Cube wrote one, it knew fewer fields, and called it by another digest.
-        specs = {task.spec.digest: task.spec for task in self._tasks.values()}
-        bodies = {digest: rows.text_of(spec) for digest, spec in specs.items()}
+        bodies = {task.spec.digest: task.spec.canonical for task in self._tasks.values()}
         self._tables.put(
             "specs", [{"digest": digest, "body": body} for digest, body in bodies.items()], key=("digest",)
         )

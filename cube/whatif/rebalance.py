@@ -102,12 +102,12 @@ def movable_tasks(world: World, wants: Mapping[Slot, Want]) -> Iterator[Task]:
         for task in sort_tasks(world, wants).of(Bucket.KEPT)
         if is_proven(task, wants[task.slot].group, world)
     }
-    lacking = {(slot.job, slot.group) for slot in wants if slot not in proven}
+    lacking = {slot.group_key for slot in wants if slot not in proven}
     for slot, task in proven.items():
         want, is_in_place = wants[slot], world.rollout(slot.job).state is RolloutState.SUCCEEDED
         is_service = want.job.type_of(want.group) is JobType.SERVICE
         writes = any(not volume.read_only for volume in task.spec.volumes)
-        if is_service and is_in_place and not writes and (slot.job, slot.group) not in lacking:
+        if is_service and is_in_place and not writes and slot.group_key not in lacking:
             yield task
 
 

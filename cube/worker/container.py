@@ -160,7 +160,7 @@ def _mount(volume: Volume, claim: Claim) -> dict[str, Any]:
         "Target": volume.target,
         "ReadOnly": volume.read_only,
     }
-    if "/" in volume.source:
+    if not volume.is_named:
         return {**mount, "Type": "bind", "BindOptions": {"Propagation": "rprivate"}}
     return {**mount, "Type": "volume", "VolumeOptions": {"Labels": {CLUSTER: claim.cluster}}}
 
