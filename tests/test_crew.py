@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -31,6 +31,14 @@ class Hand:
     def perform(self, effect: Effect) -> Outcome:
         self.asked.append(effect)
         return self.act(effect)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """It interrupts, also where a shell that runs the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def done(_effect: Effect) -> Outcome:
@@ -82,6 +90,7 @@ def test_a_node_that_gave_no_answer_is_asked_nothing_more_before_it_is_looked_at
     assert len(answers) == len(silent.asked) + 5
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
     """P9: what was begun is answered, so it can be recorded."""
     hand = Hand(slowly)
@@ -94,6 +103,7 @@ def test_an_interrupt_lets_those_under_way_finish_and_drops_the_rest() -> None:
     assert len(answered) == len(hand.asked)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_during_the_record_of_the_last_answer_is_not_lost() -> None:
     """P9: the command ends as an interrupted one, and not as if it had been let finish."""
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes from within the loop
