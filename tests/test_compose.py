@@ -11,8 +11,9 @@ from cube.compose.convert import Converted, convert
 from cube.compose.dotenv import variables
 from cube.compose.interpolation import interpolate
 from cube.compose.job_text import text_of
+from cube.compose.loader import Source
 from cube.compose.merge import TAGS, merged
-from cube.compose.project import Source, Surroundings, is_compose
+from cube.compose.project import Surroundings, is_compose
 from cube.document.reader import Document, plain, read
 from cube.errors import InputError
 from cube.model.job import JobType
@@ -25,6 +26,16 @@ REFUSED = sorted((CASES / "refused").glob("*.yaml"))
 BESIDE = {
     "forum.env": "# secret things\nexport SECRET='$not'\nURL=http://${HOSTTYPE}/x # comment\n"
     'LOG="a\\nb"\nHOSTTYPE\n',
+    "dynamic.yml": "http: {routers: {site: {rule: 'Host(`example.org`)', service: site}}}\n",
+    "rules.yml": "groups: [{name: up, rules: [{alert: Down, annotations: {text: '{{ $labels.job }}'}}]}]\n",
+    "search/compose.yaml": "services: {index: {image: 'search:${VERSION}', volumes: ['index:/data', "
+    "'./s.conf:/s.conf:ro'], build: {context: .}, mem_limit: 1g}}\nvolumes: {index: {}}",
+    "search/.env": "VERSION=8\nDB_PASSWORD=other",
+    "search/s.conf": "size = 3\n",
+    "mail/compose.yaml": "services: {smtp: {image: 'mail:${VERSION-7}', environment: {P: $DB_PASSWORD}}}",
+    "mail.override.yaml": "services: {smtp: {mem_limit: 16m, env_file: in.env}}",
+    "mail/variables.env": "VERSION=9",
+    "mail/in.env": "IN=1\n",
     "common.yaml": "services: {shared: {image: 'cube-demo:2', env_file: forum.env, mem_limit: 16m}}",
 }
 AROUND = Surroundings(
@@ -144,6 +155,44 @@ def test_a_service_that_names_another_as_a_host_is_told() -> None:
     )
     (told,) = converted(text).told
     assert str(told).startswith("compose.yaml:1:58: 'cache' is no name that tasks of Cube resolve")
+
+
+INCLUDED = {
+    "sub/compose.yaml": "services: {a: {image: one, mem_limit: 8m}}\nvolumes: {v: {}}\nmodels: {m: {}}",
+    "again.yaml": "include: [compose.yaml]",
+    "plain.yaml": "services: {a: {image: one, mem_limit: 8m}}",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "include: [plain.yaml]\nservices: {a: {image: two}}",
+            "plain.yaml:1:12: services: 'a' is another one in compose.yaml:2:15",
+        ),
+        ("include: [again.yaml]", "again.yaml:1:11: the file compose.yaml includes itself"),
+        ("include: [gone.yaml]", "compose.yaml:1:11: there is no file gone.yaml"),
+        ("include: [{env_file: x}]", "compose.yaml:1:11: the key 'path' is missing"),
+        ("include: [sub/compose.yaml]", "sub/compose.yaml:3:1: Cube has nothing for 'models'"),
+    ],
+)
+def test_what_cannot_be_included_is_refused_with_its_place(text: str, says: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        converted(text, around=Surroundings(read=INCLUDED.get))
+    assert str(refusal.value).startswith(says)
+
+
+def test_what_a_file_and_one_that_it_includes_have_alike_is_there_once() -> None:
+    text = "include: [plain.yaml]\nservices: {a: {mem_limit: 8m, image: one}}"
+    job = resolve(converted(text, around=Surroundings(read=INCLUDED.get)).job)
+    assert [group.name for group in job.groups] == ["a"]
+
+
+def test_a_project_that_has_no_name_has_its_folders_as_compose_writes_it() -> None:
+    text = "services: {web: {build: ., mem_limit: 8m, volumes: ['v:/v']}}\nvolumes: {v: {}}"
+    (group,) = resolve(converted(text, around=Surroundings(folder="_My Shop.2")).job).groups
+    assert (group.spec.image, group.spec.volumes[0].source) == ("myshop2-web", "myshop2_v")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from cube.compose.convert import convert
-from cube.compose.project import Source, Surroundings
+from cube.compose.loader import Source
+from cube.compose.project import Surroundings
 from cube.export.compose import compose
 from cube.export.kubernetes import kubernetes
 from cube.export.nomad import nomad

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cube.cli.settle import with_templates
+from cube.document.template import literal
 from cube.errors import InputError
 from cube.manager.served import nobody, served_by
 from cube.manager.templates import MAX_BYTES, checked, filled, rendered
@@ -57,6 +59,23 @@ def file_of(text: str) -> str:
 )
 def test_a_template_may_name_the_inventory_its_node_its_job_and_its_task(text: str, expected: str) -> None:
     assert file_of(text) == expected
+
+
+@pytest.mark.parametrize("text", ["plain\n", "{{ node.name }}", "{% raw %} {# no #} {{{{ '{{' }}", "a\n\n"])
+def test_a_text_of_the_job_files_own_is_the_file_as_it_stands(text: str) -> None:
+    written = {
+        "job": "shop",
+        "groups": {"web": {"image": "a:1", "templates": {"/f": {"text": literal(text)}}}},
+    }
+    (group,) = filled(parse(yaml.safe_dump(written), "job.yml", {}), {}).groups
+    (template,) = group.spec.templates
+    assert rendered(CLUSTER, NODES[0], nobody, build.task(spec=group.spec), template) == text
+
+
+@pytest.mark.parametrize("origin", ["{}", "{source: a.j2, text: b}"])
+def test_a_file_has_one_origin(origin: str) -> None:
+    with pytest.raises(InputError, match="write either 'source' or 'text'"):
+        parse(f"job: shop\ngroups: {{web: {{image: 'a:1', templates: {{/f: {origin}}}}}}}", "job.yml", {})
 
 
 @pytest.mark.parametrize(

@@ -389,6 +389,13 @@ def test_a_volume_may_be_somebody_elses() -> None:
         job_with("    volumes: [{source: /srv, target: /srv, external: true}]\n")
 
 
+def test_the_nodes_time_zone_may_be_read() -> None:
+    (volume,) = job_with("    volumes: ['/etc/localtime:/etc/localtime:ro']\n").groups[0].spec.volumes
+    assert volume.read_only
+    with pytest.raises(InputError, match="/etc/timezone is the node's own, and may only be read"):
+        job_with("    volumes: ['/etc/timezone:/etc/timezone']\n")
+
+
 @pytest.mark.parametrize(("written", "path"), [("/srv/data/", "/srv/data"), ("/variable", "/variable")])
 def test_a_path_of_the_node_may_be_mounted_where_it_gives_no_hold(written: str, path: str) -> None:
     assert job_with(f"    volumes: ['{written}:/data']\n").groups[0].spec.volumes[0].source == path

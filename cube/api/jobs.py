@@ -177,7 +177,7 @@ def job_of(desk: Desk, body: Source) -> Job:
         "cluster": {"name": cluster.name, "nodes": [node.name for node in cluster.nodes]},
     }
     job = parse(body.source, body.file, variables, schedulers=tuple(ALGORITHMS))
-    if any(group.spec.templates for group in job.groups):
+    if any(each.source for group in job.groups for each in group.spec.templates):
         cure = "Deploy it where its template files are."
         raise InputError("files from templates do not go through a manager", where=job.name, cure=cure)
     return fingerprinted(job, desk.service.vault)

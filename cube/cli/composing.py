@@ -9,7 +9,8 @@ from cube.cli.load import read_text
 from cube.compose.convert import Converted, convert
 from cube.compose.dotenv import variables
 from cube.compose.job_text import text_of
-from cube.compose.project import Source, Surroundings, is_compose
+from cube.compose.loader import Source
+from cube.compose.project import Surroundings, is_compose
 from cube.model.job import Job
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import resolve
@@ -47,7 +48,7 @@ def converted(texts: Mapping[Path, str], profiles: Sequence[str]) -> Converted:
         environment=environment,
         folder=folder.absolute().name,
         profiles=frozenset(wanted),
-        read=lambda path: read_text(Path(path)) if Path(path).exists() else None,
+        read=lambda path: read_text(Path(path)) if Path(path).is_file() else None,
     )
     return convert([Source(path=str(file), text=text) for file, text in texts.items()], around)
 

@@ -206,7 +206,7 @@ def sealed(job: Job, place: Office) -> Job:
 
 def with_templates(job: Job, cluster: Cluster) -> Job:
     """The job with the text of each template, tried on every node. Raises InputError with their places."""
-    texts = {each.source: "" for group in job.groups for each in group.spec.templates}
+    texts = {each.source: "" for group in job.groups for each in group.spec.templates if each.source}
     for source in texts:
         texts[source] = templates.checked(read_text(TEMPLATES / source), str(TEMPLATES / source))
     filled = templates.filled(job, texts)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from cube.compose import words
 from cube.compose.health import COMPLETED
 from cube.compose.keys import SAYS
-from cube.compose.project import Project, Source, Surroundings, project_of
+from cube.compose.loader import Source
+from cube.compose.project import Project, Surroundings, project_of
 from cube.compose.scene import Lost, Odd, Put, Scene, Told, odd
 from cube.compose.tree import (
     Finding,

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from cube.compose import words
+from cube.compose import devices, words
 from cube.compose.process import labels, pids
 from cube.compose.scene import Put, Say, Scene, Told, alone, in_words, lost, odd, put
 from cube.compose.tree import StrangeError, entries_of, is_null, items_of, listing, made, text_of
@@ -59,6 +59,8 @@ def _resources(document: Document) -> Iterator[Told]:
                 yield from _reserved_memory(found.get("limits.memory"), value)
             case "limits.pids":
                 yield from pids(value)
+            case "reservations.devices":
+                yield from devices.reserved(value)
             case _ if not is_null(value):
                 yield lost(value, f"Cube has nothing for {path}", f"deploy.resources.{path}")
 

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from cube.document.reader import Document, Plain, plain
+from cube.document.template import literal
 
-_TAG = re.compile(r"\{[{%#]")
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -22,9 +22,7 @@ def _escaped(value: Plain) -> Plain:
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_escaped(item) for item in value]
-    if "{{" in value or "{%" in value:
-        return _TAG.sub(lambda found: "{{ '" + found[0] + "' }}", value)
-    return value
+    return literal(value) if "{{" in value or "{%" in value else value
 
 
 class _Dumper(yaml.SafeDumper):

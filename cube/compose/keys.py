@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from cube.compose import deploy, health, ports, process, volumes, words
+from cube.compose import building, deploy, devices, files, health, ports, process, volumes, words
 from cube.compose.process import environment
 from cube.compose.scene import Say, Scene, Told, alone, in_words, lost, odd, put
 from cube.compose.tree import (
@@ -65,11 +65,11 @@ def _is_off(document: Document) -> bool:
             return not entries
 
 
-def _pull_policy(document: Document) -> Iterator[Told]:
+def _pull_policy(scene: Scene, document: Document) -> Iterator[Told]:
     word = {"if_not_present": "missing"}.get(text_of(document), text_of(document))
     if word in ("missing", "always", "never"):
         yield put("pull", made(word, document.mark))
-    else:
+    elif word != "build" or scene.at("build") is None:
         yield lost(document, f"pull_policy: Cube does not know {shown(word)}", "pull_policy")
 
 
@@ -90,13 +90,6 @@ def _network_mode(document: Document) -> Iterator[Told]:
         yield lost(document, "with the network of something else, a task could take it over", "network_mode")
 
 
-def _build(scene: Scene, document: Document) -> Iterator[Told]:
-    if scene.at("image") is None:
-        yield lost(document, "Cube builds nothing: give the service the image that was built", "build")
-    else:
-        yield odd(document, "the image is taken as it is, and not built", "build")
-
-
 def _platform(document: Document) -> Iterator[Told]:
     """`linux/arm64/v8`, or the machine alone."""
     parts = text_of(document).split("/")
@@ -112,7 +105,7 @@ _HOLD = "a task that could ask for it could take over the node"
 
 _HERE: Mapping[str, Say] = {
     "image": _same("image"),
-    "build": _build,
+    "build": building.build,
     "command": alone(process.command),
     "entrypoint": alone(process.entrypoint),
     "env_file": process.env_file,
@@ -125,7 +118,10 @@ _HERE: Mapping[str, Say] = {
     "ports": alone(ports.ports),
     "volumes": volumes.volumes,
     "tmpfs": alone(process.tmpfs),
+    "configs": files.configs,
     "secrets": volumes.secrets,
+    "devices": alone(devices.devices),
+    "gpus": alone(devices.gpus),
     "cap_add": _texts("cap_add"),
     "cap_drop": _texts("cap_drop"),
     "read_only": _switch("read_only"),
@@ -148,7 +144,7 @@ _HERE: Mapping[str, Say] = {
     "deploy": deploy.deploy,
     "networks": alone(_networks),
     "network_mode": alone(_network_mode),
-    "pull_policy": alone(_pull_policy),
+    "pull_policy": _pull_policy,
     "platform": alone(_platform),
     "container_name": _otherwise("container_name", _NAMES),
     "links": _otherwise("links", _NO_NETWORKS),
@@ -161,15 +157,14 @@ _HERE: Mapping[str, Say] = {
 }
 
 _BEYOND: Mapping[str, str] = {
-    **dict.fromkeys(("privileged", "devices", "device_cgroup_rules", "cgroup", "cgroup_parent"), _HOLD),
+    **dict.fromkeys(("privileged", "device_cgroup_rules", "cgroup", "cgroup_parent"), _HOLD),
     **dict.fromkeys(("ipc", "pid", "uts", "userns_mode", "use_api_socket", "sysctls", "runtime"), _HOLD),
-    **dict.fromkeys(("gpus", "credential_spec", "isolation"), "Cube's tasks have no such devices"),
+    **dict.fromkeys(("credential_spec", "isolation"), "Cube's tasks have no such devices"),
     **dict.fromkeys(("tty", "stdin_open"), "nobody sits before a task; cube exec -it opens a terminal"),
     **dict.fromkeys(("volumes_from", "external_links"), "Cube's tasks share nothing with other containers"),
     **dict.fromkeys(("dns", "dns_search", "dns_opt", "mac_address"), "a task has its engine's network"),
     **dict.fromkeys(("post_start", "pre_stop"), "Cube runs no commands beside a task; write a service"),
     **dict.fromkeys(("provider", "models"), "Cube runs containers only"),
-    "configs": "put the file into the image, or name an absolute path of the nodes under 'volumes'",
     **dict.fromkeys(("annotations", "label_file"), "write 'labels'"),
     **dict.fromkeys(
         ("cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "cpu_percent", "cpu_rt_runtime"),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from cube.compose import words
+from cube.compose import files, words
 from cube.compose.process import TMPFS_SIZE
 from cube.compose.scene import Put, Scene, Told, in_words, lost, odd, put
 from cube.compose.tree import StrangeError, entries_of, is_null, items_of, made, switch_of, table, text_of
@@ -13,7 +13,7 @@ from cube.document.reader import Document, Listing, Table
 _HARMLESS = frozenset({"rw", "z", "Z", "cached", "consistent", "delegated", "nocopy"})
 _LOCAL = (
     "the path is one of this machine, and the task runs on a node; put the file into the image, "
-    "or name an absolute path of the nodes"
+    "name an absolute path of the nodes, or, for a file of text, write :ro after it: it is brought along then"
 )
 _NAMELESS = "a volume without a name is nobody's once its container is replaced; give it one, as in data:"
 
@@ -102,6 +102,9 @@ def _mount(scene: Scene, item: Document, source: str, target: str, kind: _Kind) 
     if kind.is_named:
         yield from _named(scene, item, source)
         source = _name_of(scene, source)
+    elif kind.is_read_only and source.startswith("."):
+        yield from files.mounted(scene, made(source, item.mark), target)
+        return
     elif not source.startswith("/"):
         yield lost(item, f"{shown(source)}: {_LOCAL}", "volumes")
         return

@@ -5,10 +5,13 @@ a list or a second line of YAML. Templates see data and nothing of Python, and c
 work (see sandbox.py, which alone imports Jinja2: a file without a template never pays for it).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cube.document.reader import Document, Listing, Mark, Scalar, Table
+
+_TAG = re.compile(r"\{[{%#]")
 
 
 def render(document: Document, variables: Mapping[str, Any]) -> Document:
@@ -34,6 +37,11 @@ def render_text(text: str, variables: Mapping[str, Any], source: str) -> str:
     from cube.document.sandbox import Sandbox  # noqa: PLC0415 - as in render()
 
     return Sandbox(variables).render(text, lambda line: _mark_in(text, source, line))
+
+
+def literal(text: str) -> str:
+    """The template that is rendered to just this text."""
+    return _TAG.sub(lambda found: "{{ '" + found[0] + "' }}", text)
 
 
 def _is_template(text: str) -> bool:

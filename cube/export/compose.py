@@ -7,17 +7,28 @@ from typing import Any
 import yaml
 
 from cube.export.unsaid import Export, unsaid
-from cube.model.job import CheckKind, Constraint, Group, HealthCheck, Job, JobType, Operator, Port, TaskSpec
+from cube.model.job import (
+    Build,
+    CheckKind,
+    Constraint,
+    Group,
+    HealthCheck,
+    Job,
+    JobType,
+    Operator,
+    Port,
+    TaskSpec,
+)
 from cube.model.policy import Condition, Order
 
 _SAID = frozenset(
     f"{kind}.{name}"
     for kind, names in {
         "Job": "name type",
-        "Group": "name count type depends_on max_per_node constraints spread",
+        "Group": "name count type build depends_on max_per_node constraints spread",
         "TaskSpec": "image command entrypoint env user ports volumes labels stop_signal stop_grace "
         "pids_limit allow_new_privileges working_dir hostname group_add cap_add cap_drop read_only tmpfs "
-        "secrets shm_size ulimits cpu_limit extra_hosts logging init health",
+        "secrets shm_size devices ulimits cpu_limit extra_hosts logging init health",
         "Resources": "cpu memory",
         "RestartPolicy": "attempts delay window",
         "UpdatePolicy": "max_parallel order min_healthy_time auto_revert",
@@ -44,6 +55,7 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
     kind = job.type_of(group)
     found = {
         "image": spec.image,
+        "build": None if group.build is None else _built(group.build),
         "entrypoint": _list(spec.entrypoint),
         "command": _list(spec.command),
         "environment": dict(spec.env),
@@ -69,6 +81,21 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, {}, [], False)} | (
         {} if spec.init else {"init": False}
     )
+
+
+def _reserved(spec: TaskSpec) -> dict[str, Any]:
+    devices = [{"capabilities": [kind], "count": count} for kind, count in spec.devices.items()]
+    return {"cpus": f"{spec.resources.cpu / 1000:g}"} | ({"devices": devices} if devices else {})
+
+
+def _built(build: Build) -> dict[str, Any]:
+    found = {
+        "context": build.context,
+        "dockerfile": build.dockerfile,
+        "target": build.target,
+        "args": dict(build.args),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _confines(spec: TaskSpec) -> dict[str, Any]:
@@ -114,7 +141,7 @@ def _deploy(group: Group, kind: JobType) -> dict[str, Any]:
     found = {
         "mode": modes.get(kind, "replicated"),
         "replicas": None if kind is JobType.SYSTEM else group.count,
-        "resources": {"limits": limits, "reservations": {"cpus": f"{spec.resources.cpu / 1000:g}"}},
+        "resources": {"limits": limits, "reservations": _reserved(spec)},
         "placement": {key: value for key, value in placement.items() if value},
         "restart_policy": restart | {"max_attempts": group.restart.attempts},
         "update_config": {

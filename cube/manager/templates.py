@@ -104,7 +104,9 @@ def tried(job: Job, cluster: Cluster) -> None:
 
 
 def _filled(group: Group, texts: Mapping[str, str]) -> Group:
-    found = tuple(replace(each, text=texts[each.source]) for each in group.spec.templates)
+    found = tuple(
+        replace(each, text=texts[each.source]) if each.source else each for each in group.spec.templates
+    )
     total = sum(len((each.text or "").encode()) for each in found)
     if total > MAX_BYTES:
         why = f"they have {total} bytes; {MAX_BYTES} are allowed"

@@ -145,7 +145,8 @@ class OnChange:
 class Template:
     """A file that is made for each task: `text`, rendered, is read at `target`.
 
-    `source` is what its places are called by. Another text is another spec; None: nobody has read it yet.
+    `source` is what its places are called by; a text that stands in the job file has none. Another text is
+    another spec; None: nobody has read it yet.
     What it is rendered to may change while the task runs; `on_change` says what then.
     """
 

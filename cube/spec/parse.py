@@ -5,7 +5,7 @@ from typing import Any
 
 from cube.document.check import check, refusal
 from cube.document.reader import Document, read
-from cube.document.template import render
+from cube.document.template import literal, render
 from cube.model.architecture import ARCHITECTURE
 from cube.model.job import (
     Affinity,
@@ -239,7 +239,8 @@ def _template(target: str, written: TemplateSchema) -> Template:
         told = OnChange(telling=Telling.EXEC, command=tuple(how.exec))
     else:
         told = OnChange(telling=Telling.RESTART if how.restart else Telling.NONE)
-    return Template(target=target, source=written.source, on_change=told)
+    text = None if written.text is None else literal(written.text)
+    return Template(target=target, source=written.source or "", text=text, on_change=told)
 
 
 def _secret(name: str, written: SecretSchema) -> SecretUse:

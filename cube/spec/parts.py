@@ -244,8 +244,12 @@ def _on_change(value: object) -> object:
 class TemplateSchema(Written):
     """A file that is made for each task, and made anew whenever it is to be another one."""
 
-    source: Annotated[str, scalar(grammar.template)] = needed(
+    source: Annotated[str, scalar(grammar.template)] | None = optional(
         "The template: a file below `templates/`.", example="proxy/haproxy.cfg.j2"
+    )
+    text: Annotated[str, scalar(grammar.bounded(65536))] | None = optional(
+        "The file's own text, in place of a template: the same for every task.",
+        example='"[app]\\ndebug = no\\n"',
     )
     on_change: Annotated[OnChangeSchema, BeforeValidator(_on_change)] = nested(
         lambda: OnChangeSchema.model_validate({"restart": "true"}),

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from cube.document.check import Problem, shown
 from cube.model.job import CheckKind, Constraint, Operator
 from cube.model.policy import Order
+from cube.spec.mounts import READABLE
 from cube.spec.parts import HealthSchema
 from cube.spec.schema import GroupSchema
 
@@ -90,6 +91,13 @@ def a_file_has_one_way_to_be_told_of(group: GroupSchema) -> Iterator[Problem]:
             yield Problem(("templates", target, "on_change"), f"write one of {ways}", key=True)
 
 
+def a_file_has_one_origin(group: GroupSchema) -> Iterator[Problem]:
+    """A template, or a text of its own."""
+    for target, template in group.templates.items():
+        if (template.source is None) == (template.text is None):
+            yield Problem(("templates", target), "write either 'source' or 'text'", key=True)
+
+
 def requests_reach_a_port(group: GroupSchema) -> Iterator[Problem]:
     """The port that they go to exists, is the only one where none is named, and listens for other nodes."""
     if group.ingress is None:
@@ -112,6 +120,16 @@ def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
         if volume.external and "/" in volume.source:
             what = f"'external' is for volumes with a name; {shown(volume.source)} is a path of the node"
             yield Problem(("volumes", index, "external"), f"{what}: remove the key")
+
+
+def the_nodes_own_files_are_only_read(group: GroupSchema) -> Iterator[Problem]:
+    """What a task wrote there would be the node's."""
+    for index, volume in enumerate(group.volumes):
+        if volume.source in READABLE and not volume.read_only:
+            what = (
+                f"{volume.source} is the node's own, and may only be read: write 'read_only: true', or ':ro'"
+            )
+            yield Problem(("volumes", index), what)
 
 
 def start_first_can_be(group: GroupSchema) -> Iterator[Problem]:
@@ -198,6 +216,8 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     delays_have_an_end,
     an_update_can_succeed,
     external_volumes_have_names,
+    the_nodes_own_files_are_only_read,
+    a_file_has_one_origin,
     a_file_has_one_way_to_be_told_of,
     requests_reach_a_port,
     start_first_can_be,

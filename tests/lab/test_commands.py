@@ -52,10 +52,12 @@ services:
     depends_on: {prepare: {condition: service_completed_successfully}}
     healthcheck: {test: ["CMD", "true"], interval: 1s, timeout: 1s}
     mem_limit: 32m
-    volumes: ["data:/data"]
+    volumes: ["data:/data", "./greet.conf:/etc/greet.conf:ro"]
+    configs: [{source: note, target: /etc/note}]
     x-cube: {count: 2}
   prepare: {image: "cube-busybox:1", command: "sh -c 'exit 0'", mem_limit: 16m}
 volumes: {data: }
+configs: {note: {content: "{{ for $TAG }}"}}
 """
 
 
@@ -64,6 +66,7 @@ class TestAComposeFile:
         (desk.folder / "compose.yaml").write_text(COMPOSE)
         (desk.folder / ".env").write_text("TAG=1\nGREETING='hello, you'\n")
         (desk.folder / "web.env").write_text("COLOR=blue\n")
+        (desk.folder / "greet.conf").write_text("loud = yes\n")
         desk.cube("deploy", "compose.yaml")
         before = desk.ids()
         assert "0 changes" in desk.cube("deploy", "compose.yaml").stdout
@@ -73,9 +76,10 @@ class TestAComposeFile:
             "shop/web[0]": "Running", "shop/web[1]": "Running", "shop/prepare[0]": "Completed",
         }  # fmt: skip
         said = desk.cube(
-            "exec", "shop/web[0]", "--", "sh", "-c", "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts"
-        )
-        assert said.stdout.split("\n")[:2] == ["hello, you blue", "1"]
+            "exec", "shop/web[0]", "--", "sh", "-c",
+            "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts; cat /etc/greet.conf /etc/note",
+        )  # fmt: skip
+        assert said.stdout.splitlines() == ["hello, you blue", "1", "loud = yes", "{{ for 1 }}"]
 
     def test_that_cannot_be_honoured_touches_nothing(self, desk: Desk) -> None:
         (desk.folder / "bad.yaml").write_text(COMPOSE.replace("mem_limit: 32m", "privileged: true"))
