@@ -104,6 +104,8 @@ TABLE = {
     ("POST", "/api/v1/jobs/{name}/promote"): OPERATE,
     ("POST", "/api/v1/jobs/{name}/pause"): OPERATE,
     ("POST", "/api/v1/jobs/{name}/resume"): OPERATE,
+    ("POST", "/api/v1/jobs/{name}/maintenance"): OPERATE,
+    ("POST", "/api/v1/jobs/{name}/end-maintenance"): OPERATE,
     ("POST", "/api/v1/jobs/{name}/dispatch"): OPERATE,
     ("GET", "/api/v1/deployments"): READ,
     ("GET", "/api/v1/deployments/{name}"): READ,

@@ -91,7 +91,7 @@ def stops(plan: Plan) -> list[str]:
 
 class TestWhoServes:
     def names(self, *tasks: Task, leaving: Sequence[str] = ()) -> list[str]:
-        return [each["name"] for each in served_by(CLUSTER, (), tasks, leaving).service("web")]
+        return [each["name"] for each in served_by(CLUSTER, world(tasks=tasks), leaving).service("web")]
 
     @pytest.mark.parametrize(
         ("changes", "is_listed"),
@@ -112,8 +112,8 @@ class TestWhoServes:
 
     def test_are_listed_in_one_order_with_all_that_a_proxy_needs(self) -> None:
         tasks = [web(2, version=2), web(1), replace(task(3, node="node2"), health=Health.HEALTHY)]
-        service = served_by(CLUSTER, (), tasks).service
-        backwards = served_by(CLUSTER, (), reversed(tasks)).service
+        service = served_by(CLUSTER, world(tasks=tasks)).service
+        backwards = served_by(CLUSTER, world(tasks=reversed(tasks))).service
         assert service("web") == backwards("web") == service("web/main")
         assert service("web")[0] == {
             "name": "web-main-0-web-1",
@@ -122,6 +122,7 @@ class TestWhoServes:
             "group": "main",
             "index": 0,
             "version": 1,
+            "canary": False,
             "node": "node1",
             "address": "192.0.2.1",
             "datacenter": "dc1",

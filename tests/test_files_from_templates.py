@@ -156,7 +156,7 @@ def proxy_of(*stopped: bool) -> list[str]:
         )
         tasks.append(replace(task, slot=replace(task.slot, group=group.name)))
     template = Template(target="/etc/haproxy.cfg", source="haproxy.cfg.j2", text=EXAMPLE.read_text())
-    served = served_by(CLUSTER, [job], tasks)
+    served = served_by(CLUSTER, build.world(jobs=[job], tasks=tasks))
     text = rendered(CLUSTER, NODES[0], lambda: served, build.task(), template)
     words = ("use_backend", "backend", "server", "default_backend")
     return [line.strip() for line in text.splitlines() if line.split()[:1] and line.split()[0] in words]
@@ -172,10 +172,10 @@ def test_the_proxy_of_the_example_sends_each_request_to_the_group_that_it_is_for
         "default_backend nobody",
         "backend nobody",
         "backend shop.api",
-        "server shop-api-1-shop-1-0 192.0.2.1:20001 check inter 2s",
+        "server shop-api-1-shop-1-0 192.0.2.1:20001 check inter 2s weight 256",
         "backend shop.named",
         "backend shop.all",
-        "server shop-all-0-shop-0-0 192.0.2.1:20000 check inter 2s",
+        "server shop-all-0-shop-0-0 192.0.2.1:20000 check inter 2s weight 256",
     ]
     assert proxy_of(True) == ["default_backend nobody", "backend nobody"], "a job that is stopped takes none"
 

@@ -70,6 +70,20 @@ def test_a_rebalance_through_a_manager_carries_out_what_its_preview_says(
     assert api.stage.running()[best["task"]] == best["to"]
 
 
+def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api: Api, far: Manager) -> None:
+    api.stage.manager.deploy(job(count=1, min_healthy_time=0.0), run())
+    assert far.begin_maintenance("web", 600.0, run()).exit_code == 0
+    (found,) = far.store.maintenances().values()
+    assert (found.job, found.retry_after) == ("web", 600.0)
+    for _ in range(2):
+        assert far.end_maintenance("web", run()).exit_code == 0
+    assert far.store.maintenances() == {}
+    told = [event.reason for event in far.store.events(job="web") if "maintenance" in event.reason]
+    assert told == ["maintenance begun", "maintenance ended"]
+    with pytest.raises(InputError, match="there is no job 'nothing'"):
+        far.begin_maintenance("nothing", 600.0, run())
+
+
 def planned(office: RemoteOffice, folder: Path) -> Path:
     (folder / "web.yml").write_text(JOB)
     wanted = settle.read_job([folder / "web.yml"], [], [], office)

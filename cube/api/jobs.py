@@ -11,7 +11,7 @@ from cube.api.answers import OperationView, plan_data
 from cube.api.asking import begin
 from cube.api.desk import AtDesk, Desk, Who, answer, known_job, refuse_changed, tag_of
 from cube.api.problem import responses
-from cube.api.schema import Dispatch, Return, Scaling, Source, Submission, Waits
+from cube.api.schema import Dispatch, Maintaining, Return, Scaling, Source, Submission, Waits
 from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.report import Report
@@ -129,6 +129,7 @@ for _what, _about, _how in (
     ("promote", "Let a new version take the place of every old task.", Manager.promote),
     ("pause", "Replace no further task, until somebody resumes the rollout.", Manager.pause),
     ("resume", "Go on with a rollout that was paused.", Manager.resume),
+    ("end-maintenance", "Let a job's tasks answer requests again.", Manager.end_maintenance),
 ):
     _offer(_what, _about, _how)
 
@@ -153,6 +154,18 @@ def rollback(
     return _change(
         desk, who, request, name, if_match, body, "rollback", lambda m, job, run: m.rollback(job, to, run)
     )
+
+
+@router.post("/jobs/{name}/maintenance", **CHANGES)
+def maintain(
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Maintaining, if_match: IfMatch = None
+) -> Response:
+    """Have proxies answer requests for a job by a page; its tasks are left as they are."""
+    after = body.retry_after
+    return _change(
+        desk, who, request, name, if_match, body, "maintenance",
+        lambda m, job, run: m.begin_maintenance(job, after, run),
+    )  # fmt: skip
 
 
 @router.post("/jobs/{name}/dispatch", **CHANGES)

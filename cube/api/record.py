@@ -41,6 +41,7 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "cordons": lambda desk, _: tuple(desk.manager.store.cordons().values()),
     "silences": lambda desk, _: tuple(desk.manager.store.silences().values()),
     "moves": lambda desk, _: tuple(desk.manager.store.moves().values()),
+    "maintenances": lambda desk, _: tuple(desk.manager.store.maintenances().values()),
     "looks": lambda desk, _: desk.manager.store.looks(),
     "samples": lambda desk, _: desk.service.samples,
     "sweeps": lambda desk, asked: desk.manager.store.sweeps(asked.limit or 10),

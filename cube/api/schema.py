@@ -62,6 +62,12 @@ class Dispatch(Waits):
     values: Variables = {}
 
 
+class Maintaining(Waits):
+    """So many seconds from now those who ask for the job are told to come back."""
+
+    retry_after: Annotated[float, Field(ge=1, le=MAX_TIMEOUT)] = 120.0
+
+
 class Drain(Waits):
     """When a task without another place is stopped: so many seconds from now; none: never."""
 

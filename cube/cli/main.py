@@ -33,6 +33,7 @@ from cube.cli import (
     task,
     token,
     top,
+    traffic,
     version,
     volume,
     why,
@@ -79,7 +80,7 @@ RUN, LOOK, FLEET = "Run jobs", "Look", "Look after the fleet"
 COMMANDS: Mapping[str, Sequence[Callable[..., None]]] = {
     RUN: (
         deploy.deploy, deploy.plan, deploy.scale, deploy.stop, deploy.remove, book.run, runs.dispatch,
-        convert.convert, export.export,
+        convert.convert, export.export, traffic.maintenance,
         version.history, version.rollback, version.promote, version.pause, version.resume,
     ),
     LOOK: (status.status, status.ps, status.nodes, status.events, status.postmortem, why.why, why.why_not,

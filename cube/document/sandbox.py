@@ -122,6 +122,8 @@ class Sandbox:
         why = (
             (error.message or "") if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
         )
+        if isinstance(error, InputError):
+            return error.what, error.cure
         if isinstance(error, RecursionError | MemoryError):
             return "it nests too deeply", "Write it as several simpler values."
         if found := re.fullmatch(r"'(\w+)' is undefined", why):

@@ -9,6 +9,7 @@ from cube.manager.report import Report
 from cube.manager.turn import Concern, Run, Settling
 from cube.model.action import Note, Plan
 from cube.model.job import Job, JobType
+from cube.model.maintenance import Maintenance
 from cube.model.node import Cluster, Cordon
 from cube.model.observation import Observation
 from cube.model.rollout import Rollout, RolloutState
@@ -137,6 +138,24 @@ class Manager:
             raise InputError(f"the rollout of job {name} is not paused", where=self.cluster.name)
         resumed = replace(rollout, state=RolloutState.RUNNING)
         return self._roll(resumed, run, f"the rollout of version {rollout.version} resumed")
+
+    def begin_maintenance(self, name: str, retry_after: float, run: Run) -> Report:
+        """Have proxies answer requests for the job by a page, and settle. Its tasks are left as they are.
+
+        `retry_after` in seconds: when those who ask are told to come back.
+        """
+        job = self.job(name)
+        observed = self.loop.look_before_a_change()
+        begun = Maintenance(job=name, at=self._clock.now(), actor=run.actor, retry_after=retry_after)
+        self.store.put_maintenance(begun, job.version)
+        return self.loop.settle(observed, run, Concern(job=name))
+
+    def end_maintenance(self, name: str, run: Run) -> Report:
+        """Have the job's tasks answer requests again, and settle."""
+        job = self.job(name)
+        observed = self.loop.look_before_a_change()
+        self.store.end_maintenance(name, job.version, now=self._clock.now(), actor=run.actor)
+        return self.loop.settle(observed, run, Concern(job=name))
 
     def dispatch(self, name: str, values: Mapping[str, str], run: Run) -> Report:
         """Begin a run of a parameterized job with those values, and settle it.

@@ -15,7 +15,7 @@ from cube.manager.served import served_by
 from cube.manager.service import Duty, Service
 from cube.manager.staff import Team
 from cube.manager.stock import OwnStock
-from cube.manager.turn import Loop
+from cube.manager.turn import Loop, world_of
 from cube.model.observation import Observation, Unknown
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.lock import hold
@@ -179,7 +179,7 @@ def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager
         state_dir=office.keys,
         engine=office.engine,
         secret=office.vault.get,
-        serving=lambda: served_by(office.cluster, store.jobs(), store.current_tasks()),
+        serving=lambda: served_by(office.cluster, world_of(office.cluster, store, {}, WallClock().now(), {})),
     )
 
 

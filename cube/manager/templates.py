@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from cube.document.reader import check_text
 from cube.document.template import render_text
@@ -33,7 +33,7 @@ def rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, templat
 def files_of(cluster: Cluster, world: World, leaving: Collection[str]) -> Mapping[str, Files]:
     """What the files of each running task are to be, once those that leave are named in none; by task."""
     readers = [task for task in world.tasks if has_files(task, world)]
-    served = served_by(cluster, world.jobs, world.tasks, leaving) if readers else NOBODY
+    served = served_by(cluster, world, leaving) if readers else NOBODY
     nodes = {node.name: node for node in cluster.nodes}
     return {
         task.id: _files(cluster, nodes[task.node], task, served) for task in readers if task.node in nodes
@@ -62,11 +62,23 @@ def variables(cluster: Cluster, node: Node, task: Task, serving: Serving) -> Map
         "node": _told(node),
         "job": {"name": task.slot.job, "version": task.version},
         "group": {"name": task.slot.group},
-        "task": {"name": str(task.slot), "index": task.slot.index, "id": task.id, "ports": dict(task.ports)},
+        "task": {
+            "name": str(task.slot),
+            "index": task.slot.index,
+            "id": task.id,
+            "ports": dict(task.ports),
+            "files": [each.target for each in task.spec.templates],
+        },
         "env": dict(task.spec.env),
         "service": lambda name: serving().service(name),
         "ingresses": lambda: serving().ingresses(),
+        "refuse": refused,
     }
+
+
+def refused(why: object) -> NoReturn:
+    """What a template says that cannot do what somebody asks of it. Raises InputError."""
+    raise InputError(str(why))
 
 
 def checked(text: str, source: str) -> str:

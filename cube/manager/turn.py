@@ -225,6 +225,7 @@ def world_of(
             cordons=store.cordons(),
             silences=store.silences(),
             moves=store.moves(),
+            maintenances=store.maintenances(),
             stock=stock,
             preemption=cluster.preemption,
         )

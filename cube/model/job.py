@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from cube.model.codec import to_data
+from cube.model.ingress import Ingress
 from cube.model.policy import (
     Condition,
     DisconnectPolicy,
@@ -323,18 +324,6 @@ class Build:
     dockerfile: str = ""
     target: str = ""
     args: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ingress:
-    """Which requests from outside are a group's: those to one of `hosts` (empty: to any) at or below `path`.
-
-    They go to its port of that name.
-    """
-
-    port: str
-    hosts: tuple[str, ...] = ()
-    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

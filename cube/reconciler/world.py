@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from cube.model.job import Job
+from cube.model.maintenance import Maintenance
 from cube.model.move import Move
 from cube.model.node import Cordon, Node, Silence
 from cube.model.observation import Container, Observation, Seen
@@ -19,7 +20,7 @@ class World:
     `nodes` by name, in inventory order; `jobs` in their latest versions, `rollouts` how far these have come;
     `tasks` the latest task of each slot and every older one that has not ended; `observed` an answer, or its
     absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node;
-    `moves` are the slots that are to be filled on another node;
+    `moves` are the slots that are to be filled on another node; `maintenances` by the job that is in one;
     `stock` the ids of the images that the operator's engine has, by full name.
     `preemption`: tasks of less important jobs may have to give way.
     """
@@ -35,6 +36,7 @@ class World:
     cordons: Mapping[str, Cordon] = field(default_factory=dict)
     silences: Mapping[str, Silence] = field(default_factory=dict)
     moves: Mapping[Slot, Move] = field(default_factory=dict)
+    maintenances: Mapping[str, Maintenance] = field(default_factory=dict)
     stock: Mapping[str, str] = field(default_factory=dict)
     preemption: bool = False
 

@@ -122,6 +122,14 @@ class RemoteManager:
         """As Manager.resume."""
         return self._do(f"/jobs/{quote(name, safe='')}/resume", {}, run)
 
+    def begin_maintenance(self, name: str, retry_after: float, run: Run) -> Report:
+        """As Manager.begin_maintenance."""
+        return self._do(f"/jobs/{quote(name, safe='')}/maintenance", {"retry_after": retry_after}, run)
+
+    def end_maintenance(self, name: str, run: Run) -> Report:
+        """As Manager.end_maintenance."""
+        return self._do(f"/jobs/{quote(name, safe='')}/end-maintenance", {}, run)
+
     def dispatch(self, name: str, values: Mapping[str, str], run: Run) -> Report:
         """As Manager.dispatch."""
         return self._do(f"/jobs/{quote(name, safe='')}/dispatch", {"values": dict(values)}, run)

@@ -6,6 +6,7 @@ from typing import Any
 
 from cube.model.codec import from_data
 from cube.model.job import Job
+from cube.model.maintenance import Maintenance
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Stats
@@ -95,6 +96,10 @@ class RemoteStore:
     def moves(self) -> Mapping[Slot, Move]:
         """The slots that are to be filled on another node."""
         return {move.slot: move for move in self._many(Move, "moves")}
+
+    def maintenances(self) -> Mapping[str, Maintenance]:
+        """The jobs that proxies send no request to."""
+        return {found.job: found for found in self._many(Maintenance, "maintenances")}
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""

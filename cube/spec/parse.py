@@ -14,7 +14,6 @@ from cube.model.job import (
     Group,
     HealthCheck,
     Hooks,
-    Ingress,
     Job,
     JobType,
     Logging,
@@ -47,11 +46,11 @@ from cube.model.policy import (
 )
 from cube.model.resources import Resources
 from cube.spec.grammar import Attempts
+from cube.spec.ingress import ingress_of
 from cube.spec.job_rules import broken, type_of, unknown_scheduler
 from cube.spec.parts import (
     BuildSchema,
     HealthSchema,
-    IngressSchema,
     LoggingSchema,
     PortSchema,
     RescheduleSchema,
@@ -145,7 +144,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         quarantine=QuarantinePolicy(keep=written.quarantine.keep, memory=written.quarantine.memory),
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
         drain=written.stop.drain,
-        ingress=None if written.ingress is None else _ingress(written.ingress, written.ports),
+        ingress=None if written.ingress is None else ingress_of(written.ingress, written.ports),
     )
 
 
@@ -224,11 +223,6 @@ def _spec(written: GroupSchema) -> TaskSpec:
         ),
         **_confines(written),
     )
-
-
-def _ingress(written: IngressSchema, ports: Collection[str]) -> Ingress:
-    port = written.port or next(iter(ports))
-    return Ingress(port=port, hosts=tuple(dict.fromkeys(written.host)), path=written.path)
 
 
 def _template(target: str, written: TemplateSchema) -> Template:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from cube.spec import demands, grammar, mounts
+from cube.spec import grammar, mounts
 from cube.spec.key import (
     Arguments,
     Name,
@@ -255,23 +255,4 @@ class TemplateSchema(Written):
         lambda: OnChangeSchema.model_validate({"restart": "true"}),
         "What is done with the task when it is running: `restart`, `none`, a signal or a command.",
         example="{signal: SIGHUP}",
-    )
-
-
-class IngressSchema(Written):
-    """Which requests from outside are the group's; a proxy's template lists them."""
-
-    host: Annotated[list[Annotated[str, scalar(grammar.site)]], BeforeValidator(demands.one_or_many)] = (
-        nested(
-            list,
-            "The name that is asked for, or a list; any, where none is written.",
-            example="shop.example",
-            limit=64,
-        )
-    )
-    path: Annotated[str, scalar(grammar.site_path)] = key(
-        "/", "Requests for this path, and for all below it."
-    )
-    port: Name | None = optional(
-        "The group's port that they go to; its only one, by default.", example="http"
     )

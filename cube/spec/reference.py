@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cube.spec.ingress import IngressSchema, TimeoutsSchema
 from cube.spec.parts import (
     BuildSchema,
     HealthSchema,
-    IngressSchema,
     LoggingSchema,
     OnChangeSchema,
     PortSchema,
@@ -36,6 +36,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A file from a template", TemplateSchema),
     ("How a task is told of it", OnChangeSchema),
     ("Requests from outside", IngressSchema),
+    ("How long a proxy waits", TimeoutsSchema),
     ("The health check", HealthSchema),
     ("Restarts", RestartSchema),
     ("Rescheduling", RescheduleSchema),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pydantic import BaseModel
 
 from cube.document.check import Problem, shown
+from cube.model.ingress import Tls
 from cube.model.job import CheckKind, Constraint, Operator
 from cube.model.policy import Order
 from cube.spec.mounts import READABLE
@@ -114,6 +115,18 @@ def requests_reach_a_port(group: GroupSchema) -> Iterator[Problem]:
             yield Problem(("ingress",), what, key=True)
 
 
+def an_ingress_can_be_as_it_says(group: GroupSchema) -> Iterator[Problem]:
+    """What it asks for rests on something else that is asked for, too."""
+    if (ingress := group.ingress) is None:
+        return
+    if ingress.hsts and ingress.tls == Tls.OPTIONAL:
+        yield Problem(("ingress", "hsts"), "browsers that come by TLS alone need 'tls: required'")
+    if ingress.tls == Tls.ACME and not ingress.host:
+        yield Problem(("ingress", "tls"), "a certificate is for a host: name it with 'host'")
+    if ingress.canary_weight is not None and not group.update.canary:
+        yield Problem(("ingress", "canary_weight"), "it needs canaries: 'update: {canary: 1}'")
+
+
 def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
     """Only of these a node tells which it has."""
     for index, volume in enumerate(group.volumes):
@@ -220,6 +233,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     a_file_has_one_origin,
     a_file_has_one_way_to_be_told_of,
     requests_reach_a_port,
+    an_ingress_can_be_as_it_says,
     start_first_can_be,
     no_port_twice,
     no_target_twice,

@@ -6,11 +6,11 @@ from pydantic import BeforeValidator, Field
 
 from cube.model.job import Constraint
 from cube.spec import demands, grammar, mounts, schedule
+from cube.spec.ingress import IngressSchema
 from cube.spec.key import Arguments, Name, Switch, Targets, Written, key, needed, nested, optional, scalar
 from cube.spec.parts import (
     BuildSchema,
     HealthSchema,
-    IngressSchema,
     LoggingSchema,
     PortSchema,
     QuarantineSchema,

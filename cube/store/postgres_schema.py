@@ -173,7 +173,16 @@ TOKENS = (
 
 DEVICES = ("""ALTER TABLE tasks ADD COLUMN devices TEXT COLLATE "C" NOT NULL DEFAULT '{}'""",)
 
-MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES)
+MAINTENANCES = (
+    """CREATE TABLE maintenances (
+        job TEXT COLLATE "C" PRIMARY KEY,
+        at DOUBLE PRECISION NOT NULL,
+        actor TEXT COLLATE "C" NOT NULL,
+        retry_after DOUBLE PRECISION NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES)
 """What each later one of schema.py's is here. Released ones are never edited."""
 
 NEWEST = FIRST_VERSION + len(MIGRATIONS)

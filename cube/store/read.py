@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from cube.model.codec import from_data
 from cube.model.job import Job
+from cube.model.maintenance import Maintenance
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.rollout import Rollout
@@ -133,6 +134,12 @@ def cordons(connection: Database) -> tuple[Cordon, ...]:
 def moves(connection: Database) -> tuple[Move, ...]:
     """The slots that are to be filled on another node, in the order in which that was wanted."""
     return select(connection, rows.move_of, "SELECT * FROM moves ORDER BY rowid")
+
+
+def maintenances(connection: Database) -> tuple[Maintenance, ...]:
+    """The jobs that proxies send no request to, by name."""
+    sql = "SELECT job, at, actor, retry_after FROM maintenances ORDER BY job"
+    return select(connection, lambda row: Maintenance(**dict(row)), sql)
 
 
 def tokens(connection: Database) -> tuple[Token, ...]:

@@ -204,7 +204,18 @@ def _devices(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE tasks ADD COLUMN devices TEXT NOT NULL DEFAULT '{}'")
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens, _devices)
+def _maintenances(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE maintenances (
+            job TEXT PRIMARY KEY,
+            at REAL NOT NULL,
+            actor TEXT NOT NULL,
+            retry_after REAL NOT NULL
+        ) STRICT"""
+    )
+
+
+MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances)
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

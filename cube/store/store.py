@@ -10,6 +10,7 @@ from cube.errors import InputError
 from cube.model.action import Effect, Outcome, Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
+from cube.model.maintenance import Maintenance
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation, Stats
@@ -194,6 +195,24 @@ class Store:
         """Want the slot on another node; an earlier wish for it is over."""
         with self._recording(now, actor) as recording:
             recording.move(move)
+
+    def maintenances(self) -> Mapping[str, Maintenance]:
+        """The jobs that proxies send no request to."""
+        with self._guard as connection:
+            return {found.job: found for found in read.maintenances(connection)}
+
+    def put_maintenance(self, maintenance: Maintenance, version: int) -> None:
+        """Have requests for the job, which is in that version, answered by a page."""
+        with self._recording(maintenance.at, maintenance.actor) as recording:
+            self._tables.put("maintenances", [to_data(maintenance)], key=("job",))
+            recording.tell_of_job(maintenance.job, version, "maintenance begun")
+
+    def end_maintenance(self, job: str, version: int, *, now: float, actor: str) -> None:
+        """Have requests for the job answered by its tasks again."""
+        with self._recording(now, actor) as recording:
+            sql = "DELETE FROM maintenances WHERE job = ?"
+            if self._connection.execute(sql, [job]).rowcount:
+                recording.tell_of_job(job, version, "maintenance ended")
 
     def tokens(self) -> tuple[Token, ...]:
         """Every token that requests to a manager may show, by name; expired ones, too."""

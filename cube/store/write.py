@@ -101,6 +101,7 @@ def forget_job(connection: Database, name: str) -> bool:
     connection.execute("DELETE FROM tasks WHERE job = ?", [name])
     connection.execute("DELETE FROM rollouts WHERE job = ?", [name])
     connection.execute("DELETE FROM moves WHERE job = ?", [name])
+    connection.execute("DELETE FROM maintenances WHERE job = ?", [name])
     connection.execute("DELETE FROM jobs WHERE name = ?", [name])
     connection.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM tasks)")
     return True

@@ -140,7 +140,7 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     """The example of docs/templates.md, as it is in the repository."""
     root = Path(__file__).parent.parent.parent
     (desk.folder / "templates").mkdir()
-    shutil.copy(root / "templates" / "haproxy.cfg.j2", desk.folder / "templates")
+    shutil.copytree(root / "templates", desk.folder / "templates", dirs_exist_ok=True)
     shutil.copytree(root / "jobs", desk.folder / "jobs")
     dockerfile = desk.folder / "jobs" / "ingress" / "Dockerfile"
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
@@ -162,6 +162,16 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     pages = [asked_for(places[0], "/", host) for host in ("api.example", "shop.example")]
     assert ["version api" in pages[0], "version 2" in pages[1]] == [True, True]
     assert asked_for(places[0], "/v1/nothing", "shop.example") == "503"
+    desk.cube("maintenance", "web", "on", "--retry-after", "10m")
+    pages = [asked_for(place, "/", "shop.example") for place in places]
+    assert pages == ["503, Retry-After 600: Back soon"] * 2
+    assert "version api" in asked_for(places[0], "/", "api.example")
+    assert "web is in maintenance" in desk.cube("status").stdout
+    seen = ("docker", "run", "--rm", "--network=host", "cube-busybox:1", "wget", "-qO-")
+    figures = desk.asked(1, *seen, "http://127.0.0.1:8404/metrics")
+    assert any(line.startswith('haproxy_backend_http_responses_total{proxy="web.main"') for line in figures)
+    desk.cube("maintenance", "web", "off")
+    assert "version 2" in asked_for(places[0], "/", "shop.example")
 
 
 def drains(desk: Desk) -> list[float]:
@@ -177,10 +187,12 @@ def drains(desk: Desk) -> list[float]:
 
 
 def asked_for(place: tuple[str, int], path: str, host: str) -> str:
-    """The page; the status where it is another than 200."""
+    """The page; the status where it is another than 200, and when to come back to what."""
     connection = HTTPConnection(*place, timeout=10)
     connection.request("GET", path, headers={"Host": host})
     answer = connection.getresponse()
     page = answer.read().decode()
     connection.close()
+    if back := answer.getheader("Retry-After"):
+        return f"{answer.status}, Retry-After {back}: {page.partition('<h1>')[2].partition('<')[0]}"
     return page if answer.status == HTTPStatus.OK else str(answer.status)

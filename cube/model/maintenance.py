@@ -1,0 +1,16 @@
+"""Maintenance: whoever asks a job for something is answered by a page, until somebody ends it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    """The operator has proxies send no request to a job, since `at`.
+
+    `retry_after` in seconds: when those who ask are told to come back.
+    """
+
+    job: str
+    at: float
+    actor: str
+    retry_after: float
