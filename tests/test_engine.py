@@ -13,8 +13,10 @@ from cube.connection import Channel
 from cube.model.action import Start, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
+from cube.model.node import Login
 from cube.model.observation import ContainerState, PostMortem
 from cube.model.resources import Resources
+from cube.model.secret import Secret
 from cube.model.task import Slot, State, Task
 from cube.worker import effects, sdk
 from cube.worker.belongings import Porter, no_secrets, no_templates
@@ -275,3 +277,17 @@ def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> Non
     assert (outcome.verdict, "the pull broke off" in outcome.why) == (Verdict.FAILED, True)
     for end in ours:
         end.close()
+
+
+def test_a_login_is_told_for_its_own_registry_alone_without_the_end_of_a_line() -> None:
+    porter = replace(
+        PORTER,
+        secret=lambda name: Secret(name, b"pass word\n"),
+        registries={"docker.io": Login(user="me", secret="hub")},
+    )
+    assert porter.login("nginx") == {
+        "username": "me",
+        "password": "pass word",
+        "serveraddress": "https://index.docker.io/v1/",
+    }
+    assert porter.login("registry.example/nginx") is None

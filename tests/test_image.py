@@ -19,7 +19,7 @@ from cube.image.own import OwnEngine
 from cube.image.pack import Pack, unpack
 from cube.image.recipe import Recipe
 from cube.image.shelf import Shelf
-from cube.model.image import full_name
+from cube.model.image import full_name, registry_of
 from tests.imagery import archive, digest, image, layer, unarchived
 
 LAYERS = (layer({"bin/app": b"app" * 5000}), layer({"etc/a": b"1"}), layer({"etc/b": b"2" * 100_000}))
@@ -165,6 +165,22 @@ class TestTwoRecipes:
 )
 def test_a_name_is_what_engines_list_it_as(name: str, full: str) -> None:
     assert full_name(name) == full
+
+
+@pytest.mark.parametrize(
+    ("name", "registry"),
+    [
+        ("nginx", "docker.io"),
+        ("library/nginx:1", "docker.io"),
+        ("index.docker.io/team/app", "docker.io"),
+        ("registry.example/app@sha256:" + "a" * 64, "registry.example"),
+        ("registry:5000/app", "registry:5000"),
+        ("localhost/app", "localhost"),
+        ("team.app:5000", "docker.io"),
+    ],
+)
+def test_an_image_comes_from_the_registry_that_its_name_begins_with(name: str, registry: str) -> None:
+    assert registry_of(name) == registry
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from cube.errors import InputError
 from cube.inventory.cluster import Reading, read_cluster
 from cube.inventory.parse import Format, parse
 from cube.inventory.pattern import select
-from cube.model.node import Access, Cluster, Hop, Node, Overcommit
+from cube.model.node import Access, Cluster, Hop, Login, Node, Overcommit
 from cube.model.resources import Resources
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAMg6nGmQmAzFBbc5XH+yce3VFcCPlr4LU2cTAAKbYd1"
@@ -73,6 +73,15 @@ def test_the_cluster_may_name_who_chooses_nodes() -> None:
 def test_the_cluster_may_let_tasks_give_way() -> None:
     assert reading("all: {vars: {cube_preemption: true}, hosts: {n1: }}").cluster.preemption
     assert not reading("all: {hosts: {n1: }}").cluster.preemption
+
+
+def test_registries_are_the_whole_clusters() -> None:
+    written = "{docker.io: {user: a, secret: hub}, 'r.example:5000': {user: b@c, secret: shop.key}}"
+    found = reading(f"all: {{vars: {{cube_registries: {written}}}, hosts: {{n1: }}}}").cluster.registries
+    assert found == {
+        "docker.io": Login(user="a", secret="hub"),
+        "r.example:5000": Login(user="b@c", secret="shop.key"),
+    }
 
 
 def test_ini_says_the_same() -> None:
@@ -157,6 +166,7 @@ def test_the_name_of_the_cluster() -> None:
 
 
 HOST = "all:\n  hosts:\n    n1: "
+ALL = "all:\n  hosts: {n1: }\n  vars: "
 
 
 @pytest.mark.parametrize(
@@ -202,6 +212,11 @@ HOST = "all:\n  hosts:\n    n1: "
         ("B10", HOST + "{cube_devices: {modem: /dev/../etc/shadow}}", "a device is a path such as"),
         ("B10", HOST + "{cube_devices: {gpu: [a, a]}}", "a device is written twice"),
         ("B10", HOST + "{cube_devices: [gpu]}", "a table of names"),
+        ("B10", ALL + "{cube_registries: [registry.example]}", "a table of names"),
+        ("B10", ALL + "{cube_registries: {'https://a': {user: a, secret: b}}}", "as images' names begin"),
+        ("B10", ALL + "{cube_registries: {a.example: {user: a, password: b}}}", "{user: NAME, secret: NAME}"),
+        ("B10", ALL + "{cube_registries: {a.example: {user: 'a:b', secret: b}}}", "and no ':'"),
+        ("B10", ALL + "{cube_registries: {a.example: {user: a, secret: ../b}}}", "a secret's name"),
         ("B11", HOST + "{ansible_ssh_common_args: -J n1}", "n1 > n1"),
         ("B11", "all:\n  hosts:\n    a: {ansible_ssh_common_args: -J b}\n    b: {ansible_ssh_common_args: -J a}\n", "a > b > a"),  # noqa: E501 - a case is one line
         ("B11", HOST + "{ansible_ssh_common_args: '-J " + ",".join(f"h{n}" for n in range(9)) + "'}", "more than 8"),  # noqa: E501 - a case is one line

@@ -1,7 +1,5 @@
 """`cube manager start` with a certificate: a real handshake, and who does not take part in it."""
 
-import datetime as dt
-import ipaddress
 import signal
 import subprocess
 import sys
@@ -11,45 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from cube.errors import UnreachableError
 from cube.manager.tokens import make_token
 from cube.remote.link import Link
 from cube.store.store import open_store
+from tests.certificate import Pair, certified
 from tests.stage import free_port
 
-BEGAN = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-CENTURY = dt.timedelta(days=36_500)
 INVENTORY = "all: {hosts: {node1: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n"
-
-
-class Pair(NamedTuple):
-    certificate: Path
-    key: Path
-
-
-def certified(folder: Path, name: str, *addresses: str) -> Pair:
-    """A certificate for those addresses that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    made = (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(BEGAN).not_valid_after(BEGAN + CENTURY)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
-    pair.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    forms = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    pair.key.write_bytes(key.private_bytes(*forms))
-    return pair
 
 
 class Running(NamedTuple):

@@ -11,14 +11,14 @@ from cube.inventory.inventory import Inventory, group_layers, group_members
 from cube.inventory.scope import Checked, Scope, Setting
 from cube.inventory.value import Variable
 from cube.model import units
-from cube.model.node import Access, Cluster, Node, Overcommit
+from cube.model.node import Access, Cluster, Login, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
     "cube_cluster", "cube_datacenter", "cube_devices", "cube_host_key", "cube_labels", "cube_overcommit",
-    "cube_preemption", "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
+    "cube_preemption", "cube_registries", "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
 )  # fmt: skip
-OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_scheduler")
+OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_registries", "cube_scheduler")
 """Keys that say something of the whole cluster."""
 MAX_LABELS = 64
 MAX_LABEL = 256
@@ -77,6 +77,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
             variables=_for_templates(inventory),
             scheduler=_of_cluster(inventory, "cube_scheduler", grammar.name) or "",
             preemption=_of_cluster(inventory, "cube_preemption", _switch) or False,
+            registries=_registries(_of_all(inventory).get("cube_registries")),
         ),
         warnings=(*inventory.warnings, *warnings, *roads.warnings),
     )
@@ -134,6 +135,23 @@ def _devices(setting: Setting | None) -> Mapping[str, tuple[str, ...]]:
         )
         if len(set(found[part.name])) < len(names):
             raise part.refused("a device is written twice")
+    return found
+
+
+def _registries(variable: Variable | None) -> Mapping[str, Login]:
+    if variable is None:
+        return {}
+    found = {}
+    for part in _parts(Setting("cube_registries", variable.written(), variable.mark)):
+        Setting(part.name, part.name, part.mark).checked(grammar.registry)
+        written = {each.name: each for each in _parts(part)}
+        if written.keys() != {"user", "secret"}:
+            raise part.refused(
+                "a login is a table: {user: NAME, secret: NAME}, the secret's name and not its value"
+            )
+        found[part.name] = Login(
+            user=written["user"].checked(grammar.login), secret=written["secret"].checked(grammar.secret)
+        )
     return found
 
 

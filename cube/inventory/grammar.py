@@ -16,6 +16,8 @@ _HOST = re.compile(
 )
 _ODD_NUMBER = re.compile(r"(.*\.)?([0-9]+|0[xX][0-9a-fA-F]*)")
 _DEVICE = re.compile(r"/dev/[A-Za-z0-9_./:-]{1,120}|[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}")
+_REGISTRY = re.compile(rf"({_HOST.pattern}|\[[0-9a-fA-F:]+\])(:[0-9]{{1,5}})?")
+_SECRET = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _ZONE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 _HOST_KEY = re.compile(
     r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com)"
@@ -72,6 +74,29 @@ def device(text: str) -> str:
     if not _DEVICE.fullmatch(text) or ".." in text:
         raise ValueError(
             "a device is a path such as /dev/ttyUSB0, a CDI name such as nvidia.com/gpu=0, or the id of a GPU"
+        )
+    return text
+
+
+def registry(text: str) -> str:
+    """A registry of images as their names begin: its host, with a port where they have one."""
+    if not _REGISTRY.fullmatch(text):
+        raise ValueError("a registry is written as images' names begin: docker.io, registry.example:5000")
+    return text
+
+
+def login(text: str) -> str:
+    """A user of a registry."""
+    if not text or len(text) > 255 or ":" in text or not text.isprintable():
+        raise ValueError("a user has up to 255 printable characters, and no ':'")
+    return text
+
+
+def secret(text: str) -> str:
+    """The name of a secret, as `cube secret` takes it."""
+    if not _SECRET.fullmatch(text):
+        raise ValueError(
+            "a secret's name has up to 64 letters, digits, '_', '-' and '.', and begins with a letter"
         )
     return text
 

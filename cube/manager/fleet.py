@@ -51,6 +51,7 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
                 shelf=shelf,
                 secret=secret,
                 render=partial(rendered, cluster, node, serving),
+                registries=cluster.registries,
             )
             for node in cluster.nodes
         }

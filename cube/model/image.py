@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DOCKER_HUB = "docker.io"
+"""Docker's own registry, which an image's name need not name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
@@ -35,6 +38,13 @@ def full_name(name: str) -> str:
         return name
     short = name.removeprefix("docker.io/").removeprefix("library/")
     return short if ":" in short.rpartition("/")[2] else f"{short}:latest"
+
+
+def registry_of(name: str) -> str:
+    """The registry that the image would come from, as its name begins; without one, Docker's own."""
+    first, slash, _ = name.partition("/")
+    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    return first if is_host and first != "index.docker.io" else DOCKER_HUB
 
 
 def is_exact(name: str) -> bool:

@@ -103,6 +103,14 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """As whom images are pulled from a registry; `secret` is the name of the secret that is the password."""
+
+    user: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """One environment: one inventory. Its name labels everything that Cube makes.
 
@@ -110,6 +118,7 @@ class Cluster:
     nested ones included; `variables` are the inventory's own for all nodes, for templates to name.
     `scheduler` names the algorithm that chooses nodes where a job names none; empty: Cube's default.
     `preemption`: tasks of less important jobs may have to give way to those that fit nowhere.
+    `registries` are logins by the registry's host, with a port where it has one.
     """
 
     name: str
@@ -118,6 +127,7 @@ class Cluster:
     variables: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
     preemption: bool = False
+    registries: Mapping[str, Login] = field(default_factory=dict)
 
     def node(self, name: str) -> Node | None:
         """The node of that name, or None."""

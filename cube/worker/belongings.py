@@ -11,7 +11,9 @@ from cube.connection import after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError, InputError
 from cube.model.files import hash_of, mark_of
+from cube.model.image import DOCKER_HUB, registry_of
 from cube.model.job import Template
+from cube.model.node import Login
 from cube.model.secret import Secret
 from cube.model.task import Task
 from cube.worker.container import MEMORY, TOLD, template_file
@@ -21,6 +23,9 @@ PATIENCE = 20.0
 
 SECRET, OPEN = 0o400, 0o444
 """Modes of files: for their owner alone, and for everybody in the container."""
+
+DOCKER_HUB_API = "https://index.docker.io/v1/"
+"""What engines call Docker's own registry where they are told a login."""
 
 NO_ROOT, NO_NAME, NO_MEMORY = 20, 21, 22
 
@@ -83,11 +88,15 @@ class BelongingsError(CubeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Porter:
-    """Brings the tasks of one node what its engine is not to know, and takes it away again."""
+    """Brings the tasks of one node what its engine is not to keep, and takes it away again.
+
+    `registries` are logins by the registry's host.
+    """
 
     connect: Callable[[], Connection]
     secret: Callable[[str], Secret]
     render: Render
+    registries: Mapping[str, Login] = field(default_factory=dict)
     _alone: threading.Lock = field(default_factory=threading.Lock)
 
     def bring(self, task: Task, owner: Owner = ROOT) -> None:
@@ -118,6 +127,19 @@ class Porter:
         """Those that hold secrets. Raises InputError for one that is not to be had, or is no text."""
         uses = [(use.env, use.name) for use in task.spec.secrets if use.env is not None]
         return {variable: _as_text(self.secret(name)) for variable, name in uses}
+
+    def login(self, image: str) -> Mapping[str, str] | None:
+        """What the registry of that image is to be told with a pull; None: nothing is known.
+
+        Raises InputError for a password that is not to be had.
+        """
+        host = registry_of(image)
+        login = self.registries.get(host)
+        if login is None:
+            return None
+        password = _as_text(self.secret(login.secret)).rstrip("\r\n")
+        address = DOCKER_HUB_API if host == DOCKER_HUB else host
+        return {"username": login.user, "password": password, "serveraddress": address}
 
     def _run(self, script: str, stdin: bytes, what: str) -> None:
         """One at a time: two that find no memory would mount it one over the other."""
@@ -200,5 +222,5 @@ def _as_text(secret: Secret) -> str:
         return secret.reveal().decode()
     except UnicodeDecodeError:
         raise InputError(
-            f"{secret} is no text, and cannot be a variable", cure="Give it as a file."
+            f"{secret} is no text, and can be neither a variable nor a password", cure="Give it as a file."
         ) from None

@@ -13,22 +13,21 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, assert_never
 
-import requests
-import urllib3.exceptions
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound, StreamParseError
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from cube.connection import ConnectionFailed
 from cube.errors import CubeError, InputError
 from cube.model.action import Outcome, Quarantine, Start, Stop, Verdict
-from cube.model.job import TaskSpec
 from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
 from cube.model.policy import Pull
 from cube.model.task import State, Task
+from cube.worker import pulling
 from cube.worker.belongings import ROOT, BelongingsError, Porter, owner_of
 from cube.worker.container import MEMORY, Claim, Json, container_config
 from cube.worker.post_mortem import ended_badly
+from cube.worker.refusal import BROKEN, EffectRefusedError, explanation
 
 Witness = Callable[[Json], PostMortem]
 """Takes the post-mortem of an inspected container. Raises nothing."""
@@ -37,9 +36,6 @@ LAST_LINES = 10
 
 MOST_PIECES = 64
 """Of a file that is read out of a container, each of 2 MiB at most: nobody has so many users."""
-
-# What is read from a stream, as a pull is, breaks with urllib3's own errors, which requests does not wrap.
-BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, StreamParseError, OSError, EOFError)
 
 
 def perform(
@@ -61,7 +57,7 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
     """What the act answers, or what its failing means."""
     try:
         return act()
-    except _EffectRefusedError as error:
+    except EffectRefusedError as error:
         return Outcome(verdict=Verdict.FAILED, why=error.what, cure=error.cure)
     except (BelongingsError, InputError) as error:
         why = ": ".join(part for part in (error.where, error.what, error.why) if part)
@@ -69,7 +65,7 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
     except ConnectionFailed as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
     except APIError as error:
-        return Outcome(verdict=Verdict.FAILED, why=f"the engine refused: {_explanation(error)}")
+        return Outcome(verdict=Verdict.FAILED, why=f"the engine refused: {explanation(error)}")
     except (*BROKEN, DockerException) as error:
         return Outcome(
             verdict=Verdict.UNKNOWN,
@@ -78,14 +74,10 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
         )
 
 
-class _EffectRefusedError(CubeError):
-    """The effect is refused, by us or by the engine, for a reason that a person should read."""
-
-
 def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness, porter: Porter) -> Outcome:
     """Make the task's container exist and run. Its files come first: the engine mounts only what is there."""
     porter.bring(effect.task)
-    found = _create(client, effect, claim, porter.variables(effect.task))
+    found = _create(client, effect, claim, porter)
     _give(client, effect.task, found["Id"], porter)
     before = witness(found) if ended_badly(found) else None
     outcome = _outcome(lambda: _run(client, effect, found["Id"], witness))
@@ -96,7 +88,7 @@ def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> 
     try:
         client.start(container)
     except APIError as error:
-        return _failed_start(effect, container, _explanation(error))
+        return _failed_start(effect, container, explanation(error))
     return _after_start(client, container, witness)
 
 
@@ -108,7 +100,7 @@ def _give(client: APIClient, task: Task, container: str, porter: Porter) -> None
     passwd, group = (_text_in(client, container, f"/etc/{name}") for name in ("passwd", "group"))
     owner = owner_of(user, passwd, group)
     if owner is None:
-        raise _EffectRefusedError(
+        raise EffectRefusedError(
             f"the image {task.spec.image} knows no user {user!r}, to whom the secrets could be given",
             cure="Write the user's number in the job: user: '1000'.",
         )
@@ -128,57 +120,25 @@ def _text_in(client: APIClient, container: str, path: str) -> str:
         return "" if file is None else file.read().decode("utf-8", "replace")
 
 
-def _create(client: APIClient, effect: Start, claim: Claim, env: Mapping[str, str]) -> Json:
+def _create(client: APIClient, effect: Start, claim: Claim, porter: Porter) -> Json:
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
-    task, pull = effect.task, _pull_of(effect)
-    if pull is Pull.ALWAYS:
-        _pull(client, effect)
-    config = container_config(task, claim, effect.job, effect.parent, env=env)
-    config["Image"] = _image_for(client, task.spec)
+    task, when = effect.task, pulling.when(effect)
+    if when is Pull.ALWAYS:
+        pulling.pull(client, effect, porter.login(task.spec.image))
+    config = container_config(task, claim, effect.job, effect.parent, env=porter.variables(task))
+    config["Image"] = pulling.image_for(client, task.spec)
     try:
         return _post_create(client, config, task.container_name)
     except ImageNotFound:
-        if pull is Pull.NEVER:
-            raise _missing_image(task.spec.image, effect.node, "its job says `pull: never`") from None
-        _pull(client, effect)
-        _refuse_another(client, effect)
+        if when is Pull.NEVER:
+            raise pulling.missing(effect, "its job says `pull: never`") from None
+        pulling.pull(client, effect, porter.login(task.spec.image))
+        pulling.refuse_another(client, effect)
         return _post_create(client, {**config, "Image": task.spec.image}, task.container_name)
     except APIError as error:
         if error.status_code != 409:
             raise
         return _adopt(client, effect, claim)
-
-
-def _pull_of(effect: Start) -> Pull:
-    group = effect.job.group(effect.task.slot.group) if effect.job else None
-    return group.pull if group else Pull.MISSING
-
-
-def _image_for(client: APIClient, spec: TaskSpec) -> str:
-    """The image's name, for people to read, where it means the pinned one on this node; else its id."""
-    if not spec.pinned:
-        return spec.image
-    try:
-        return spec.image if _means(client, spec) else spec.pinned
-    except ImageNotFound:
-        return spec.pinned
-
-
-def _means(client: APIClient, spec: TaskSpec) -> bool:
-    """Raises ImageNotFound."""
-    found: Json = client.inspect_image(spec.image)  # type: ignore[no-untyped-call]
-    is_on_containerd = any(name.endswith(f"@{found['Id']}") for name in found.get("RepoDigests") or ())
-    return is_on_containerd or found["Id"] == spec.pinned
-
-
-def _refuse_another(client: APIClient, effect: Start) -> None:
-    """The same version of a job is the same bytes on every node."""
-    spec = effect.task.spec
-    if spec.pinned and not _means(client, spec):
-        raise _EffectRefusedError(
-            f"the registry's {spec.image} is not what version {effect.task.version} was deployed with",
-            cure=f"Deploy again, or push it from where it is: cube image push {spec.image} {effect.node}",
-        )
 
 
 def _post_create(client: APIClient, config: dict[str, Any], name: str) -> Json:
@@ -193,38 +153,18 @@ def _adopt(client: APIClient, effect: Start, claim: Claim) -> Json:
     try:
         found: Json = client.inspect_container(name)
     except NotFound:
-        raise _EffectRefusedError(
+        raise EffectRefusedError(
             f"the engine keeps the name {name} reserved for a container that it does not show",
             cure=f"Restart Docker on {effect.node}, or wait for the removal of {name} to end.",
         ) from None
     identity = _identity(found)
     if identity is None or identity.cluster != claim.cluster or identity.task != effect.task.id:
-        raise _EffectRefusedError(
+        raise EffectRefusedError(
             f"the name {name} is taken on {effect.node} by a container that is not this task's",
             cure=f"Cube does not touch it. Rename or remove it yourself: docker rename {name} NEWNAME.",
         )
     _refuse_newer(identity, claim)
     return found
-
-
-def _pull(client: APIClient, effect: Start) -> None:
-    """Fetch the task's image. The client bounds how long nothing may arrive."""
-    image, node = effect.task.spec.image, effect.node
-    try:
-        for progress in client.pull(image, stream=True, decode=True):
-            if "error" in progress:
-                raise _missing_image(image, node, progress["error"])
-    except APIError as error:
-        raise _missing_image(image, node, _explanation(error)) from error
-    except BROKEN as error:
-        raise _missing_image(image, node, f"the pull broke off: {error}") from error
-
-
-def _missing_image(image: str, node: str, why: str) -> _EffectRefusedError:
-    return _EffectRefusedError(
-        f"image {image} is not on node {node} and cannot be pulled: {why.strip()}",
-        cure=f"Check its name and registry, or push it from where it is: cube image push {image} {node}",
-    )
 
 
 def _failed_start(effect: Start, container: str, explanation: str) -> Outcome:
@@ -311,7 +251,7 @@ def _quarantine(client: APIClient, effect: Quarantine, claim: Claim, witness: Wi
     try:
         found = client.inspect_container(effect.container)
     except NotFound:
-        raise _EffectRefusedError("it is gone", cure="There is nothing left to be looked at.") from None
+        raise EffectRefusedError("it is gone", cure="There is nothing left to be looked at.") from None
     _check_ours(found, effect, claim)
     post_mortem = witness(found)
     return replace(_outcome(lambda: _cut_off(client, effect, found)), post_mortem=post_mortem)
@@ -330,7 +270,7 @@ def _cut_off(client: APIClient, effect: Quarantine, found: Json) -> Outcome:
 def _check_ours(found: Json, effect: Stop | Quarantine, claim: Claim) -> None:
     """Hands off what is not ours, whatever the plan says: the container may have been replaced since."""
     if _labels(found).get(CLUSTER) != claim.cluster:
-        raise _EffectRefusedError(
+        raise EffectRefusedError(
             f"container {effect.container_name} on {effect.node} is not of cluster {claim.cluster}",
             cure="Look at the node again; if this stays, please report it.",
         )
@@ -341,7 +281,7 @@ def _check_ours(found: Json, effect: Stop | Quarantine, claim: Claim) -> None:
 
 def _refuse_newer(identity: Identity, claim: Claim) -> None:
     if identity.epoch > claim.epoch:
-        raise _EffectRefusedError(
+        raise EffectRefusedError(
             f"the fleet was taken over: the container is of epoch {identity.epoch}, we are of {claim.epoch}",
             cure="End this manager, or take the fleet over again on purpose.",
         )
@@ -362,7 +302,3 @@ def _labels(found: Json) -> Mapping[str, str]:
 
 def _identity(found: Json) -> Identity | None:
     return identity_of(_labels(found))
-
-
-def _explanation(error: APIError) -> str:
-    return str(error.explanation or error)

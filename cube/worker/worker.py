@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from cube.errors import CubeError
 from cube.image.shelf import Cargo, Shelf
 from cube.model.action import Effect, Outcome, Push, Refresh, Verdict
 from cube.model.job import TaskSpec
-from cube.model.node import Node
+from cube.model.node import Login, Node
 from cube.model.observation import Container, ContainerState, Observation, PostMortem, Seen
 from cube.model.secret import Secret
 from cube.worker import (
@@ -76,6 +77,7 @@ class Worker:
         shelf: Shelf | None = None,
         secret: Callable[[str], Secret] = no_secrets,
         render: Render = no_templates,
+        registries: Mapping[str, Login] = MappingProxyType({}),
     ) -> None:
         self.node = node
         self._open_connection = open_connection
@@ -86,7 +88,7 @@ class Worker:
         self._connection: Connection | None = None
         self._api_version = ""
         self._forwards = Forwards(self._forward)
-        self._porter = Porter(connect=self.connection, secret=secret, render=render)
+        self._porter = Porter(connect=self.connection, secret=secret, render=render, registries=registries)
 
     def observe(self, now: float) -> Observation:
         """Look once: stats, engine, containers and their health. Raises nothing for what the node does."""

@@ -16,10 +16,9 @@ from cube.image.own import OwnEngine
 from cube.image.pack import Pack
 from cube.image.shelf import Shelf
 from cube.lab import faults
-from cube.lab.fleet import Lab
 from cube.manager.fleet import open_workers
 from cube.worker.worker import Worker
-from tests.imagery import image, layer, unarchived
+from tests.imagery import image, layer
 from tests.lab.desk import Desk, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
@@ -49,13 +48,6 @@ class Workshop:
         found = self.engine.images.get(name).id
         assert found is not None
         return found
-
-
-@pytest.fixture(scope="module")
-def base(engine: DockerClient, lab: Lab) -> bytes:
-    pieces, _ = engine.containers.get(lab.nodes[0].container).get_archive("/usr/share/cube/images.tar")
-    (images,) = unarchived(b"".join(pieces)).values()
-    return unarchived(images)["layer.tar"]
 
 
 @pytest.fixture

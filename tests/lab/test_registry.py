@@ -1,0 +1,94 @@
+"""Images from a registry that asks who is there: nodes get them with a login that none of them keeps."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+import yaml
+
+from tests.imagery import image, layer
+from tests.lab.desk import Desk
+from tests.registry import Registry, registry
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
+
+JOB = """
+job: private
+groups:
+  main:
+    count: 3
+    image: {image}
+    max_per_node: 1
+    memory: 16MiB
+    stop: {{grace: 0s}}
+    restart: {{attempts: 0}}
+    reschedule: {{attempts: 0}}
+    update: {{min_healthy_time: 0s}}
+"""
+
+PASSWORD = f"sparrow-{token_hex(8)}"
+NAME = "shop/private:1"
+
+
+@pytest.fixture(name="shop")
+def _shop(desk: Desk, base: bytes, tmp_path: Path) -> Iterator[Registry]:
+    """A registry with a login, trusted by the nodes, that holds one image; nobody else has it."""
+    host = str(IPv4Address(desk.nodes[0].address) - 1)  # the network's first address is this machine's
+    with registry(tmp_path, host, user="nodes", password=PASSWORD) as found:
+        for number in range(len(desk.nodes)):
+            folder = f"/etc/docker/certs.d/{found.name}"
+            desk.on(number, "sh", "-c", f"mkdir -p {folder}; echo '{found.trusted}' >{folder}/ca.crt")
+        here = f"{found.here}/{NAME}"
+        desk.engine.images.load(image(here, (base, layer({"app/mark": b"private"})), Cmd=["sleep", "9999"]))
+        login = {"username": "nodes", "password": PASSWORD}
+        for line in desk.engine.images.push(here, stream=True, decode=True, auth_config=login):
+            assert "error" not in line, line
+        desk.engine.images.remove(here)
+        yield found
+        for number in range(len(desk.nodes)):
+            desk.on(number, "sh", "-c", f"rm -r {folder}; docker ps -aq | xargs -r docker rm -f")
+            desk.on(
+                number, "sh", "-c", f"docker images -q {found.name}/shop/private | xargs -r docker rmi -f"
+            )
+
+
+def knowing(desk: Desk, shop: Registry) -> Desk:
+    """The desk, with an inventory that says who asks that registry."""
+    written = yaml.safe_load(desk.inventory.read_text())
+    written["all"]["vars"]["cube_registries"] = {shop.name: {"user": "nodes", "secret": "shop"}}
+    inventory = desk.folder / desk.inventory.name
+    inventory.write_text(yaml.safe_dump(written))
+    (desk.folder / "secrets").mkdir()
+    (desk.folder / "secrets" / f"{desk.inventory.stem}.yml").write_text("shop: {env: SHOP_PASSWORD}\n")
+    return replace(desk, inventory=inventory)
+
+
+def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
+    desk: Desk, shop: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = knowing(desk, shop)
+    file = desk.write(JOB, image=f"{shop.name}/{NAME}")
+    monkeypatch.setenv("SHOP_PASSWORD", "sparrow-of-another")
+    refused = desk.cube("deploy", file, code=1)
+    assert "cannot be pulled: " in refused.stdout
+    assert "unauthorized" in refused.stdout
+    monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+    done = desk.cube("deploy", file)
+    assert len(desk.containers()) == 3
+    outputs = [
+        refused,
+        done,
+        desk.cube("events", "-o", "json"),
+        desk.cube("history", "private", "-o", "json"),
+    ]
+    said = "".join(each.stdout + each.stderr for each in outputs)
+    kept = "".join(
+        path.read_bytes().decode("latin-1") for path in (desk.folder / ".cube").rglob("*") if path.is_file()
+    )
+    assert "sparrow" not in said + kept
+    for number in range(3):
+        places = "/root /etc /run /tmp /var/log /var/lib/docker --exclude-dir=overlay2"
+        assert desk.on(number, "sh", "-c", f"grep -rlI sparrow {places} 2>&- || true") == ""
