@@ -189,6 +189,51 @@ class TestTheExample:
             self.said(written)
 
 
+class TestTheOtherExample:
+    """Caddy does what HAProxy does, and gets certificates besides."""
+
+    def said(self, ingress: str, *words: str, **spec: Any) -> list[str]:
+        job = replace(shop(ingress, update="{canary: 1}"), version=2)
+        rollout = Rollout(job="shop", version=2, since=1.0, stable=1)
+        world = build.world(jobs=[job], tasks=tasks_of(job, 2, 1), rollouts=[rollout])
+        return lines(proxy(world, "Caddyfile.j2", **spec), *words)
+
+    def test_gets_a_certificate_for_each_host_that_asks_for_one(self) -> None:
+        written = "{host: [a.example, b.example], tls: acme, hsts: 1d}"
+        assert self.said(written, "https://", "redir", "header") == [
+            "redir @plain https://{host}{uri} 308",
+            "header Strict-Transport-Security max-age=86400",
+            "https://a.example {",
+            "https://b.example {",
+        ]
+
+    def test_gives_canaries_their_share_in_twentieths(self) -> None:
+        sent = self.said("{canary_weight: 20}", "lb_policy", "to ")
+        assert sent[0] == "lb_policy random"
+        assert [sent.count(f"to 192.0.2.1:{port}") for port in (20000, 20001)] == [5, 20]
+
+    def test_keeps_who_comes_again_at_one_task_where_that_is_asked(self) -> None:
+        assert self.said("{sticky: true}", "lb_policy") == ["lb_policy cookie cube"]
+
+    def test_refuses_to_serve_by_tls_without_a_certificate(self) -> None:
+        with pytest.raises(InputError, match="write 'tls: acme' for it to get one"):
+            self.said("{tls: required}")
+
+
+def test_what_a_proxy_that_runs_cannot_do_is_refused_before_anything_is_touched() -> None:
+    with staged() as stage:
+        source = "{% for each in ingresses() if each.sticky %}{{ refuse('no cookies here') }}{% endfor %}"
+        template = Template(target="/list", source="list.j2", text=source)
+        reads = replace(build.spec(), templates=(template,))
+        stage.manager.deploy(build.job("reader", 1, task=reads, min_healthy_time=0.0), run())
+        stage.manager.deploy(shop("{}"), run())
+        with pytest.raises(InputError, match=r"(?s)files of reader/main\[0\] .* no cookies here"):
+            stage.manager.deploy(shop("{sticky: true}"), run())
+        with pytest.raises(InputError, match="no cookies here"):
+            stage.manager.preview(shop("{sticky: true}"))
+        assert [found.job.version for found in stage.store.versions("shop")] == [1]
+
+
 @pytest.mark.parametrize(
     ("written", "says"),
     [

@@ -6,6 +6,7 @@ from dataclasses import replace
 from cube.errors import CubeError, InputError
 from cube.manager import hooks
 from cube.manager.report import Report
+from cube.manager.templates import refuse_stale_files
 from cube.manager.turn import Concern, Run, Settling
 from cube.model.action import Note, Plan
 from cube.model.job import Job, JobType
@@ -50,6 +51,7 @@ class Manager:
         if expected is not None:
             self._refuse_another_plan(job, observed, expected)
         job = replace(job, stopped=False)
+        self._refuse_what_no_proxy_can(job, observed)
         if job.hooks.before:
             version = self.store.version_of(self._pinned(job, observed))
             hooks.run_before(replace(job, version=version), self.cluster.name)
@@ -230,6 +232,8 @@ class Manager:
         if job is not None:
             self._refuse_another_type(job)
         observed = self.loop.look()
+        if job is not None:
+            self._refuse_what_no_proxy_can(job, observed)
         return self._preview(job, observed), observed
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
@@ -308,6 +312,12 @@ class Manager:
                 where=self.cluster.name,
                 cure=f"Give it another name, or remove the old one first: cube remove {job.name}",
             )
+
+    def _refuse_what_no_proxy_can(self, job: Job, observed: Mapping[str, Observation]) -> None:
+        """The proxies that run find this job in their templates, which may refuse what it asks of them."""
+        if any(group.ingress is not None for group in job.groups):
+            before, after = self.loop.world(observed), self._once_deployed(job, observed)
+            refuse_stale_files(self.cluster, before, after)
 
     def _pinned(self, job: Job, observed: Mapping[str, Observation]) -> Job:
         return pinned(job, self.loop.world(observed))

@@ -40,6 +40,17 @@ def files_of(cluster: Cluster, world: World, leaving: Collection[str]) -> Mappin
     }
 
 
+def refuse_stale_files(cluster: Cluster, before: World, after: World) -> None:
+    """Raises InputError for a file that can be made as it is before, and could not be as it is after."""
+    then = files_of(cluster, after, ())
+    broken = [reader for reader, files in then.items() if files.error]
+    now = files_of(cluster, before, ()) if broken else {}
+    for task in before.tasks:
+        if task.id in broken and not now[task.id].error:
+            what = f"the files of {task.slot} on {task.node} could not be made any more"
+            raise InputError(what, where=cluster.name, why=then[task.id].error)
+
+
 def _files(cluster: Cluster, node: Node, task: Task, served: Served) -> Files:
     asked: set[str] = set()
     listened = replace(served, asked=asked.add)

@@ -155,15 +155,15 @@ class Answers:
 
 @contextmanager
 def constantly_asked(
-    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0
+    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0, are_kept: bool = True
 ) -> Iterator[Answers]:
-    """Clients that ask so many times a second, every other one over a connection that it keeps."""
+    """Clients that ask so many times a second, every other one over a connection that it keeps, if any is."""
     answers, over, alone = Answers(), threading.Event(), threading.Lock()
 
     def ask(number: int) -> None:
         address, port = places[number // 2 % len(places)]
         connection = http.client.HTTPConnection(address, port, timeout=10)
-        headers = {} if number % 2 else {"Connection": "close"}
+        headers = {} if are_kept and number % 2 else {"Connection": "close"}
         due = time.monotonic()
         while not over.is_set():
             due += 1 / each

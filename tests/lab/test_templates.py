@@ -137,26 +137,32 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
 def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p19(
     desk: Desk, engine: DockerClient
 ) -> None:
-    """The example of docs/templates.md, as it is in the repository."""
+    """The examples of docs/templates.md, as they are in the repository: HAProxy, and Caddy beside it."""
     root = Path(__file__).parent.parent.parent
     (desk.folder / "templates").mkdir()
     shutil.copytree(root / "templates", desk.folder / "templates", dirs_exist_ok=True)
     shutil.copytree(root / "jobs", desk.folder / "jobs")
-    dockerfile = desk.folder / "jobs" / "ingress" / "Dockerfile"
     debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
-    dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
+    for dockerfile in (desk.folder / "jobs").glob("*/Dockerfile"):
+        dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
     web = WEB.replace("drain: 0s", "drain: 4s") + "    ingress: {{}}\n"
     desk.cube("deploy", desk.write(web, count=3, most=3))
     (desk.folder / "api.yml").write_text(API)
     desk.cube("deploy", "api.yml")
     desk.cube("deploy", "jobs/ingress.yml")
+    desk.cube("deploy", "jobs/caddy.yml")
     places = [(node.address, 8000) for node in desk.nodes[1:]]
-    with constantly_asked(places) as answers:
+    by_caddy = [(address, 8080) for address, _ in places]
+    with (
+        constantly_asked(places) as answers,
+        constantly_asked(by_caddy, clients=4, are_kept=False) as others,
+    ):
         desk.cube("deploy", desk.write(web, count=3, most=3, mark="2"))
         desk.cube("scale", "web", "main=2")
         desk.cube("node", "drain", "node1")
     assert desk.containers_on(0) == []
     assert answers.bad == []
+    assert others.bad == []
     assert answers.rate > 200
     assert min(drains(desk)) >= 4
     pages = [asked_for(places[0], "/", host) for host in ("api.example", "shop.example")]
@@ -164,14 +170,18 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     assert asked_for(places[0], "/v1/nothing", "shop.example") == "503"
     desk.cube("maintenance", "web", "on", "--retry-after", "10m")
     pages = [asked_for(place, "/", "shop.example") for place in places]
-    assert pages == ["503, Retry-After 600: Back soon"] * 2
-    assert "version api" in asked_for(places[0], "/", "api.example")
+    pages += [asked_for(by_caddy[0], "/", "shop.example")]
+    assert pages == ["503, Retry-After 600: Back soon"] * 3
+    assert "version api" in asked_for(by_caddy[0], "/", "api.example")
+    assert asked_for(by_caddy[0], "/v1/nothing", "shop.example") == "503"
     assert "web is in maintenance" in desk.cube("status").stdout
     seen = ("docker", "run", "--rm", "--network=host", "cube-busybox:1", "wget", "-qO-")
     figures = desk.asked(1, *seen, "http://127.0.0.1:8404/metrics")
     assert any(line.startswith('haproxy_backend_http_responses_total{proxy="web.main"') for line in figures)
     desk.cube("maintenance", "web", "off")
-    assert "version 2" in asked_for(places[0], "/", "shop.example")
+    assert "version 2" in asked_for(by_caddy[0], "/", "shop.example")
+    (desk.folder / "api.yml").write_text(API.replace("api.example", "api.example, tls: acme"))
+    assert "HAProxy gets no certificates itself" in desk.cube("deploy", "api.yml", code=2).stderr
 
 
 def drains(desk: Desk) -> list[float]:
