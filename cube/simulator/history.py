@@ -29,6 +29,9 @@ STATEMENTS = 20
 PREEMPTING = 0.3
 """In how many of the histories tasks may have to give way."""
 
+MOST_NODES, MOST_CROWDED = 6, 3
+"""Of how many nodes a fleet is at most, and one where tasks may have to give way: there is a crowd on each."""
+
 SMALL, LARGE = 2000, 3000
 """Millicores of a task of which a machine holds two, and of one that takes the room of two of them."""
 
@@ -92,7 +95,7 @@ class History:
     @property
     def preempts(self) -> bool:
         """Tasks may have to give way: so it is in some histories, whatever else the seed draws."""
-        return Random(f"preemption {self.seed}").random() < PREEMPTING
+        return _preempts(self.seed)
 
     def ranked(self, job: Job) -> Job:
         """The job, with the type that it keeps, and large where some may have to give way."""
@@ -149,7 +152,8 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
     """
     random = Random(seed)
     engine = Engine(random)
-    names = [f"node{number}" for number in range(1, random.randint(1, 6) + 1)]
+    most = MOST_CROWDED if _preempts(seed) else MOST_NODES
+    names = [f"node{number}" for number in range(1, random.randint(1, most) + 1)]
     with tempfile.TemporaryDirectory(dir=_memory()) as folder:
         path = Path(folder) / "sim.db"
         state, owner = _empty_state()
@@ -180,6 +184,10 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
         history.reading.close()
         for store in history.idle:
             store.close()
+
+
+def _preempts(seed: int) -> bool:
+    return Random(f"preemption {seed}").random() < PREEMPTING
 
 
 def happen(history: History, name: str, act: Callable[[], None]) -> None:
