@@ -203,8 +203,7 @@ def join_swarm(fleet: Fleet) -> None:
     first, *others = fleet.lab.nodes
     fleet.on(first.container, f"docker swarm init --advertise-addr {first.address}")
     token = fleet.on(first.container, "docker swarm join-token -q worker").strip()
-    for node in others:
-        fleet.on(node.container, f"docker swarm join --token {token} {first.address}")
+    fleet.everywhere(f"docker swarm join --token {token} {first.address}", others)
 
 
 def _last_start(fleet: Fleet) -> float:

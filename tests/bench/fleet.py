@@ -10,7 +10,7 @@ from docker import DockerClient
 
 from cube.lab.engine import LOCAL
 from cube.lab.engine import engine as engine_at
-from cube.lab.fleet import Lab, LabSpec
+from cube.lab.fleet import Lab, LabNode, LabSpec
 from cube.lab.lab import down, up
 
 EMPTY = "docker ps -aq | xargs -r docker rm -fv >/dev/null"
@@ -34,10 +34,10 @@ class Fleet:
         """The nodes' host keys: every contestant checks them, as Cube does."""
         return self.folder / "known_hosts"
 
-    def everywhere(self, script: str) -> Sequence[str]:
-        """What the script printed on each node, run there by its engine and not over SSH; unmeasured."""
+    def everywhere(self, script: str, nodes: Sequence[LabNode] = ()) -> Sequence[str]:
+        """What the script printed on each node, all by default, run there by its engine; unmeasured."""
         with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(lambda node: self.on(node.container, script), self.lab.nodes))
+            return list(pool.map(lambda node: self.on(node.container, script), nodes or self.lab.nodes))
 
     def on(self, container: str, script: str) -> str:
         """What the script printed on one node. Raises SystemExit where it failed."""

@@ -1,7 +1,8 @@
 """`make bench-recovery`: how long until what died runs again, Cube beside Docker Swarm on one lab.
 
 Writes docs/benchmarks/recovery.json and the last section of docs/benchmarks.md. In the environment, RUNS
-(default 5) is how often everything is repeated; with fewer than 5 nothing is written.
+(default 5) is how often everything is repeated, NODES which fleets are measured (default "3 100"): with fewer
+runs or other fleets nothing is written.
 """
 
 import json
@@ -28,8 +29,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 ENOUGH = 5
 """Runs, without which no median is written down."""
 
-TASKS = 6
-CALM = 8.0
+FLEETS = "3 100"
+"""How many nodes, each fleet by itself."""
+
+PER_NODE = 2
+CALM = 10.0
 """Seconds before a fault, for the contestant to have seen that all is well."""
 
 PATIENCE = 180.0
@@ -39,9 +43,10 @@ JOB = f"""\
 job: bench
 groups:
   task:
-    count: {TASKS}
+    count: {{tasks}}
     image: {who.IMAGE}
     command: [sleep, "3600"]
+    restart: {{{{delay: 0s}}}}
     lost_after: 10s
 """
 
@@ -53,65 +58,81 @@ Rival = Callable[[Kit], AbstractContextManager[None]]
 
 
 def main() -> None:
-    """Let the contestants take turns, print the table, and write it down."""
+    """Let the contestants take turns on each fleet, print the table, and write it down."""
     runs, collection = int(os.environ.get("RUNS", str(ENOUGH))), Collection()
-    with (
-        tempfile.TemporaryDirectory(prefix="cube-bench-") as folder,
-        fleet("bench-recovery", 3, Path(folder)) as found,
-    ):
-        kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=Path(), fleet=found)
-        for turn in range(runs):
-            for name, rival in list(RIVALS.items())[:: 1 if turn % 2 == 0 else -1]:
-                _one(name, rival, collection, kit)
+    fleets = os.environ.get("NODES", FLEETS)
+    for nodes in map(int, fleets.split()):
+        _all_on(nodes, runs, collection)
     figures = collection.figures()
     print("\n" + as_section(figures))
-    if runs >= ENOUGH:
+    if runs >= ENOUGH and fleets == FLEETS:
         (DOCS / "benchmarks" / "recovery.json").write_text(as_json(figures, own_facts()))
         page = DOCS / "benchmarks.md"
         page.write_text(with_section(page.read_text(), as_section(figures)))
         print("written: docs/benchmarks.md, docs/benchmarks/recovery.json")
 
 
+def _all_on(nodes: int, runs: int, collection: Collection) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="cube-bench-") as folder,
+        fleet("bench-recovery", nodes, Path(folder)) as found,
+    ):
+        kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=Path(), fleet=found)
+        for turn in range(runs):
+            for name, rival in list(RIVALS.items())[:: 1 if turn % 2 == 0 else -1]:
+                _one(name, rival, collection, kit)
+
+
 def _one(name: str, rival: Rival, collection: Collection, kit: Kit) -> None:
     """A crash, then a death, and everything as it was before."""
+    nodes = kit.fleet.lab.nodes
     kit.fleet.everywhere(EMPTY)
     try:
         with rival(kit):
-            _check_all_run(name, kit.fleet)
             for benchmark, break_it in FAULTS.items():
                 time.sleep(CALM)
-                collection.add(benchmark, name, break_it(kit.fleet))
-            faults.heal(kit.fleet.engine, kit.fleet.lab.nodes[2])
+                _check_all_run(name, kit.fleet)
+                collection.add(f"{benchmark}, {len(nodes)} nodes", name, break_it(kit.fleet))
+            faults.heal(kit.fleet.engine, nodes[2])
     finally:
-        faults.heal(kit.fleet.engine, kit.fleet.lab.nodes[2])
+        faults.heal(kit.fleet.engine, nodes[2])
         kit.fleet.everywhere(EMPTY)
 
 
+def _tasks(found: Fleet) -> int:
+    return PER_NODE * len(found.lab.nodes)
+
+
 def _check_all_run(name: str, found: Fleet) -> None:
-    if (count := found.running()) != TASKS:
-        raise SystemExit(f"bench: {name}: {count} containers run, not {TASKS}")
+    if (count := found.running()) != _tasks(found):
+        raise SystemExit(f"bench: {name}: {count} containers run, not {_tasks(found)}")
 
 
 @contextmanager
-def _cube(kit: Kit) -> Iterator[None]:
+def _cube(kit: Kit, *words: str) -> Iterator[None]:
+    """A deployed job, and Cube that stays, in those words."""
     kit.forget()
     inventory = kit.fleet.lab.inventory
-    run(kit.command(kit.cube, "deploy", kit.write("recovery.yml", JOB), "-i", inventory))
-    words = kit.command(kit.cube, "reconcile", "--watch", "--every", "5s", "-i", inventory)
+    job = kit.write("recovery.yml", JOB.format(tasks=_tasks(kit.fleet)))
+    run(kit.command(kit.cube, "deploy", job, "-i", inventory))
+    stay = kit.command(kit.cube, *words, "--every", "5s", "-i", inventory)
     with subprocess.Popen(
-        words.argv, cwd=words.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as watch:
+        stay.argv, cwd=stay.cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             yield
         finally:
-            watch.terminate()
+            process.terminate()
 
 
 @contextmanager
 def _swarm(kit: Kit) -> Iterator[None]:
     who.join_swarm(kit.fleet)
     first = kit.fleet.lab.nodes[0]
-    script = f"docker service create --no-resolve-image --quiet --name bench --replicas {TASKS}"
+    script = (
+        "docker service create --no-resolve-image --quiet --name bench --restart-delay 0s "
+        f"--replicas {_tasks(kit.fleet)}"
+    )
     try:
         run(kit.command(*kit.fleet.ssh(first.address, f"{script} {who.IMAGE} sleep 3600")))
         yield
@@ -119,7 +140,11 @@ def _swarm(kit: Kit) -> Iterator[None]:
         kit.fleet.everywhere("docker swarm leave --force || true")
 
 
-RIVALS: dict[str, Rival] = {"cube": _cube, "Docker Swarm": _swarm}
+RIVALS: dict[str, Rival] = {
+    "cube manager start": lambda kit: _cube(kit, "manager", "start", "--no-tokens"),
+    "cube reconcile --watch": lambda kit: _cube(kit, "reconcile", "--watch"),
+    "Docker Swarm": _swarm,
+}
 
 
 def _crash(found: Fleet) -> Sample:
@@ -132,7 +157,7 @@ def _death(found: Fleet) -> Sample:
     """The third node loses its power."""
     begun = time.time()
     faults.kill(found.engine, found.lab.nodes[2])
-    return _mended(found, found.lab.nodes[:2], begun)
+    return _mended(found, [*found.lab.nodes[:2], *found.lab.nodes[3:]], begun)
 
 
 FAULTS = {"a crashed container": _crash, "a dead node": _death}
@@ -140,14 +165,15 @@ FAULTS = {"a crashed container": _crash, "a dead node": _death}
 
 def _mended(found: Fleet, nodes: Sequence[LabNode], begun: float) -> Sample:
     """Until all tasks run on those nodes, the newest begun after the fault, by the engines' clocks."""
-    load, over = os.getloadavg()[0], time.monotonic() + PATIENCE
+    load, over, starts = os.getloadavg()[0], time.monotonic() + PATIENCE, list[float]()
     while time.monotonic() < over:
-        starts = [who.seconds(line) for node in nodes for line in found.on(node.container, _STARTS).split()]
-        if len(starts) == TASKS and max(starts) > begun:
+        lines = [line for text in found.everywhere(_STARTS, nodes) for line in text.split()]
+        starts = [who.seconds(line) for line in lines]
+        if len(starts) == _tasks(found) and max(starts) > begun:
             return Sample(started=begun, wall=max(starts) - begun, cpu=0, load=load, output="")
-        time.sleep(0.2)
+        time.sleep(1.0)  # the looks cost the contestants their CPU
     raise SystemExit(
-        f"bench: {len(starts)} of {TASKS} run {PATIENCE:.0f} s after the fault: {json.dumps(starts)}"
+        f"bench: {len(starts)} of {_tasks(found)} run {PATIENCE:.0f} s after the fault: {json.dumps(starts)}"
     )
 
 
