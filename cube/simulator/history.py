@@ -30,7 +30,7 @@ PREEMPTING = 0.3
 """In how many of the histories tasks may have to give way."""
 
 MOST_NODES, MOST_CROWDED = 6, 3
-"""Of how many nodes a fleet is at most, and one where tasks may have to give way: there is a crowd on each."""
+"""Of how many nodes a fleet is at most, and one where tasks may have to give way: each has a crowd."""
 
 SMALL, LARGE = 2000, 3000
 """Millicores of a task of which a machine holds two, and of one that takes the room of two of them."""

@@ -24,7 +24,7 @@ from cube.simulator.laws import BrokenLawError
 from cube.simulator.requests import REQUESTS
 
 STEPS = 4
-"""Of how many steps a storm is at most: short ones find as much a second as long ones, and tell it plainer."""
+"""Of how many steps a storm is at most: short ones find as much a second as long ones, and tell it better."""
 
 
 def play(seed: int) -> str:
