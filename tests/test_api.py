@@ -130,6 +130,7 @@ TABLE = {
     ("GET", "/api/v1/nodes"): READ,
     ("GET", "/api/v1/nodes/{name}"): READ,
     ("GET", "/api/v1/nodes/{name}/observation"): READ,
+    ("GET", "/api/v1/nodes/{name}/stats"): READ,
     ("POST", "/api/v1/nodes/{name}/cordon"): OPERATE,
     ("POST", "/api/v1/nodes/{name}/uncordon"): OPERATE,
     ("POST", "/api/v1/nodes/{name}/drain"): OPERATE,

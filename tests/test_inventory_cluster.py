@@ -73,6 +73,9 @@ def test_the_cluster_may_name_who_chooses_nodes() -> None:
 def test_the_cluster_may_let_tasks_give_way() -> None:
     assert reading("all: {vars: {cube_preemption: true}, hosts: {n1: }}").cluster.preemption
     assert not reading("all: {hosts: {n1: }}").cluster.preemption
+    assert reading("all: {vars: {cube_stats_keep: 30d}, hosts: {n1: }}").cluster.stats_keep == 30 * 86400
+    assert reading("all: {vars: {cube_stats_keep: 0s}, hosts: {n1: }}").cluster.stats_keep == 0
+    assert reading("all: {hosts: {n1: }}").cluster.stats_keep == 7 * 86400
 
 
 def test_registries_are_the_whole_clusters() -> None:

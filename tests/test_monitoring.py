@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from cube.view.fleet import job_view, node_view
+from cube.view.fleet import Recorded, job_view, node_view
 from cube.view.metrics import Turning, Watching, metrics
 from tests.build import CLUSTER, job, node, seen, task
 
@@ -20,7 +20,7 @@ def told() -> set[str]:
     """The names of all figures of a service that looks after one node."""
     tasks = [task(0)]
     text = metrics(
-        [node_view(node("node1"), seen("node1"), tasks, None, CLUSTER)],
+        [node_view(node("node1"), seen("node1"), tasks, Recorded(samples={}, cordons={}), CLUSTER)],
         [job_view(job(), tasks, None, set())],
         tasks,
         Turning(

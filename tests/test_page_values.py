@@ -5,18 +5,20 @@ from cube.api.page.matrix import matrix
 from cube.model.action import Decision, Refusal, Term
 from cube.model.resources import Resources
 from cube.model.task import Health, State
-from cube.view.fleet import job_view, node_view
+from cube.view.fleet import Recorded, job_view, node_view
 from tests.build import CLUSTER, GIB, job, node, seen, task, unknown
+
+UNRECORDED = Recorded(samples={}, cordons={})
 
 
 def test_a_node_has_a_bar_for_each_resource_and_none_where_nothing_is_known_of_it_p3() -> None:
     kept = node("node1", reserved=Resources(cpu=1000, memory=2 * GIB))
-    view = node_view(kept, seen("node1", cpus=4, memory=8 * GIB), [task(0), task(1)], None, CLUSTER)
+    view = node_view(kept, seen("node1", cpus=4, memory=8 * GIB), [task(0), task(1)], UNRECORDED, CLUSTER)
     cpu, memory, disk = node_bars(view)
     assert (cpu.promised, cpu.kept) == (5.0, 25.0)
     assert (memory.promised, memory.kept) == (3.1, 25.0)
     assert (disk.promised, disk.kept) == (0.0, 0.0)
-    assert node_bars(node_view(kept, unknown("node1"), [task(0)], None, CLUSTER)) == ()
+    assert node_bars(node_view(kept, unknown("node1"), [task(0)], UNRECORDED, CLUSTER)) == ()
 
 
 def test_a_jobs_bar_tells_each_kind_of_task_and_what_is_missing_and_is_full() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from cube.cli import moves, options, settle
+from cube.cli.reach import recorded
 from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
+from cube.manager.measuring import measure
 from cube.model.resources import Resources
 from cube.remote.link import Link
 from cube.remote.manager import RemoteManager, remote_office
@@ -116,3 +118,16 @@ def test_a_plan_whose_file_reads_otherwise_by_now_is_refused_before_anything_is_
     with pytest.raises(InputError, match="only a job file"):
         settle.as_planned(file, office)(far, run())
     assert api.stage.store.jobs() == ()
+
+
+def test_what_was_measured_of_nodes_is_told_through_a_manager_as_it_is_here(
+    api: Api, office: RemoteOffice
+) -> None:
+    store, at = api.stage.store, api.stage.service.clock.now()
+    for ago in (120.0, 60.0, 0.0):
+        seen = {name: replace(look, at=at - ago) for name, look in api.stage.service.look().items()}
+        measure(store, api.stage.manager.cluster, seen, at)
+    with recorded(office) as far:
+        found = far.measures("node1", at - 90.0)
+    assert len(found) == 2
+    assert found == store.measures("node1", at - 90.0)

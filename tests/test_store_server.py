@@ -194,6 +194,8 @@ class TestServer:
         for statement in (
             "DROP TABLE moves",
             "DROP TABLE tokens",
+            "DROP TABLE maintenances",
+            "DROP TABLE measures",
             "ALTER TABLE tasks DROP COLUMN devices",
             "UPDATE schema_version SET version = 2",
         ):

@@ -16,7 +16,7 @@ from cube.manager.tasks import LogLine
 from cube.model.node import Cluster
 from cube.model.task import Health, State, Task, TaskEvent
 from cube.top.screen import Question, Top
-from cube.view.fleet import ClusterView, job_views, node_views
+from cube.view.fleet import ClusterView, Recorded, job_views, node_views
 from tests.build import CLUSTER, NOW, job, node, seen, task, unknown
 
 
@@ -41,7 +41,7 @@ class Fleet:
             Cluster(name=CLUSTER, nodes=tuple(map(node, ("node1", "node2", "node3")))),
             {"node1": seen("node1"), "node2": seen("node2"), "node3": unknown("node3")},
             self.tasks,
-            {},
+            Recorded(samples={}, cordons={}),
         )
         jobs = job_views((job("web", 2), job("mail", 1)), self.tasks, {}, {"node3"})
         return ClusterView(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from cube.api.answers import OperationView
 from cube.api.asking import begin
@@ -15,10 +15,12 @@ from cube.api.schema import Drain, Supposition, Waits
 from cube.errors import InputError
 from cube.manager.manager import scaled
 from cube.manager.turn import Run
+from cube.model.measure import Usage
 from cube.model.node import Access
 from cube.model.observation import Seen
 from cube.scheduler.algorithms import name_of
-from cube.view.fleet import NodeView, node_views
+from cube.view.fleet import NodeView, Recorded, node_views
+from cube.view.usage import RECENT, usages
 from cube.whatif.change import Change
 from cube.whatif.play import play
 
@@ -57,6 +59,20 @@ def read_observation(desk: AtDesk, name: Name) -> Response:
     known_node(desk, name)
     found = desk.service.look()[name]
     return answer({"seen": isinstance(found, Seen), "observation": found})
+
+
+@router.get("/nodes/{name}/stats", response_model=list[Usage], responses=READS)
+def read_stats(
+    desk: AtDesk,
+    name: Name,
+    since: Annotated[
+        float | None, Query(ge=0, le=1e11, description="Seconds since the epoch; 6 hours ago without it.")
+    ] = None,
+) -> Response:
+    """How a node was used, from each time that it was measured to the next."""
+    known_node(desk, name)
+    begin = desk.service.clock.now() - RECENT if since is None else since
+    return answer(usages(desk.manager.store.measures(name, begin)))
 
 
 @router.post("/nodes/{name}/cordon", status_code=204, **CHANGES)
@@ -118,7 +134,8 @@ def views(desk: Desk, names: Sequence[str] | None = None) -> tuple[NodeView, ...
     """Those nodes, by default every one of the inventory, in its order."""
     observed, standing = desk.service.look(names), desk.standings.now()
     tasks = chain.from_iterable(standing.of_node.get(name, ()) for name in observed)
-    return node_views(desk.manager.cluster, observed, tasks, desk.manager.store.cordons())
+    recorded = Recorded(samples=desk.service.samples, cordons=desk.manager.store.cordons())
+    return node_views(desk.manager.cluster, observed, tasks, recorded)
 
 
 def body_jobs(body: Supposition) -> list[str]:

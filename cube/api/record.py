@@ -44,6 +44,7 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "maintenances": lambda desk, _: tuple(desk.manager.store.maintenances().values()),
     "looks": lambda desk, _: desk.manager.store.looks(),
     "samples": lambda desk, _: desk.service.samples,
+    "measures": lambda desk, asked: desk.manager.store.measures(asked.name or "", asked.since or 0.0),
     "sweeps": lambda desk, asked: desk.manager.store.sweeps(asked.limit or 10),
     "observed": lambda desk, _: {
         name: observation_data(found) for name, found in desk.service.look().items()

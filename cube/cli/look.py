@@ -1,21 +1,12 @@
 """One look at the nodes for a command that only prints."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from cube.cli import render
 from cube.cli.reach import Place, looking_on
 from cube.inventory.pattern import select
-from cube.model.node import Cordon
-from cube.model.observation import Observation, Stats, Unknown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """Of each node the newest stats of an earlier look, and who keeps new tasks away from it."""
-
-    samples: Mapping[str, Stats]
-    cordons: Mapping[str, Cordon]
+from cube.model.observation import Observation, Unknown
+from cube.view.fleet import Recorded
 
 
 def once(place: Place, pattern: str) -> Mapping[str, Observation]:

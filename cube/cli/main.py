@@ -34,6 +34,7 @@ from cube.cli import (
     token,
     top,
     traffic,
+    usage,
     version,
     volume,
     why,
@@ -94,7 +95,7 @@ for heading, commands in COMMANDS.items():
     for command in commands:
         name = "exec" if command is task.execute else None
         app.command(name, rich_help_panel=heading)(command)
-for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget):
+for command in (cordon.cordon, cordon.uncordon, cordon.drain, cordon.forget, usage.stats):
     node.app.command()(command)
 app.add_typer(runs.app, name="job", rich_help_panel=RUN)
 app.add_typer(image.app, name="image", rich_help_panel=RUN)

@@ -11,14 +11,15 @@ from cube.inventory.inventory import Inventory, group_layers, group_members
 from cube.inventory.scope import Checked, Scope, Setting
 from cube.inventory.value import Variable
 from cube.model import units
-from cube.model.node import Access, Cluster, Login, Node, Overcommit
+from cube.model.node import STATS_KEEP, Access, Cluster, Login, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
     "cube_cluster", "cube_datacenter", "cube_devices", "cube_host_key", "cube_labels", "cube_overcommit",
     "cube_preemption", "cube_registries", "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
+    "cube_stats_keep",
 )  # fmt: skip
-OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_registries", "cube_scheduler")
+OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_registries", "cube_scheduler", "cube_stats_keep")
 """Keys that say something of the whole cluster."""
 MAX_LABELS = 64
 MAX_LABEL = 256
@@ -69,6 +70,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
         group: tuple(host for host in members if host in reached)
         for group, members in group_members(inventory).items()
     }
+    kept = _of_cluster(inventory, "cube_stats_keep", units.duration)
     return Reading(
         cluster=Cluster(
             name=_cluster_name(inventory, name),
@@ -78,6 +80,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
             scheduler=_of_cluster(inventory, "cube_scheduler", grammar.name) or "",
             preemption=_of_cluster(inventory, "cube_preemption", _switch) or False,
             registries=_registries(_of_all(inventory).get("cube_registries")),
+            stats_keep=STATS_KEEP if kept is None else kept,
         ),
         warnings=(*inventory.warnings, *warnings, *roads.warnings),
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cube.errors import CubeError, InputError
 from cube.manager import hooks
+from cube.manager.measuring import measure
 from cube.manager.report import Report
 from cube.manager.templates import refuse_stale_files
 from cube.manager.turn import Concern, Run, Settling
@@ -218,6 +219,7 @@ class Manager:
         report = self.loop.settle(self.loop.look_before_a_change(), run, self.patience())
         sweep = Sweep(started=started, finished=self._clock.now(), result=report.summary)
         self.store.put_sweep(sweep)
+        measure(self.store, self.cluster, report.observed, sweep.finished)
         return report
 
     def patience(self) -> Concern:

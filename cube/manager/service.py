@@ -18,6 +18,7 @@ from cube.manager.asking import Asking
 from cube.manager.clock import WallClock
 from cube.manager.holding import Holding
 from cube.manager.lookout import Sight
+from cube.manager.measuring import measure
 from cube.manager.office import Office
 from cube.manager.picture import Picture
 from cube.manager.planning import planned
@@ -34,6 +35,7 @@ from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.rows import Sweep
 from cube.store.store import Store
+from cube.store.write import FINE
 from cube.vault.vault import Vault
 from cube.view.metrics import Turning
 
@@ -78,7 +80,7 @@ class Service:
         self._asked: list[Asking] = []
         self._recorded: tuple[Action, ...] = ()
         self._doubts = 0
-        self._turned = self._swept = self.clock.now()
+        self._turned = self._swept = self._measured = self.clock.now()
         self._rests = self._turned + FIRST_TURN
         self._is_news = False
         self._turns, self._seconds = 0, 0.0
@@ -249,6 +251,9 @@ class Service:
         everything = Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0)
         report = replace(self._report(everything, self._staff.done), is_late=False)
         self.store.put_sweep(Sweep(started=began, finished=now, result=report.summary))
+        if self._measured + FINE <= now:
+            self._measured = now
+            measure(self.store, self.cluster, self._picture.observed, now)
         self._staff.done.clear()
         self._recorded = ()
         self._picture.look_every(pauses(self.store.current_tasks()))

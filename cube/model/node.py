@@ -102,6 +102,10 @@ class Silence:
     seconds: float
 
 
+STATS_KEEP = 7 * 86400.0
+"""Seconds for which it is remembered how nodes were used, where an inventory says nothing of it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
     """As whom images are pulled from a registry; `secret` is the name of the secret that is the password."""
@@ -119,6 +123,7 @@ class Cluster:
     `scheduler` names the algorithm that chooses nodes where a job names none; empty: Cube's default.
     `preemption`: tasks of less important jobs may have to give way to those that fit nowhere.
     `registries` are logins by the registry's host, with a port where it has one.
+    `stats_keep`: seconds for which it is remembered how nodes were used; 0: it is not.
     """
 
     name: str
@@ -128,6 +133,7 @@ class Cluster:
     scheduler: str = ""
     preemption: bool = False
     registries: Mapping[str, Login] = field(default_factory=dict)
+    stats_keep: float = STATS_KEEP
 
     def node(self, name: str) -> Node | None:
         """The node of that name, or None."""

@@ -1,7 +1,7 @@
 """What a look at a node answers: seen, or unknown. Nothing here has a default that could stand for a fact."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cube.model.files import Delivered
@@ -26,13 +26,22 @@ class CpuTimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """What one container uses: seconds of CPU since it started, and bytes of memory without the cache."""
+
+    cpu: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """A node's `/proc` and disk at one moment. Sizes in bytes, uptime in seconds.
 
     `pressure` maps `cpu`, `memory`, `io` to the share 0..1 of the last ten seconds in which something
     waited (PSI `some avg10`); empty where the kernel has none. `disk` is that of Docker's data.
     `architecture` is `amd64` and so on; empty: the node did not say.
-    `machine_id` is empty where the node has none.
+    `machine_id` is empty where the node has none. `uses` maps the ids of running containers, Cube's or not,
+    to what they use, as far as the kernel keeps account of them where it is looked for.
     """
 
     at: float
@@ -49,11 +58,22 @@ class Stats:
     disk_free: int
     pressure: Mapping[str, float]
     architecture: str = ""
+    uses: Mapping[str, Use] = field(default_factory=dict)
 
     @property
     def capacity(self) -> Resources:
         """All that the machine has."""
         return Resources(cpu=self.cpus * 1000, memory=self.memory_total, disk=self.disk_total)
+
+    @property
+    def memory_in_use(self) -> int:
+        """Bytes that nothing else can have."""
+        return self.memory_total - self.memory_available
+
+    @property
+    def disk_in_use(self) -> int:
+        """Bytes that nothing else can have."""
+        return self.disk_total - self.disk_free
 
 
 class ContainerState(StrEnum):

@@ -7,6 +7,7 @@ from typing import Any
 from cube.model.codec import from_data
 from cube.model.job import Job
 from cube.model.maintenance import Maintenance
+from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Stats
@@ -108,6 +109,10 @@ class RemoteStore:
     def samples(self) -> Mapping[str, Stats]:
         """Of each node the stats of the look before the last."""
         return {name: from_data(Stats, found) for name, found in self._record("samples").items()}
+
+    def measures(self, node: str, since: float) -> tuple[Measure, ...]:
+        """What was measured of the node since then, the oldest first."""
+        return self._many(Measure, "measures", name=node, since=since)
 
     def sweeps(self, count: int) -> tuple[Sweep, ...]:
         """So many of the newest runs over the fleet, the newest first."""

@@ -182,7 +182,18 @@ MAINTENANCES = (
     )""",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES)
+MEASURES = (
+    """CREATE TABLE measures (
+        node TEXT COLLATE "C" NOT NULL,
+        at DOUBLE PRECISION NOT NULL,
+        fine BIGINT NOT NULL,
+        body TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY (node, at)
+    )""",
+    "CREATE INDEX measures_by_age ON measures (fine, at)",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES)
 """What each later one of schema.py's is here. Released ones are never edited."""
 
 NEWEST = FIRST_VERSION + len(MIGRATIONS)

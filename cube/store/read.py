@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from cube.model.codec import from_data
 from cube.model.job import Job
 from cube.model.maintenance import Maintenance
+from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.rollout import Rollout
@@ -169,6 +170,12 @@ def post_mortems_of_task(connection: Database, task: str) -> tuple[Death, ...]:
 def looks(connection: Database) -> tuple[Look, ...]:
     """The last look at each node, by name."""
     return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
+
+
+def measures(connection: Database, node: str, since: float) -> tuple[Measure, ...]:
+    """What was measured of the node since then, the oldest first."""
+    sql = "SELECT * FROM measures WHERE node = ? AND at >= ? ORDER BY at"
+    return select(connection, rows.measure_of, sql, [node, since])
 
 
 def sweeps(connection: Database, count: int) -> tuple[Sweep, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from cube.model.codec import from_data, to_data
 from cube.model.job import Job, TaskSpec
+from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon
 from cube.model.observation import Cause, Observation, PostMortem, Stats, Unknown
@@ -267,6 +268,17 @@ def look_of(row: Found) -> Look:
         cause=Cause(row["cause"]) if row["cause"] else None,
         why=row["why"],
     )
+
+
+def measure_row(measure: Measure) -> Row:
+    """A row of `measures`, without whether it is a fine one."""
+    data = to_data(measure)
+    return {"node": data.pop("node"), "at": data.pop("at"), "body": _encode(data)}
+
+
+def measure_of(row: Found) -> Measure:
+    """What a row of `measures` holds."""
+    return from_data(Measure, {"node": row["node"], "at": row["at"], **json.loads(row["body"])})
 
 
 def _slot_row(slot: Slot) -> Mapping[str, Any]:

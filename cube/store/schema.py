@@ -215,7 +215,22 @@ def _maintenances(connection: sqlite3.Connection) -> None:
     )
 
 
-MIGRATIONS: tuple[Migration, ...] = (_first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances)
+def _measures(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE measures (
+            node TEXT NOT NULL,
+            at REAL NOT NULL,
+            fine INTEGER NOT NULL,
+            body TEXT NOT NULL,
+            PRIMARY KEY (node, at)
+        ) STRICT"""
+    )
+    connection.execute("CREATE INDEX measures_by_age ON measures (fine, at)")
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures,
+)  # fmt: skip
 """Released ones are never edited: a change of the schema is one more function at the end."""
 
 

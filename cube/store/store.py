@@ -11,6 +11,7 @@ from cube.model.action import Effect, Outcome, Plan
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.maintenance import Maintenance
+from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation, Stats
@@ -368,6 +369,20 @@ class Store:
     def samples(self) -> Mapping[str, Stats]:
         """The newest stats of each node that ever showed some: the earlier sample for its CPU use."""
         return {look.node: look.stats for look in self.looks() if look.stats}
+
+    def put_measures(self, measures: Iterable[Measure], *, now: float, keep: float) -> None:
+        """Remember what was measured of nodes, at most once a minute of each, for `keep` seconds.
+
+        After some hours one in a quarter of an hour is left.
+        """
+        with self._change() as connection:
+            write.note_measures(connection, measures)
+            write.forget_measures(connection, now=now, keep=keep)
+
+    def measures(self, node: str, since: float) -> tuple[Measure, ...]:
+        """What was measured of the node since then, the oldest first."""
+        with self._guard as connection:
+            return read.measures(connection, node, since)
 
     def put_sweep(self, sweep: Sweep) -> None:
         """Remember that a run over the fleet ended; the newest thousand are kept."""

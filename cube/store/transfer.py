@@ -12,7 +12,7 @@ from cube.store.sqlite import Durable, open_file
 
 TABLES = (
     "jobs", "specs", "tasks", "rollouts", "events", "post_mortems", "cordons", "silences", "looks", "sweeps",
-    "moves", "tokens", "maintenances",
+    "moves", "tokens", "maintenances", "measures",
 )  # fmt: skip
 """What is copied row by row, each after those that it refers to; who holds the lease is left behind."""
 

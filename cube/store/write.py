@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from cube.model.codec import to_data
+from cube.model.measure import Measure
 from cube.model.node import Silence
 from cube.model.observation import PostMortem
 from cube.model.task import Slot
@@ -17,6 +18,12 @@ from cube.store.lease import Lease
 from cube.store.rows import Death, Row, Sweep
 
 SWEEPS_KEPT = 1000
+
+FINE, COARSE = 55.0, 900.0
+"""Seconds between two measures of a node at least (a sweep may come a little early), and between old ones."""
+
+FINE_KEPT = 6 * 3600.0
+"""Seconds after which only the coarse ones are left."""
 
 DEATHS_KEPT = 10
 """Post-mortems of one task: the last of a crash loop are as good as all."""
@@ -57,6 +64,31 @@ def note_looks(connection: Database, records: Sequence[Mapping[str, Any]]) -> No
             cause = excluded.cause,
             why = excluded.why"""
     connection.executemany(sql, records)
+
+
+def note_measures(connection: Database, measures: Iterable[Measure]) -> None:
+    """What was measured of nodes, unless a measure of the node is younger than a minute.
+
+    The first of each quarter of an hour is not a fine one: it outlives those that follow it.
+    """
+    sql = """INSERT INTO measures (node, at, fine, body)
+        SELECT :node, :at, CASE WHEN EXISTS (
+            SELECT 1 FROM measures AS known WHERE known.node = :node AND known.at >= :quarter
+        ) THEN 1 ELSE 0 END, :body
+        WHERE NOT EXISTS (SELECT 1 FROM measures AS known WHERE known.node = :node AND known.at > :recent)"""
+    connection.executemany(
+        sql,
+        [
+            {**rows.measure_row(each), "quarter": each.at // COARSE * COARSE, "recent": each.at - FINE}
+            for each in measures
+        ],
+    )
+
+
+def forget_measures(connection: Database, *, now: float, keep: float) -> None:
+    """Those older than `keep` seconds, and fine ones after some hours."""
+    sql = "DELETE FROM measures WHERE fine = ? AND at < ?"
+    connection.executemany(sql, [(0, now - keep), (1, now - min(keep, FINE_KEPT))])
 
 
 def note_sweep(connection: Database, sweep: Sweep) -> None:

@@ -14,7 +14,7 @@ from cube.manager.session import at_work, looking_on_by_hand
 from cube.manager.tasks import Extract, LogLine, follow_logs
 from cube.manager.turn import Run
 from cube.model.task import Task, TaskEvent
-from cube.view.fleet import ClusterView, job_views, node_views
+from cube.view.fleet import ClusterView, Recorded, job_views, node_views
 
 EVENTS = 300
 LINES = 500
@@ -67,9 +67,10 @@ class OwnSource:
         """As Source; one at a time."""
         with self._alone:
             manager, store = self._manager, self._manager.store
+            recorded = Recorded(samples=store.samples(), cordons=store.cordons())
             observed = manager.look([node.name for node in manager.cluster.nodes])
             tasks = store.current_tasks()
-            nodes = node_views(manager.cluster, observed, tasks, store.cordons())
+            nodes = node_views(manager.cluster, observed, tasks, recorded)
             silent = {node.name for node in nodes if node.state == "unknown"}
             return ClusterView(
                 cluster=manager.cluster.name,

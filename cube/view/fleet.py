@@ -5,10 +5,19 @@ from dataclasses import dataclass
 
 from cube.model.job import Job, JobType
 from cube.model.node import Cluster, Cordon, Node
-from cube.model.observation import Observation, Seen, Unknown
+from cube.model.observation import Observation, Seen, Stats, Unknown
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout
 from cube.model.task import Health, State, Task, TaskEvent
+from cube.view.usage import now_in_use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Of each node the stats of an earlier look, and who keeps new tasks away from it."""
+
+    samples: Mapping[str, Stats]
+    cordons: Mapping[str, Cordon]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +25,8 @@ class NodeView:
     """A node as it was last seen. `state`: ready, cordoned, draining or unknown, and then `why`.
 
     `capacity` is all that the machine has, `reserved` what the inventory keeps free, `promised` what Cube's
-    tasks there may use, `used` what is in use by everybody; None where nothing is known. `busy` is the share
-    0..1 of the CPUs' time since the machine was switched on. `others` counts containers that are not Cube's.
+    tasks there may use, `used` what is in use by everybody, `used_by_tasks` what of it is by these, but for
+    their disk; None where nothing is known. `others` counts containers that are not Cube's.
     """
 
     name: str
@@ -34,6 +43,7 @@ class NodeView:
     reserved: Resources
     promised: Resources
     used: Resources | None
+    used_by_tasks: Resources | None
     load: float | None
     tasks: int
     others: int
@@ -80,7 +90,7 @@ class ClusterView:
 
 
 def node_view(
-    node: Node, found: Observation, tasks: Iterable[Task], cordon: Cordon | None, cluster: str
+    node: Node, found: Observation, tasks: Iterable[Task], recorded: Recorded, cluster: str
 ) -> NodeView:
     """The node with what stands on it; `tasks` are those of the whole cluster."""
     mine = [task for task in tasks if task.node == node.name and not task.state.is_terminal]
@@ -88,13 +98,14 @@ def node_view(
     containers = seen.containers if seen else ()
     others = sum(held.identity is None or held.identity.cluster != cluster for held in containers)
     stats = found.stats
+    used, used_by_tasks = now_in_use(found, recorded.samples.get(node.name), cluster)
     return NodeView(
         name=node.name,
         address=node.access.address,
         datacenter=node.datacenter,
         role=node.role,
         labels=dict(node.labels),
-        state=_node_state(node, found, cordon),
+        state=_node_state(node, found, recorded.cordons.get(node.name)),
         why=f"{found.cause}: {found.why}" if isinstance(found, Unknown) else "",
         cure=found.cure if isinstance(found, Unknown) else "",
         seen_at=found.at,
@@ -102,13 +113,8 @@ def node_view(
         capacity=stats.capacity if stats else None,
         reserved=node.reserved,
         promised=sum((task.spec.resources for task in mine), Resources()),
-        used=Resources(
-            cpu=min(int(stats.load[0] * 1000), stats.cpus * 1000),
-            memory=stats.memory_total - stats.memory_available,
-            disk=stats.disk_total - stats.disk_free,
-        )
-        if stats
-        else None,
+        used=used,
+        used_by_tasks=used_by_tasks,
         load=stats.load[0] if stats else None,
         tasks=len(mine),
         others=others,
@@ -139,22 +145,17 @@ def job_view(job: Job, tasks: Iterable[Task], rollout: Rollout | None, silent: C
 
 
 def node_views(
-    cluster: Cluster,
-    observed: Mapping[str, Observation],
-    tasks: Iterable[Task],
-    cordons: Mapping[str, Cordon],
+    cluster: Cluster, observed: Mapping[str, Observation], tasks: Iterable[Task], recorded: Recorded
 ) -> tuple[NodeView, ...]:
     """Every node of the cluster that was looked at, in the inventory's order."""
     mine: dict[str | None, list[Task]] = {}
     for task in tasks:
         mine.setdefault(task.node, []).append(task)
     return tuple(
-        node_view(
-            node, observed[node.name], mine.get(node.name, ()), cordons.get(node.name), cluster.name
-        )
+        node_view(node, observed[node.name], mine.get(node.name, ()), recorded, cluster.name)
         for node in cluster.nodes
         if node.name in observed
-    )  # fmt: skip
+    )
 
 
 def job_views(

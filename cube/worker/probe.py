@@ -10,14 +10,31 @@ from dataclasses import dataclass
 
 from cube.errors import CubeError
 from cube.model.architecture import architecture
-from cube.model.observation import CpuTimes, Stats
+from cube.model.observation import CpuTimes, Stats, Use
 
 BEGIN = "== cube probe 1 =="
 END = "== cube probe end =="
 DOCKER_SOCKET = "/var/run/docker.sock"
 
+COUNTED = "-e '^usage_usec' -e '^[0-9]*$' -e '^inactive_file' -e '^total_inactive_file'"
+ACCOUNTS = " ".join(
+    f"{group}/{file}"
+    for groups, files in (
+        (("system.slice/docker-*.scope", "docker/*"), ("cpu.stat", "memory.current", "memory.stat")),
+        (('cpuacct"$own"/docker/*', "cpuacct/system.slice/docker-*.scope"), ("cpuacct.usage",)),
+        (
+            ('memory"$own"/docker/*', "memory/system.slice/docker-*.scope"),
+            ("memory.usage_in_bytes", "memory.stat"),
+        ),
+    )
+    for group in groups
+    for file in files
+)
+"""Where containers' control groups are told of: in version 2, then in version 1, by Docker's two drivers."""
+
 # `grep -H` names every line after its file, so one process reads all of /proc that is wanted. The interrupt
-# counters are left out: on a large machine they are longer than the rest together.
+# counters are left out: on a large machine they are longer than the rest together. An engine in a container
+# (`own`) has its control groups of version 1 below that container's.
 SCRIPT = f"""\
 LC_ALL=C; export LC_ALL
 echo '{BEGIN}'
@@ -29,6 +46,8 @@ stat -f -c 'disk:%S %b %a' /var/lib/docker 2>/dev/null || stat -f -c 'disk:%S %b
 if [ -S {DOCKER_SOCKET} ]; then echo socket:exists; fi
 if [ -w {DOCKER_SOCKET} ]; then echo socket:writable; fi
 if command -v dockerd >/dev/null || command -v docker >/dev/null; then echo docker:installed; fi
+own=$(sed -n 's,^[0-9]*:memory:\\(/docker/.*\\),\\1,p' /proc/1/cgroup 2>/dev/null)
+cd /sys/fs/cgroup 2>/dev/null && grep -sH {COUNTED} {ACCOUNTS}
 echo '{END}'
 """
 
@@ -106,6 +125,7 @@ def _stats(facts: Facts, *, at: float) -> Stats:
         disk_free=size * free,
         pressure=_pressure(facts),
         architecture=architecture(facts.get("machine", [""])[0].strip()),
+        uses=_uses(facts),
     )
 
 
@@ -156,3 +176,37 @@ def _pressure(facts: Facts) -> dict[str, float]:
             if match:
                 found[resource] = float(match[1]) / 100
     return found
+
+
+ACCOUNT = re.compile(r"docker[-/]([0-9a-f]{64})(?:\.scope)?/([a-z_.]+)$")
+"""The file of a container's control group: its id, and what the file tells."""
+
+
+def _uses(facts: Facts) -> dict[str, Use]:
+    """What each container uses of which both CPU and memory are told; none of one that ended."""
+    told: dict[str, dict[str, int]] = {}
+    for source, lines in facts.items():
+        if match := ACCOUNT.search(source):
+            told.setdefault(match[1], {}).update(_counters(match[2], lines))
+    return {
+        container: Use(cpu=_seconds_of(found), memory=max(found["memory"] - found.get("cached", 0), 0))
+        for container, found in told.items()
+        if "memory" in found and found.keys() & CLOCKS.keys()
+    }
+
+
+CLOCKS = {"microseconds": 1e6, "nanoseconds": 1e9}
+COUNTERS = {
+    "usage_usec": "microseconds", "cpuacct.usage": "nanoseconds", "memory.current": "memory",
+    "memory.usage_in_bytes": "memory", "inactive_file": "cached", "total_inactive_file": "cached",
+}  # fmt: skip
+"""What a file with one number, or a line with a name, counts. Of version 1 the total is told last."""
+
+
+def _counters(file: str, lines: list[str]) -> dict[str, int]:
+    pairs = (line.rpartition(" ") for line in lines)
+    return {COUNTERS[name or file]: int(number) for name, _, number in pairs if (name or file) in COUNTERS}
+
+
+def _seconds_of(found: Mapping[str, int]) -> float:
+    return sum(found[clock] / ticks for clock, ticks in CLOCKS.items() if clock in found)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cube.model.resources import Resources
 from cube.model.task import Health, State, Task
 from cube.view.fleet import JobView, NodeView
 from cube.view.words import cores, size
@@ -10,12 +11,16 @@ from cube.view.words import cores, size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One resource of a node: `promised` to tasks, `kept` back by the inventory, `used` by everybody now."""
+    """One resource of a node: `promised` to tasks, `kept` back by the inventory, `used` by everybody now.
+
+    `by_tasks` is the part of `used` that tasks of Cube's have.
+    """
 
     name: str
     promised: float
     kept: float
     used: float
+    by_tasks: float
     text: str
 
 
@@ -36,10 +41,12 @@ def node_bars(node: NodeView) -> tuple[Bar, ...]:
     bars = []
     for name, words in (("cpu", cores), ("memory", size), ("disk", size)):
         whole = getattr(node.capacity, name)
-        amounts = [getattr(found, name) for found in (node.promised, node.reserved, node.used)]
-        promised, kept, used = (_share(amount, whole) for amount in amounts)
+        whose = (node.promised, node.reserved, node.used, node.used_by_tasks or Resources())
+        amounts = [getattr(found, name) for found in whose]
+        promised, kept, used, by_tasks = (_share(amount, whole) for amount in amounts)
         text = f"{words(amounts[0])} of {words(whole)} promised, {words(amounts[2])} used"
-        bars.append(Bar(name=name, promised=promised, kept=kept, used=used, text=text))
+        text += f", {words(amounts[3])} of it by tasks" if node.used_by_tasks and name != "disk" else ""
+        bars.append(Bar(name=name, promised=promised, kept=kept, used=used, by_tasks=by_tasks, text=text))
     return tuple(bars)
 
 

@@ -12,6 +12,7 @@ from cube.api.answers import operation_view
 from cube.api.desk import Desk, NotFoundError, known_job, known_node, known_task
 from cube.api.page.bars import job_bar, node_bars
 from cube.api.page.board import Board
+from cube.api.page.chart import Frame, charts
 from cube.api.page.draw import draw
 from cube.api.page.matrix import matrix
 from cube.model.difference import differences
@@ -20,6 +21,7 @@ from cube.model.token import Role
 from cube.store.changes import decision_of
 from cube.store.rows import JobVersion
 from cube.view.fleet import ClusterView
+from cube.view.usage import RECENT, usages
 
 MOST_TASKS = 200
 MOST_EVENTS = 60
@@ -99,7 +101,11 @@ def _fleet(_desk: Desk, it: ClusterView, view: View) -> Mapping[str, Any]:
 
 def _node(desk: Desk, it: ClusterView, view: View) -> Mapping[str, Any]:
     known_node(desk, view.key)
+    frame = Frame(since=it.at - RECENT, until=it.at)
+    measured = desk.manager.store.measures(view.key, frame.since)
     return {
+        "charts": charts(measured, frame),
+        "usage": next(iter(usages(measured[-2:])), None),
         "title": view.key,
         "node": next((node for node in it.nodes if node.name == view.key), None),
         **_tasks((task for task in it.tasks if task.node == view.key), view.query),
