@@ -42,12 +42,12 @@ class ChangedError(CubeError):
     """What was to be changed is not what the caller had seen."""
 
 
-def _desk(connection: HTTPConnection) -> Desk:
+async def _desk(connection: HTTPConnection) -> Desk:
     desk: Desk = connection.app.state.desk
     return desk
 
 
-def _caller(connection: HTTPConnection) -> Caller:
+async def _caller(connection: HTTPConnection) -> Caller:
     caller: Caller = connection.scope["caller"]
     return caller
 
