@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cube.cli.office import own_engine
 from cube.errors import CubeError
 from cube.image.own import OwnEngine
-from cube.image.pack import Pack, unpack
+from cube.image.pack import PART, Pack, unpack
 from cube.image.recipe import Recipe
 from cube.image.shelf import Shelf
 from cube.model.image import full_name, registry_of
@@ -75,6 +75,43 @@ class TestAParcel:
         files = parcel_of(pack, present)
         sent = {path: content for path, content in files.items() if path.endswith("layer.tar")}
         assert sent == {f"{digest(each)[7:]}/layer.tar": each for each in layers[present:]}
+
+
+class TestALargeImage:
+    """Layers of zeros: large before they are compressed."""
+
+    LARGE = (layer({"a": bytes(PART)}), LAYERS[1], layer({"b": bytes(PART)}), LAYERS[2])
+
+    def test_goes_in_parts_that_are_images_of_its_lowest_layers_and_end_in_itself(
+        self, tmp_path: Path
+    ) -> None:
+        pack = packed(tmp_path, image("web:1", self.LARGE, Cmd=["/bin/app"]))
+        parcels = pack.parcels(0)
+        assert [parcel.layers for parcel in parcels] == [1, 2, 1]
+        for parcel, id_, name, count in zip(
+            parcels, (*pack.parts, pack.id), (None, None, ["web:1"]), (1, 3, 4), strict=True
+        ):
+            files = unarchived(gzip.decompress(b"".join(parcel.pieces())))
+            (manifest,) = json.loads(files["manifest.json"])
+            config = json.loads(files[manifest["Config"]])
+            assert (digest(files[manifest["Config"]]), manifest["RepoTags"]) == (id_, name)
+            assert config["rootfs"]["diff_ids"] == list(pack.digests[:count])
+            assert len(manifest["Layers"]) == count
+
+    @pytest.mark.parametrize(("present", "layers"), [(1, [2, 1]), (2, [1, 1]), (3, [1]), (4, [0])])
+    def test_goes_on_behind_what_is_there(self, tmp_path: Path, present: int, layers: list[int]) -> None:
+        pack = packed(tmp_path, image("web:1", self.LARGE))
+        assert [parcel.layers for parcel in pack.parcels(present)] == layers
+        assert pack.parcels(present)[-1].end == pack.parcel(present).end
+
+    def test_has_the_same_parts_as_any_other_that_begins_with_the_same_layers(self, tmp_path: Path) -> None:
+        folders = [tmp_path / "1", tmp_path / "2"]
+        for folder in folders:
+            folder.mkdir()
+        one = packed(folders[0], image("web:1", self.LARGE, Cmd=["a"]))
+        other = packed(folders[1], image("api:1", (*self.LARGE[:3], LAYERS[0]), Cmd=["b"]))
+        assert one.parts == other.parts
+        assert one.id != other.id
 
 
 class TestASavedImage:

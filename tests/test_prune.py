@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cube.image.recipe import images_of
 from cube.model.image import Image
 from cube.model.job import Job
 from cube.model.observation import Container, Seen
@@ -50,6 +51,25 @@ def test_takes_nothing_that_a_container_was_made_from_whoever_made_it() -> None:
 
 def test_takes_an_image_without_a_name_by_its_id() -> None:
     assert gone(node(image("id1"))) == [("id1",)]
+
+
+def test_takes_what_pushes_that_broke_off_have_left_whatever_the_budget() -> None:
+    part = replace(image("part"), is_part=True)
+    assert gone(node(part, *WEB), budget=1000) == [("part",)]
+
+
+def test_what_somebody_gave_a_name_is_no_part_of_a_push() -> None:
+    listed = {
+        "Id": "a",
+        "Size": 1,
+        "Created": 1,
+        "Labels": {"cube.part": "1"},
+        "RepoDigests": ["<none>@<none>"],
+    }
+    assert [found.is_part for found in images_of([listed, listed | {"RepoTags": ["mine:1"]}])] == [
+        True,
+        False,
+    ]
 
 
 def test_leaves_an_image_the_names_that_others_gave_it() -> None:

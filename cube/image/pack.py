@@ -1,7 +1,10 @@
 """A saved image taken apart: its config, and each layer in a file of its own, checked and ready to be sent.
 
-What goes to a node is a tar that its engine loads, compressed as gzip. A gzip file may be several, one after
+What goes to a node are tars that its engine loads, compressed as gzip. A gzip file may be several, one after
 the other, so each layer is compressed once, with its header, and every node gets just those that it lacks.
+
+An engine keeps of a tar all or nothing. So a large image goes in parts, each an image of the lowest layers: a
+push that broke off goes on, the next time, behind the last part that arrived.
 """
 
 import hashlib
@@ -17,9 +20,13 @@ from posixpath import dirname, join, normpath
 from typing import IO
 
 from cube.errors import CubeError
+from cube.model.image import PART_LABEL
 
 CHUNK = 1 << 18
 """Bytes that are in memory of a layer at a time."""
+
+PART = 32 * 1024 * 1024
+"""Bytes of layers, before they are compressed, that are worth a part of their own."""
 
 MAX_CONFIG = 16 * 1024 * 1024
 
@@ -44,7 +51,7 @@ class Pack:
 
     def __init__(self, *, name: str, config: bytes, layers: Sequence[Layer], folder: Path) -> None:
         self.name = name
-        self.id = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        self.id = _id_of(config)
         self.layers = tuple(layers)
         self._config = config
         self._folder = folder
@@ -55,14 +62,50 @@ class Pack:
         """Those of its layers, the lowest first."""
         return tuple(layer.digest for layer in self.layers)
 
-    def parcel(self, present: int) -> "Parcel":
-        """The image without its lowest `present` layers, which the node has.
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The ids that its parts have as images, but for the last, which is the image itself."""
+        return tuple(_id_of(self._part(stop)) for stop in self._stops)
+
+    def parcels(self, present: int) -> tuple["Parcel", ...]:
+        """The image without its lowest `present` layers, which the node has, part by part.
 
         Raises CubeError where a layer's bytes are not those that the image names.
         """
-        missing = {layer.digest: layer for layer in self.layers[present:]}
+        stops = [stop for stop in self._stops if stop > present]
+        begins = (present, *stops)
+        parts = [
+            self._parcel(begin, stop, self._part(stop)) for begin, stop in zip(begins, stops, strict=False)
+        ]
+        return (*parts, self.parcel(begins[-1]))
+
+    def parcel(self, present: int) -> "Parcel":
+        """The same in one piece. Raises as `parcels`."""
+        name = self.name if self.name != self.id else None
+        return self._parcel(present, len(self.layers), self._config, name)
+
+    @property
+    def _stops(self) -> Iterator[int]:
+        """How many layers are in each part and all before it, but for the last."""
+        size = 0
+        for count, layer in enumerate(self.layers[:-1], 1):
+            size += layer.file.stat().st_size
+            if size >= PART:
+                yield count
+                size = 0
+
+    def _part(self, stop: int) -> bytes:
+        """The config of an image of the lowest layers: the same one for every image that begins with them."""
+        written = json.loads(self._config)
+        kept = {key: written[key] for key in ("architecture", "os", "variant") if key in written}
+        layers = {"type": "layers", "diff_ids": self.digests[:stop]}
+        config = {"Labels": {PART_LABEL: str(stop)}}
+        return json.dumps({**kept, "config": config, "rootfs": layers}, sort_keys=True).encode()
+
+    def _parcel(self, begin: int, stop: int, config: bytes, name: str | None = None) -> "Parcel":
+        missing = {layer.digest: layer for layer in self.layers[begin:stop]}
         files = tuple(self._member(layer) for layer in missing.values())
-        return Parcel(files=files, end=self._end())
+        return Parcel(files=files, end=_end(config, name, self.digests[:stop]), layers=stop - begin)
 
     def _member(self, layer: Layer) -> Path:
         """The layer as a compressed piece of a tar, made when it is first asked for."""
@@ -73,29 +116,14 @@ class Pack:
                 _pack(layer, packed)
         return packed
 
-    def _end(self) -> bytes:
-        """The config, the list of what is in the archive, and the archive's own end."""
-        manifest = {
-            "Config": f"{_hex(self.id)}.json",
-            "RepoTags": [self.name] if self.name != self.id else None,
-            "Layers": [_place(layer.digest) for layer in self.layers],
-        }
-        buffer = io.BytesIO()
-        with tarfile.open(fileobj=buffer, mode="w") as tar:
-            for name, content in (
-                (f"{_hex(self.id)}.json", self._config),
-                ("manifest.json", json.dumps([manifest]).encode()),
-            ):
-                tar.addfile(_header(name, len(content)), io.BytesIO(content))
-        return zlib.compress(buffer.getvalue(), wbits=_AS_GZIP)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
-    """What is sent to one node: the layers' files, then the end. `size` in bytes, as on the wire."""
+    """What is sent to one node: files of so many `layers`, then the end. `size` in bytes, as on the wire."""
 
     files: tuple[Path, ...]
     end: bytes
+    layers: int
 
     @property
     def size(self) -> int:
@@ -134,6 +162,18 @@ def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise _unusable(name, f"it is no archive of an image: {error!r}") from error
     return Pack(name=name, config=config, layers=layers, folder=folder)
+
+
+def _end(config: bytes, name: str | None, layers: Sequence[str]) -> bytes:
+    """The config, the list of what is in the archive, and the archive's own end."""
+    place = f"{_hex(_id_of(config))}.json"
+    tags = [name] if name else None
+    manifest = [{"Config": place, "RepoTags": tags, "Layers": [_place(digest) for digest in layers]}]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for path, content in ((place, config), ("manifest.json", json.dumps(manifest).encode())):
+            tar.addfile(_header(path, len(content)), io.BytesIO(content))
+    return zlib.compress(buffer.getvalue(), wbits=_AS_GZIP)
 
 
 def _spread(saved: IO[bytes], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -206,6 +246,10 @@ def _small(path: Path) -> bytes:
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
         yield chunk
+
+
+def _id_of(config: bytes) -> str:
+    return f"sha256:{hashlib.sha256(config).hexdigest()}"
 
 
 def _place(digest: str) -> str:

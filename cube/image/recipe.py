@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cube.errors import CubeError
-from cube.model.image import Image
+from cube.model.image import PART_LABEL, Image
 
 CONFIG = (
     "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes",
@@ -47,12 +47,14 @@ def listed(items: Any) -> list[Any]:
 
 
 def _image_of(item: Mapping[str, Any]) -> Image:
-    names = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+    written = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
+    names = tuple(str(name) for name in written if "<none>" not in name)
     return Image(
         id=item["Id"],
-        names=tuple(str(name) for name in names if "<none>" not in name),
+        names=names,
         size=int(item["Size"]),
         created_at=float(item["Created"]),
+        is_part=PART_LABEL in (item.get("Labels") or ()) and not names,
     )
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+PART_LABEL = "cube.part"
+"""On an image that is only the lower layers of one that is being pushed."""
+
 DOCKER_HUB = "docker.io"
 """Docker's own registry, which an image's name need not name."""
 
@@ -10,13 +13,15 @@ DOCKER_HUB = "docker.io"
 class Image:
     """One image of an engine: `names` as `name:tag`, or with a digest; times in seconds since the epoch.
 
-    `size` in bytes, as the engine counts it: layers that it shares with others included.
+    `size` in bytes, as the engine counts it: layers that it shares with others included. `is_part`: it is
+    nothing but what a push has brought so far.
     """
 
     id: str
     names: tuple[str, ...]
     size: int
     created_at: float
+    is_part: bool = False
 
     def is_of(self, name: str, pinned: str) -> bool:
         """It is the image of that id; where none is pinned, or ids are of two kinds, the one of that name."""

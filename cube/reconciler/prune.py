@@ -42,9 +42,11 @@ def leftovers(
 ) -> tuple[Leftover, ...]:
     """The images that only versions in `past` ran from, none in `kept`, and no container; the oldest first.
 
-    What no job of ours ever ran from is somebody else's, and so is each other name that an image has.
+    What no job of ours ever ran from is somebody else's, and so is each other name that an image has. What is
+    left of pushes that broke off goes before all.
     `budget` bytes of them may stay, the newest. A node that did not tell its images has none to give.
     """
+    parts = [Leftover(image=image, references=(image.id,)) for image in seen.images or () if image.is_part]
     known, needed = needs_of(past), needs_of(kept)
     names = frozenset(full_name(group.spec.image) for job in past for group in job.groups)
     in_use = {container.image_id for container in seen.containers}
@@ -56,7 +58,8 @@ def leftovers(
             references := tuple(name for name in image.names if name in names) if image.names else (image.id,)
         )
     ]
-    return _beyond(sorted(free, key=lambda found: (-found.image.created_at, found.image.id)), budget)
+    newest_first = sorted(free, key=lambda found: (-found.image.created_at, found.image.id))
+    return (*parts, *_beyond(newest_first, budget))
 
 
 def _beyond(newest_first: Sequence[Leftover], budget: int) -> tuple[Leftover, ...]:

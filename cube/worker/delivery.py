@@ -1,11 +1,13 @@
 """Bringing an image to a node: what it lacks, then the proof that what was sent is what it has."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cube.connection import Channel
 from cube.errors import CubeError, UnreachableError
+from cube.image.pack import Parcel
 from cube.image.shelf import Cargo, Shelf
 from cube.model.action import Outcome, Push, Verdict
 from cube.worker import images
@@ -34,21 +36,24 @@ class Delivered:
 def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
     """The layers that the engine lacks, and the image's name. Raises CubeError.
 
-    An engine that does not take less than the whole image, as one on containerd may not, gets the whole: so
-    does one from which somebody removes a layer between the look and the load.
+    A large image goes part by part: a push that breaks off loses one of them. An engine that does not take
+    less than the whole image, as one on containerd may not, gets it in one piece: so does one from which
+    somebody removes a layer between the look and the load.
     """
     started = time.monotonic()
     if _is_there(cargo, open_channel):
         return Delivered(sent=0, layers=0, seconds=time.monotonic() - started, is_new=False)
     present = images.layers_there(open_channel(0), cargo.recipe.layers)
+    parcels = cargo.pack().parcels(present)
     try:
-        sent = _load(cargo, present, open_channel, told)
+        sent = _load(cargo, parcels, open_channel, told)
     except EngineError:
-        if not present:
+        whole = (cargo.pack().parcel(0),)
+        if parcels == whole:
             raise
-        present = 0
-        sent = _load(cargo, present, open_channel, told)
-    layers = len(cargo.recipe.layers) - present
+        sent, parcels = _load(cargo, whole, open_channel, told), whole
+    _without_parts(cargo, open_channel)
+    layers = sum(parcel.layers for parcel in parcels)
     return Delivered(sent=sent, layers=layers, seconds=time.monotonic() - started)
 
 
@@ -80,19 +85,27 @@ def _told(error: CubeError) -> str:
     return ": ".join(part for part in (error.what, error.why) if part)
 
 
-def _load(cargo: Cargo, present: int, open_channel: OpenChannel, told: Told) -> int:
+def _load(cargo: Cargo, parcels: Sequence[Parcel], open_channel: OpenChannel, told: Told) -> int:
     """The bytes sent. Raises EngineError where the engine has something else in the end."""
-    parcel, sent = cargo.pack().parcel(present), 0
+    size, sent = sum(parcel.size for parcel in parcels), 0
 
     def count(more: int) -> None:
         nonlocal sent
         sent += more
-        told(sent, parcel.size)
+        told(sent, size)
 
-    images.load(open_channel(parcel.size), parcel.pieces(), parcel.size, count)
+    for parcel in parcels:
+        images.load(open_channel(parcel.size), parcel.pieces(), parcel.size, count)
     if not _is_there(cargo, open_channel):
         raise EngineError("the engine has loaded the image, and does not have it")
     return sent
+
+
+def _without_parts(cargo: Cargo, open_channel: OpenChannel) -> None:
+    """What only was to hold layers until the image does; what stays, `cube image prune` takes."""
+    for part in cargo.pack().parts:
+        with suppress(EngineError):
+            images.remove(open_channel(0), part)
 
 
 def _is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:

@@ -13,7 +13,7 @@ from docker import DockerClient
 
 from cube.cli.load import load_cluster
 from cube.image.own import OwnEngine
-from cube.image.pack import Pack
+from cube.image.pack import PART, Pack
 from cube.image.shelf import Shelf
 from cube.lab import faults
 from cube.manager.fleet import open_workers
@@ -117,13 +117,14 @@ class TestAPush:
         assert "node2" in rows["node2"]["error"]
         assert [id_on(desk, number, name) for number in (0, 2)] == [workshop.id_of(name)] * 2
 
-    def test_that_is_interrupted_leaves_nothing_half_and_a_second_one_finishes_it_p9(
+    def test_that_is_interrupted_leaves_nothing_half_and_a_second_one_goes_on_where_it_was_p9(
         self, desk: Desk, workshop: Workshop
     ) -> None:
-        name = workshop.make("1", layer({"app/data": os.urandom(8 * MB)}))
+        large = [layer({f"app/{name}": os.urandom(PART)}) for name in ("one", "two")]
+        name = workshop.make("1", *large, layer({"app/end": b"1"}))
 
         def interrupt(sent: int, size: int) -> None:
-            if sent > size // 2:
+            if sent > size * 0.75:
                 raise KeyboardInterrupt
 
         with Shelf(OwnEngine()) as shelf, worker_of(desk, "node1") as worker:
@@ -131,7 +132,12 @@ class TestAPush:
                 worker.push(shelf.cargo(name), interrupt)
             wait_until(lambda: not desk.on(0, "ls", ARRIVING))
             assert desk.on(0, "ls", ARRIVING) == desk.on(0, "docker", "images", "-q", workshop.name) == ""
-        assert pushed(desk, name, "node1")["node1"]["pushed"]
+        row = pushed(desk, name, "node1")["node1"]
+        assert (row["layers"], row["bytes"] < 1.1 * PART) == (2, True), (
+            "the first large layer was there already"
+        )
+        assert id_on(desk, 0, name) == workshop.id_of(name)
+        assert desk.on(0, "docker", "images", "-q", "--filter", "label=cube.part") == ""
 
     def test_ends_at_once_with_ctrl_c_and_says_130(self, desk: Desk, workshop: Workshop) -> None:
         name = workshop.make("1", layer({"app/data": os.urandom(16 * MB)}))
