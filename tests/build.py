@@ -129,6 +129,7 @@ def world(
     cordons: Iterable[Cordon] = (),
     silences: Iterable[Silence] = (),
     moves: Iterable[Move] = (),
+    former: Iterable[Task] = (),
     preemption: bool = False,
 ) -> World:
     """Where nothing is observed for a task's node, the node is seen with that task's container running."""
@@ -142,6 +143,7 @@ def world(
         nodes=declared,
         jobs=tuple(jobs),
         tasks=recorded,
+        former=tuple(former),
         observed=looks,
         rollouts={found.job: found for found in rollouts},
         cordons={found.node: found for found in cordons},

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop, Wait
-from cube.model.job import Job, JobType, Port, TaskSpec
+from cube.model.job import Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Container, ContainerState, Seen
 from cube.model.policy import OnUnhealthy, Order
@@ -28,6 +28,8 @@ SPECS = (
     spec("app:2"),
     TaskSpec(image="big:1", resources=Resources(cpu=2500, memory=GIB)),
     spec("web:1", ports=(Port(name="http", container=80, host=8080),)),
+    spec("db:1", volumes=(Volume(source="data", target="/data"),)),
+    spec("db:2", volumes=(Volume(source="data", target="/data"),)),
 )
 
 jobs = st.builds(
@@ -74,6 +76,7 @@ cordons = st.builds(
     actor=st.just("ann"),
     draining=st.booleans(),
     deadline=st.sampled_from((None, NOW - 1, NOW + 100)),
+    leave_data=st.booleans(),
 )
 
 
@@ -225,6 +228,18 @@ def test_what_was_quarantined_or_lost_is_not_touched_before_its_time(given_world
 def test_placements_never_exceed_what_is_wanted(given_world: World) -> None:
     wants = wants_of(given_world)
     assert {action.slot for action in _plan(given_world).actions if isinstance(action, Place)} <= set(wants)
+
+
+@given(worlds())
+def test_no_slot_begins_anew_elsewhere_while_its_data_may_be_where_it_was(given_world: World) -> None:
+    last = {found.slot: found for found in sorted(given_world.tasks, key=lambda found: found.order)}
+    system = {found.name for found in given_world.jobs if found.type is JobType.SYSTEM}
+    given_up = {name for name, cordon in given_world.cordons.items() if cordon.leave_data}
+    for action in _plan(given_world).actions:
+        if isinstance(action, Place) and action.slot in last and action.slot.job not in system:
+            before = last[action.slot]
+            is_free = not (before.spec.volumes and action.spec.volumes) or before.node in given_up
+            assert is_free or action.node == before.node
 
 
 @given(worlds())

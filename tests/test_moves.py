@@ -12,7 +12,6 @@ import pytest
 from cube.cli import why_recorded
 from cube.cli.options import Output
 from cube.errors import InputError
-from cube.manager.leaving import refuse_data_left
 from cube.manager.manager import Manager
 from cube.manager.moves import move, preview, rebalance
 from cube.manager.office import Office
@@ -304,8 +303,10 @@ class TestADrain:
         with pytest.raises(
             InputError, match=r"tasks would leave their data on node2: db/main\[0\] writes to data"
         ):
-            refuse_data_left(manager, "node2")
-        refuse_data_left(manager, "node1")
+            manager.drain("node2", RUN)
+        assert loop.store.cordons() == {}
+        manager.drain("node2", RUN, leave_data=True)
+        assert loop.store.cordons()["node2"].leave_data
 
     def test_is_not_refused_for_a_task_that_belongs_there_or_only_reads(
         self, manager: Manager, loop: Loop
@@ -314,7 +315,7 @@ class TestADrain:
         reads = spec(volumes=(Volume(source="data", target="/data", read_only=True),))
         manager.deploy(job("each", type=JobType.SYSTEM, task=WRITES), RUN)
         manager.deploy(job("reader", task=reads), RUN)
-        refuse_data_left(manager, "node2")
+        manager.drain("node2", RUN)
 
 
 def test_a_job_that_is_forgotten_takes_its_moves_along_p20(manager: Manager, store: Store) -> None:

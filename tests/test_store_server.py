@@ -197,6 +197,7 @@ class TestServer:
             "DROP TABLE maintenances",
             "DROP TABLE measures",
             "ALTER TABLE tasks DROP COLUMN devices",
+            "ALTER TABLE cordons DROP COLUMN leave_data",
             "UPDATE schema_version SET version = 2",
         ):
             store._connection.execute(statement)

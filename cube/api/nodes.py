@@ -96,10 +96,10 @@ def uncordon(desk: AtDesk, who: Who, name: Name) -> Response:
 def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain) -> Response:
     """Move every task of a node elsewhere."""
     known_node(desk, name)
-    deadline = body.deadline
+    deadline, leave_data = body.deadline, body.leave_data
     return begin(
         desk, who, request, body, f"drain {name}",
-        lambda manager, run: manager.drain(name, run, deadline=deadline),
+        lambda manager, run: manager.drain(name, run, deadline=deadline, leave_data=leave_data),
     )  # fmt: skip
 
 

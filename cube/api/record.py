@@ -34,6 +34,7 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "stable-version": lambda desk, asked: desk.manager.store.stable_version(asked.name or ""),
     "tasks": lambda desk, asked: desk.manager.store.tasks(asked.name),
     "current-tasks": lambda desk, _: desk.manager.store.current_tasks(),
+    "former-tasks": lambda desk, _: desk.manager.store.former_tasks(),
     "events": lambda desk, asked: desk.manager.store.events(
         job=asked.name, task=asked.task, since=asked.since, after=asked.after, limit=asked.limit
     ),

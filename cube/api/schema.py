@@ -69,9 +69,13 @@ class Maintaining(Waits):
 
 
 class Drain(Waits):
-    """When a task without another place is stopped: so many seconds from now; none: never."""
+    """When a task without another place is stopped: so many seconds from now; none: never.
+
+    `leave_data`: tasks may begin anew elsewhere, without what they have written; else that is refused.
+    """
 
     deadline: Annotated[float, Field(ge=0, le=MAX_TIMEOUT)] | None = None
+    leave_data: bool = False
 
 
 class Moving(Waits):

@@ -69,7 +69,6 @@ def drain(
     from cube.cli import drained, progress, settle
     from cube.cli.office import seconds
     from cube.cli.reach import at_work, office
-    from cube.manager.leaving import refuse_data_left
 
     if plan:
         from cube.cli import leaving
@@ -84,10 +83,8 @@ def drain(
         at_work(place, command=f"node drain {node}", wait=wait) as manager,
         progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
     ):
-        if not leave_data:
-            refuse_data_left(manager, node)
         run = settle.run_of(started + seconds(timeout, "--timeout"), tell)
-        report = manager.drain(node, run, deadline=limit)
+        report = manager.drain(node, run, deadline=limit, leave_data=leave_data)
     raise typer.Exit(drained.tell(report, node, output))
 
 
@@ -101,7 +98,8 @@ def forget(
 ) -> None:
     """Take the tasks of a node that is gone for good for ended, so that others take their places.
 
-    Its containers, if it still runs, are left as they are, and named. Example: cube node forget web3
+    What they have written there is given up; its containers, if it still runs, are left as they are, and
+    named. Example: cube node forget web3
     """
     from cube.cli import drained, settle
     from cube.cli.reach import office

@@ -59,6 +59,7 @@ def recorded_world(place: Place) -> World:
             nodes=as_seen(place.cluster.nodes, observed),
             jobs=store.jobs(),
             tasks=store.current_tasks(),
+            former=store.former_tasks(),
             observed=observed,
             rollouts=store.rollouts(),
             cordons=store.cordons(),

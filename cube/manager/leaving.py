@@ -1,11 +1,10 @@
 """What leaves a node that is drained: where each task could go, and what it has written there."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from cube.errors import InputError
+from cube.manager.left_behind import services_on
 from cube.manager.manager import Manager
-from cube.model.job import Job, JobType
 from cube.model.task import Task
 from cube.model.volume import StoredVolume
 from cube.reconciler.placement import Room, room_of, why_nowhere
@@ -50,41 +49,10 @@ def leavers(manager: Manager, workers: Mapping[str, Worker], node: str) -> tuple
     return tuple(_leaver(task, wants[task.slot], others, held) for task in tasks if task.slot in wants)
 
 
-def services_on(node: str, tasks: Iterable[Task], jobs: Sequence[Job]) -> Iterator[Task]:
-    """Tasks that a drain moves: those of batch jobs end there, and those of system jobs belong there."""
-    types = {(job.name, group.name): job.type_of(group) for job in jobs for group in job.groups}
-    for task in tasks:
-        is_service = types.get(task.slot.group_key) is JobType.SERVICE
-        if is_service and task.node == node and not task.state.is_terminal:
-            yield task
-
-
-def refuse_data_left(manager: Manager, node: str) -> None:
-    """Raises InputError where a task would leave there what it has written, and begin anew with nothing."""
-    store = manager.store
-    leaving = {
-        str(task.slot): names
-        for task in services_on(node, store.current_tasks(), store.jobs())
-        if (names := written_by(task))
-    }
-    if leaving:
-        told = "; ".join(f"{slot} writes to {', '.join(names)}" for slot, names in leaving.items())
-        raise InputError(
-            f"tasks would leave their data on {node}",
-            why=told,
-            cure=f"Move it along: cube move '{next(iter(leaving))}' NODE --with-data (sizes: cube node drain "
-            f"{node} --plan). To have them begin anew elsewhere, with nothing: --leave-data",
-        )
-
-
-def written_by(task: Task) -> tuple[str, ...]:
-    """The volumes with a name that the task may write to."""
-    return tuple(volume.source for volume in task.spec.volumes if not volume.read_only and volume.is_named)
-
-
 def _leaver(task: Task, want: Want, others: Room, held: Mapping[str, StoredVolume]) -> Leaver:
-    nodes = tuple(name for name, state in others.items() if not refusals_of(want.request(), state))
-    names = written_by(task)
+    asked = replace(want, home=None).request()
+    nodes = tuple(name for name, state in others.items() if not refusals_of(asked, state))
+    names = tuple(sorted(task.spec.data))
     sizes = [held[name].size if name in held else 0 for name in names]
     known = [size for size in sizes if size is not None]
     return Leaver(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from cube.errors import CubeError, InputError
 from cube.manager import hooks
+from cube.manager.left_behind import refuse_data_left
 from cube.manager.measuring import measure
 from cube.manager.report import Report
 from cube.manager.templates import refuse_stale_files
@@ -16,6 +17,7 @@ from cube.model.node import Cluster, Cordon
 from cube.model.observation import Observation
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
+from cube.reconciler.homes import forgotten
 from cube.reconciler.periodic import run_of
 from cube.reconciler.pins import pinned
 from cube.reconciler.world import World
@@ -180,27 +182,36 @@ class Manager:
         self.refuse_unknown(node)
         return self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
 
-    def drain(self, node: str, run: Run, *, deadline: float | None = None) -> Report:
+    def drain(
+        self, node: str, run: Run, *, deadline: float | None = None, leave_data: bool = False
+    ) -> Report:
         """Move every task of the node elsewhere, and settle; what is left at `deadline` is stopped.
 
-        `deadline` in seconds from now; None: a task without a place elsewhere stays.
+        `deadline` in seconds from now; None: a task without a place elsewhere stays. Raises InputError where
+        one would leave there what it has written, unless `leave_data` says that it may begin anew.
         """
         self.refuse_unknown(node)
+        if not leave_data:
+            refuse_data_left(self.store, node)
         observed = self.loop.look_before_a_change()
         now = self._clock.now()
         until = None if deadline is None else now + deadline
-        self.store.put_cordon(Cordon(node=node, at=now, actor=run.actor, draining=True, deadline=until))
+        cordon = Cordon(
+            node=node, at=now, actor=run.actor, draining=True, deadline=until, leave_data=leave_data
+        )
+        self.store.put_cordon(cordon)
         return self.loop.settle(observed, run, Concern())
 
     def forget_node(self, node: str, run: Run) -> Report:
-        """Take the tasks of a node that has left the inventory for ended, and settle.
+        """Take the tasks of a node that has left the inventory for ended, their data for lost, and settle.
 
-        Raises InputError for a node that is in the inventory, or whose tasks have all ended as they should.
+        Raises InputError for a node that is in the inventory, or whose tasks have all ended as they should
+        and have left no data there.
         """
         tasks = [
             task
-            for task in self.store.current_tasks()
-            if task.node == node and task.state is not State.COMPLETED
+            for task in (*self.store.current_tasks(), *self.store.former_tasks())
+            if task.node == node and (task.state is not State.COMPLETED or task.spec.data)
         ]
         if self.cluster.node(node) is not None:
             cure = f"Take it out of the inventory first, or move its tasks: cube node drain {node}"
@@ -208,8 +219,7 @@ class Manager:
         if not tasks:
             raise InputError(f"no task is recorded on a node {node}", where=self.cluster.name)
         observed = self.loop.look_before_a_change()
-        reason = f"node {node} was forgotten; its containers, if it is still there, are left to run"
-        self._note(tasks, reason, run)
+        self._note(tasks, forgotten(node), run)
         self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
         return self.loop.settle(observed, run, Concern())
 

@@ -56,7 +56,7 @@ def move(manager: Manager, name: str, node: str, run: Run) -> Report:
     manager.refuse_unknown(node)
     task = the_task(manager, name)
     refuse_what_stays(manager, task, node)
-    if any(not volume.read_only for volume in task.spec.volumes):
+    if any(volume.has_data for volume in task.spec.volumes):
         raise InputError(
             f"{task.slot} cannot be moved",
             why=f"it writes to a volume, which stays on {task.node}",

@@ -82,7 +82,7 @@ def _hauled(manager: Manager, workers: Mapping[str, Worker], name: str, node: st
     manager.refuse_unknown(node)
     task = the_task(manager, name)
     refuse_what_stays(manager, task, node)
-    paths = [volume.source for volume in task.spec.volumes if not volume.is_named and not volume.read_only]
+    paths = [volume.source for volume in task.spec.volumes if not volume.is_named and volume.has_data]
     if paths:
         why = f"it writes to {paths[0]}, a path of {task.node}, and only volumes with a name can be copied"
         raise InputError(f"{task.slot} cannot be moved", why=why)

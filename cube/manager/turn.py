@@ -220,6 +220,7 @@ def world_of(
             nodes=as_seen(cluster.nodes, observed),
             jobs=store.jobs(),
             tasks=store.current_tasks(),
+            former=store.former_tasks(),
             observed=observed,
             rollouts=store.rollouts(),
             cordons=store.cordons(),

@@ -65,18 +65,25 @@ class Port:
 class Volume:
     """A named volume (`source` without a slash) or a host path, mounted at `target`.
 
-    `external`: somebody else makes the volume, and the task goes only where it is.
+    `external`: somebody else makes the volume, and the task goes only where it is. `sticky`: what is written
+    to it is wanted by the next task, too, which therefore goes where it is.
     """
 
     source: str
     target: str
     read_only: bool = False
     external: bool = False
+    sticky: bool = True
 
     @property
     def is_named(self) -> bool:
         """The node's engine keeps it; else it is a path of the node."""
         return "/" not in self.source
+
+    @property
+    def has_data(self) -> bool:
+        """What a task writes there stays on its node, and is not to be left behind."""
+        return self.sticky and not self.read_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +240,11 @@ class TaskSpec:
     secrets: tuple[SecretUse, ...] = ()
     templates: tuple[Template, ...] = ()
     devices: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> frozenset[str]:
+        """The names of the volumes that keep what the task writes, for the next one."""
+        return frozenset(volume.source for volume in self.volumes if volume.is_named and volume.has_data)
 
     @cached_property
     def canonical(self) -> str:

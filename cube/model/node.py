@@ -78,7 +78,7 @@ class Cordon:
     """The operator keeps new tasks away from a node, since `at`.
 
     `draining`: those that it has move elsewhere, and are stopped without a successor from `deadline` on
-    (seconds since the epoch; None: never).
+    (seconds since the epoch; None: never). `leave_data`: they begin anew, without what they have written.
     """
 
     node: str
@@ -86,6 +86,7 @@ class Cordon:
     actor: str
     draining: bool = False
     deadline: float | None = None
+    leave_data: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

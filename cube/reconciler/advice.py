@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cube.model.observation import ContainerState, Seen, Unknown
+from cube.model.task import Task
 from cube.reconciler.buckets import Bucket, Sorted
+from cube.reconciler.homes import home_of
 from cube.reconciler.silence import is_cut_off
 from cube.reconciler.world import World
 
@@ -27,7 +29,7 @@ def warnings(world: World, tasks: Sorted) -> Iterator[str]:
 
 def _about_nodes(world: World, tasks: Sorted) -> Iterator[str]:
     held = Counter(task.node for task in world.tasks if task.node and not task.state.is_terminal)
-    lost = Counter(task.node for task in tasks.of(Bucket.LOST))
+    lost = Counter(task.node for task in tasks.of(Bucket.LOST) if not _waits_for_its_data(task, world))
     for name, found in world.observed.items():
         if isinstance(found, Unknown):
             left = _what_becomes_of(held[name], lost[name])
@@ -55,6 +57,10 @@ def _what_becomes_of(held: int, lost: int) -> str:
     if not lost:
         return f"; its {held} tasks are left as they are"
     return f"; of its {held} tasks {lost} are replaced elsewhere" + "; the others are left" * (lost < held)
+
+
+def _waits_for_its_data(task: Task, world: World) -> bool:
+    return home_of(task.slot, task.spec, world) is not None
 
 
 def _has_strangers(seen: Seen, world: World) -> bool:

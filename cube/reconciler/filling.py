@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from cube.model.action import Decision, Place, Refusal, Wait
 from cube.model.task import Slot
+from cube.reconciler.homes import why_it_waits
 from cube.reconciler.line import Batch, Opening
 from cube.reconciler.preemption import NOBODY, Crowd, Eviction, after, held, room_for
 from cube.scheduler.algorithms import Scheduler, name_of
@@ -88,7 +89,7 @@ class Filling:
         self._fleet = fleet_of(scheduler, before.room, len(batch.asked))
         self._name, self._moves, self._crowd = name_of(scheduler), before.leeway.moves, before.leeway.crowd
         self._answers: list[Answer] = []
-        self._hopeless: set[tuple[Demand, int]] = set()
+        self._hopeless: set[tuple[Demand, str | None, int]] = set()
 
     def place(self, opening: Opening, request: Request) -> None:
         """Promise the opening a place, or room that others give up for it, if there is either."""
@@ -140,7 +141,7 @@ class Filling:
         )
 
     def _make_room(self, request: Request, priority: int) -> Eviction | None:
-        key = request.demand, priority
+        key = request.demand, request.only, priority
         room = self._fleet.room() if self._crowd.tenants and key not in self._hopeless else {}
         eviction = room_for(request, priority, room, self._crowd) if room else None
         if eviction is None:
@@ -158,7 +159,12 @@ class Filling:
         if found.opening.beside is not None:
             return None
         nodes = len(self._before.room) + len(self._absent)
-        reason = f"fits on none of {_nodes(nodes)}"
+        asked = found.opening.want.request()
+        reason = (
+            f"fits on none of {_nodes(nodes)}"
+            if asked.home is None
+            else why_it_waits(asked, self._fleet.room(), self._absent)
+        )
         return _wait(
             found.opening,
             found.found.decision,

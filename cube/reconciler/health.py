@@ -45,7 +45,8 @@ def heal(task: Task, world: World, want: Want, quarantined: int) -> Stop | Note 
     why = f": {container.check}" if container is not None and container.check else ""
     reason = f"{Health.UNHEALTHY}: {task.check_failures} failed checks in a row{why}"
     fits = quarantined + task.spec.resources.memory <= want.group.quarantine.memory
-    if want.group.on_unhealthy is not OnUnhealthy.QUARANTINE or container is None or not fits:
+    is_to_be_kept = want.group.on_unhealthy is OnUnhealthy.QUARANTINE and not task.spec.data
+    if not is_to_be_kept or container is None or not fits:
         return stop_as_failed(task, world, reason)
     return Quarantine(
         task=task,

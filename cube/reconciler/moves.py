@@ -74,7 +74,8 @@ def _refusals(move: Move, here: Sequence[Task], want: Want, room: Room) -> Itera
     for task in here:
         if task.node in left and not task.state.is_terminal:
             left[task.node] = left[task.node].without_neighbour(task)
-    for refusal in refusals_of(want.request().among(left.values()), left[move.target]):
+    asked = replace(want, home=None).request()  # its data goes along, or need not
+    for refusal in refusals_of(asked.among(left.values()), left[move.target]):
         yield refusal.reason
 
 

@@ -18,16 +18,17 @@ def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:
     if not names:
         return world, ()
     tasks = tuple(_renamed(task, names) for task in world.tasks)
+    former = tuple(_renamed(task, names) for task in world.former)
     cordons = {
         names.get(name, name): replace(cordon, node=names.get(name, name))
         for name, cordon in world.cordons.items()
     }
     notes = tuple(
         Note(task=old, target=old.state, reason=f"{old.node} is called {new.node} now", node=new.node)
-        for old, new in zip(world.tasks, tasks, strict=True)
+        for old, new in zip((*world.tasks, *world.former), (*tasks, *former), strict=True)
         if old.node != new.node
     )
-    return replace(world, tasks=tasks, cordons=cordons), notes
+    return replace(world, tasks=tasks, former=former, cordons=cordons), notes
 
 
 def _new_names(world: World) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from cube.model.architecture import ARCHITECTURE
 from cube.model.job import Constraint, Group, Job, JobType
 from cube.model.node import Node
 from cube.model.task import Slot, State, Task
+from cube.reconciler.homes import home_of
 from cube.reconciler.periodic import is_overdue, runs_to_forget
 from cube.reconciler.world import World
 from cube.scheduler.filters import STANDING_FILTERS, refusals_of
@@ -15,12 +16,16 @@ from cube.scheduler.state import NodeState, Request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """A slot that a job wants filled. `node`: the one that it belongs to, or that it is to move to."""
+    """A slot that a job wants filled. `node`: the one that it belongs to, or that it is to move to.
+
+    `home`: of one that may go anywhere else the node that keeps its data.
+    """
 
     slot: Slot
     job: Job
     group: Group
     node: str | None = None
+    home: str | None = None
 
     @property
     def ends_by_itself(self) -> bool:
@@ -29,7 +34,8 @@ class Want:
 
     def request(self, order: int = 0) -> Request:
         """What the slot asks of a node."""
-        return Request.of(self.job, self.group, index=self.slot.index, order=order, node=self.node)
+        asked = Request.of(self.job, self.group, index=self.slot.index, order=order, node=self.node)
+        return replace(asked, home=self.home) if self.home is not None else asked
 
 
 def wants_of(world: World) -> Mapping[Slot, Want]:
@@ -73,8 +79,10 @@ def _wants_tasks(job: Job, world: World) -> bool:
 def _as_counted(job: Job, group: Group, world: World) -> Iterator[Want]:
     for index in range(group.count):
         slot = Slot(job=job.name, group=group.name, index=index)
-        move = world.moves.get(slot)
-        yield Want(slot=slot, job=job, group=group, node=move.target if move is not None else None)
+        if (move := world.moves.get(slot)) is not None:
+            yield Want(slot=slot, job=job, group=group, node=move.target)
+        else:
+            yield Want(slot=slot, job=job, group=group, home=home_of(slot, group.spec, world))
 
 
 def _one_per_node(job: Job, group: Group, world: World) -> Iterator[Want]:

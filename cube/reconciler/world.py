@@ -18,8 +18,9 @@ class World:
     """Everything that `reconcile` may know. `now` in seconds since the epoch.
 
     `nodes` by name, in inventory order; `jobs` in their latest versions, `rollouts` how far these have come;
-    `tasks` the latest task of each slot and every older one that has not ended; `observed` an answer, or its
-    absence, for each node, `silences` how long those that did not answer have been silent; `cordons` by node;
+    `tasks` the latest task of each slot and every older one that has not ended; `former` the latest one that
+    had a node, of each slot whose latest has none; `observed` an answer, or its absence, for each node,
+    `silences` how long those that did not answer have been silent; `cordons` by node;
     `moves` are the slots that are to be filled on another node; `maintenances` by the job that is in one;
     `stock` the ids of the images that the operator's engine has, by full name.
     `preemption`: tasks of less important jobs may have to give way.
@@ -37,6 +38,7 @@ class World:
     silences: Mapping[str, Silence] = field(default_factory=dict)
     moves: Mapping[Slot, Move] = field(default_factory=dict)
     maintenances: Mapping[str, Maintenance] = field(default_factory=dict)
+    former: tuple[Task, ...] = ()
     stock: Mapping[str, str] = field(default_factory=dict)
     preemption: bool = False
 
@@ -83,6 +85,17 @@ class World:
         """When what is left on the node is stopped, in seconds since the epoch; None: never."""
         cordon = self.cordons.get(node or "")
         return cordon.deadline if cordon is not None and cordon.draining else None
+
+    def may_lose_data(self, node: str) -> bool:
+        """An operator wants its tasks to begin anew elsewhere, without what they have written there."""
+        cordon = self.cordons.get(node)
+        return cordon is not None and cordon.leave_data
+
+    @cached_property
+    def last_on_a_node(self) -> Mapping[Slot, Task]:
+        """Of each slot the newest task that had a node."""
+        placed = (task for task in (*self.former, *self.tasks) if task.node is not None)
+        return {task.slot: task for task in sorted(placed, key=lambda task: task.order)}
 
     def newest_tasks(self, job: str) -> Iterable[Task]:
         """The newest task of each slot of the job."""

@@ -148,9 +148,12 @@ class RemoteManager:
         self._office.link.post(f"/nodes/{quote(node, safe='')}/uncordon", {})
         return was_cordoned
 
-    def drain(self, node: str, run: Run, *, deadline: float | None = None) -> Report:
+    def drain(
+        self, node: str, run: Run, *, deadline: float | None = None, leave_data: bool = False
+    ) -> Report:
         """As Manager.drain."""
-        return self._do(f"/nodes/{quote(node, safe='')}/drain", {"deadline": deadline}, run)
+        body = {"deadline": deadline, "leave_data": leave_data}
+        return self._do(f"/nodes/{quote(node, safe='')}/drain", body, run)
 
     def forget_node(self, node: str, run: Run) -> Report:
         """As Manager.forget_node."""

@@ -70,6 +70,10 @@ class RemoteStore:
         """The newest task of every slot, and every older one that is live or in quarantine."""
         return self._many(Task, "current-tasks")
 
+    def former_tasks(self) -> tuple[Task, ...]:
+        """As Store.former_tasks."""
+        return self._many(Task, "former-tasks")
+
     def events(
         self,
         *,

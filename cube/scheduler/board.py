@@ -55,7 +55,7 @@ class Board:
 
     def place_all(self, requests: Sequence[Request]) -> list[int | None]:
         """As `place` for each in turn; equal ones that stand together are placed together."""
-        runs = groupby(requests, key=lambda found: (found.group, found.demand, found.avoid, found.node))
+        runs = groupby(requests, key=lambda found: (found.group, found.demand, found.avoid, found.only))
         return [at for _, run in runs for at in self._place_run(list(run))]
 
     def place_many(self, request: Request, count: int) -> list[int | None]:
@@ -89,7 +89,7 @@ class Board:
 
     def _find(self, kind: Kind, request: Request) -> int | None:
         row = self.table.row(kind)
-        if request.node is not None or request.avoid:
+        if _is_picky(request):
             row = self._narrowed(row.copy(), request)
         if kind.is_counted:
             row = row + self.cell.groups.peers(request.group).overlay(kind).points
@@ -117,13 +117,13 @@ class Board:
         return _nth(in_line, self._rule.first(request) % int(np.count_nonzero(in_line)))
 
     def _narrowed(self, row: Points, request: Request) -> Points:
-        """The row for a request that belongs to one node, or had rather not be on some."""
+        """The row for a request that only one node may take, or that had rather not be on some."""
         for name in request.avoid:
             at = self.cell.position(name)
             if at is not None and row[at] >= 0:
                 row[at] -= FAR
-        if request.node is not None:
-            at = self.cell.position(request.node)
+        if request.only is not None:
+            at = self.cell.position(request.only)
             mine = NOWHERE if at is None else row[at]
             row[:] = NOWHERE
             if at is not None:
@@ -132,7 +132,7 @@ class Board:
 
 
 def _is_picky(request: Request) -> bool:
-    return request.node is not None or bool(request.avoid)
+    return request.only is not None or bool(request.avoid)
 
 
 def _nth(mask: Mask, number: int) -> int:

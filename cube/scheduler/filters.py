@@ -53,6 +53,13 @@ def is_the_node(request: Request, state: NodeState) -> Iterator[Lack]:
         yield Lack(wanted=f"{request.node}", found=state.node.name, reason=what, ever=True)
 
 
+def has_its_data(request: Request, state: NodeState) -> Iterator[Lack]:
+    """What the slot's last task wrote to a volume is where its next one begins."""
+    if request.home not in (None, state.node.name):
+        what = f"its data is on {request.home}"
+        yield Lack(wanted=f"{request.home}", found=state.node.name, reason=what)
+
+
 def is_in_datacenter(request: Request, state: NodeState) -> Iterator[Lack]:
     """The node stands in one of the job's datacenters; a job that names none may go anywhere."""
     wanted, found = request.demand.datacenters, state.node.datacenter
@@ -132,6 +139,7 @@ def has_devices(request: Request, state: NodeState) -> Iterator[Lack]:
 FILTERS: tuple[Filter, ...] = (
     Filter("schedulable", is_schedulable),
     Filter("node", is_the_node),
+    Filter("data", has_its_data),
     Filter("datacenter", is_in_datacenter),
     Filter("constraints", meets_constraints),
     Filter("peers", has_peers_elsewhere),

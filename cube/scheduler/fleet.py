@@ -74,7 +74,7 @@ class NodeByNode:
         """As Fleet says. What fits nowhere is not asked for again until something has changed."""
         if leaving is not None:
             return self._place(request, leaving)
-        key = request.group, request.node, request.demand
+        key = request.group, request.only, request.demand
         if key not in self._refused:
             placed = self._place(request, None)
             if placed.node is not None:

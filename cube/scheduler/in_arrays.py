@@ -80,6 +80,8 @@ class InArrays:
         found, peers = dict(cell.standing.masks(request.demand)), cell.groups.peers(request.group)
         if request.node is not None:
             found["node"] = np.arange(fleet) != cell.position(request.node)
+        if request.home is not None:
+            found["data"] = np.arange(fleet) != cell.position(request.home)
         if kind.is_counted:
             found["peers"] = peers.overlay(kind).points <= NOWHERE
         if kind.most is not None:

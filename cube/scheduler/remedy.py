@@ -243,4 +243,4 @@ _RELIEFS: Mapping[str, Relieve] = {
     "host ports": _without_ports,
     "volumes": _with_volumes,
 }
-"""By the filter's name. Nothing helps against the other filters: a system task belongs to its node."""
+"""By the filter's name. Nothing helps against the others: a system task belongs to its node, as data does."""

@@ -68,14 +68,16 @@ class Demand:
 class Request:
     """One slot that wants a node. `order` is its place in the queue of all requests ever made.
 
-    `node`: it belongs to that one. `avoid`: nodes to be taken only if no other can be. `fleet`: how many
-    nodes there are. `peers`: of each counted attribute, how many tasks of the group have which value.
+    `node`: it belongs to that one. `home`: the one that has its data. `avoid`: nodes to be taken only if no
+    other can be. `fleet`: how many nodes there are. `peers`: of each counted attribute, how many tasks of the
+    group have which value.
     """
 
     slot: Slot
     demand: Demand
     order: int = 0
     node: str | None = None
+    home: str | None = None
     avoid: frozenset[str] = frozenset()
     fleet: int = 1
     peers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -85,6 +87,11 @@ class Request:
         """What the group's slot of that index asks of a node."""
         slot = Slot(job=job.name, group=group.name, index=index)
         return cls(slot=slot, demand=Demand.of(job, group), order=order, node=node)
+
+    @property
+    def only(self) -> str | None:
+        """The one node that may take it; None: any may."""
+        return self.node or self.home
 
     @property
     def group(self) -> tuple[str, str]:

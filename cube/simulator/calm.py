@@ -87,16 +87,20 @@ def living(history: History) -> Mapping[str, Machine]:
 def open_every_gate(history: History) -> None:
     """No node stays closed, no rollout paused, and nodes that are gone for good are forgotten."""
     store = history.open()
-    closed, rollouts, tasks = sorted(store.cordons()), store.rollouts(), store.current_tasks()
+    closed, rollouts = sorted(store.cordons()), store.rollouts()
+    tasks = (*store.current_tasks(), *store.former_tasks())
     history.put_back(store)
     history.drained.clear()
+    history.given_up.clear()
     history.cordoned.clear()
     for node in closed:
         finish(history, "uncordon", asking(Manager.uncordon, node))
     for name, rollout in sorted(rollouts.items()):
         if rollout.state is RolloutState.PAUSED:
             finish(history, "resume", asking(Manager.resume, name))
-    held = {task.node for task in tasks if task.node and task.state is not State.COMPLETED}
+    held = {
+        task.node for task in tasks if task.node and (task.state is not State.COMPLETED or task.spec.data)
+    }
     for node in sorted(held - set(history.nodes)):
         finish(history, "forget", asking(Manager.forget_node, node))
 
@@ -127,13 +131,13 @@ def check_settled(history: History) -> None:
     store = history.open()
     tasks, moves = store.current_tasks(), store.moves()
     history.put_back(store)
-    machines = living(history)
+    machines, homes = living(history), history.homes()
     laws.no_move_is_left(machines, tasks, moves)
     laws.nothing_is_promised_twice(machines, tasks)
-    laws.what_waits_fits_nowhere(machines, tasks, history.wanted)
+    laws.what_waits_fits_nowhere(machines, tasks, history.wanted, homes)
     if history.preempts:
-        laws.what_waits_has_nothing_lesser_in_its_way(machines, tasks, history.wanted)
-    laws.is_as_wanted(machines, history.wanted, tasks)
+        laws.what_waits_has_nothing_lesser_in_its_way(machines, tasks, history.wanted, homes)
+    laws.is_as_wanted(machines, history.wanted, tasks, homes)
     laws.work_is_done(history.site.machines, tasks)
 
 

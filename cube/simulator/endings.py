@@ -87,7 +87,8 @@ def a_drain_empties(history: History) -> None:
     """17: on a drained node nothing is left that fits elsewhere."""
     name = history.random.choice(sorted(set(history.nodes) - history.site.down))
     history.drained.add(name)
-    finish(history, "drain", asking(Manager.drain, name))
+    history.given_up.add(name)
+    finish(history, "drain", lambda manager, run: manager.drain(name, run, leave_data=True))
     settle(history)
     machine = history.site.machines[name]
     tasks, others = tasks_of(history), [other for other in _living(history) if other.name != name]
@@ -101,6 +102,7 @@ def a_drain_empties(history: History) -> None:
     must(bool(guests) or not residents, f"drain: {residents} stay on {name}")
     finish(history, "uncordon", asking(Manager.uncordon, name))
     history.drained.clear()
+    history.given_up.clear()
 
 
 def a_crash_is_restarted(history: History) -> None:
@@ -145,12 +147,16 @@ def a_sickness_is_healed(history: History) -> None:
 
 
 def a_dead_node_is_given_up(history: History) -> None:
-    """P8, 14: its tasks begin elsewhere after their patience, and are there once when it comes back."""
+    """P8, 14: its tasks begin elsewhere after their patience, and are there once when it comes back.
+
+    Those that have written to a volume there wait for it.
+    """
     living = sorted(set(history.nodes) - history.site.down)
     if len(living) < 3 or history.site.down:
         return
     name = history.random.choice(living)
     gone = [(found, slot_of(found)) for machine, found in ours(history.site.machines) if machine.name == name]
+    homes = history.homes()
     history.site.down.add(name)
     pass_time(history)
     settle(history)
@@ -159,9 +165,11 @@ def a_dead_node_is_given_up(history: History) -> None:
     there = {
         slot_of(found) for where, found in ours(history.site.machines) if where is not machine and runs(found)
     }
+    astray = sorted(str(slot) for slot in there if homes.get(slot) == name)
+    must(not astray, f"{astray} began anew elsewhere, and their data is on dead {name}")
     for found, slot in gone:
         job = history.wanted.get(slot.job)
-        if job is None or job.type is not JobType.SERVICE or slot in there or not runs(found):
+        if job is None or job.type is not JobType.SERVICE or slot in (*there, *homes) or not runs(found):
             continue
         spec = _wanted_spec(history, found)
         free = [other.name for other in _living(history) if spec and has_room(other, spec, tasks)]

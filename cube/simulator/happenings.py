@@ -121,10 +121,14 @@ def rename_a_node(history: History) -> None:
     machine.name = new
     history.site.machines[new] = machine
     history.nodes[history.nodes.index(old)] = new
-    for names in (history.drained, history.cordoned, history.site.down, history.site.hung):
+    for names in _sets_of_nodes(history):
         if old in names:
             names.remove(old)
             names.add(new)
+
+
+def _sets_of_nodes(history: History) -> tuple[set[str], ...]:
+    return (history.drained, history.given_up, history.cordoned, history.site.down, history.site.hung)
 
 
 def lose_for_good(history: History) -> None:
@@ -133,7 +137,7 @@ def lose_for_good(history: History) -> None:
         name = history.random.choice(history.nodes)
         history.nodes.remove(name)
         del history.site.machines[name]
-        for names in (history.drained, history.cordoned, history.site.down, history.site.hung):
+        for names in _sets_of_nodes(history):
             names.discard(name)
 
 

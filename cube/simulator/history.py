@@ -1,14 +1,14 @@
 """History: a fleet under one seed, and what was asked of it so far."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from random import Random
 
-from cube.model.job import Job, TaskSpec
+from cube.model.job import Job, JobType, TaskSpec
 from cube.model.node import Access, Cluster, Node
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Slot
@@ -58,8 +58,9 @@ class History:
 
     `doubtful` are the jobs of which only the record knows what is wanted now: the manager worked it out, and
     may have been killed over it. `disturbed` counts what happened to the machines by itself, `drained` are
-    the nodes that are to be empty, `moving` the slots that somebody wanted elsewhere. `answered`: when each
-    node last answered anybody. `has_jumped`: a clock was set, and no duration is to be trusted.
+    the nodes that are to be empty, `given_up` those whose data may be left behind for that, `moving` the
+    slots that somebody wanted elsewhere. `answered`: when each node last answered anybody. `has_jumped`: a
+    clock was set, and no duration is to be trusted.
     """
 
     seed: int
@@ -74,6 +75,7 @@ class History:
     wanted: dict[str, Job] = field(default_factory=dict)
     doubtful: set[str] = field(default_factory=set)
     drained: set[str] = field(default_factory=set)
+    given_up: set[str] = field(default_factory=set)
     cordoned: set[str] = field(default_factory=set)
     moving: set[Slot] = field(default_factory=set)
     answered: dict[str, float] = field(default_factory=dict)
@@ -108,6 +110,26 @@ class History:
             for group in job.groups
         )
         return replace(job, groups=groups, priority=PRIORITIES[job.name])
+
+    def homes(self) -> Mapping[Slot, str]:
+        """Of each wanted slot the node where its last task has left what the next one is to find."""
+        slots = [
+            (Slot(job=job.name, group=group.name, index=index), group.spec)
+            for job in self.wanted.values()
+            for group in job.groups
+            for index in range(group.count)
+            if job.type is JobType.SERVICE
+        ]
+        found = {slot: self.home(slot, spec) for slot, spec in slots}
+        return {slot: node for slot, node in found.items() if node is not None}
+
+    def home(self, slot: Slot, spec: TaskSpec, *, before: str = "") -> str | None:
+        """Where the slot's last task, or that before the one of this id, wrote to a volume of the spec's."""
+        last = self.reading.last_on_a_node(slot, but_not=before)
+        machine = self.site.machines.get(last.node or "") if last is not None else None
+        if last is None or machine is None:
+            return None
+        return last.node if spec.data & last.spec.data & machine.volumes else None
 
     def new_id(self) -> str:
         """As random as the seed."""

@@ -20,6 +20,9 @@ GAP = 10
 Place = tuple[str, str, int | str]
 """A job, a group, and an index; or, of a system job, a node."""
 
+Homes = Mapping[Slot, str]
+"""The nodes that keep what slots' tasks have written: these go nowhere else."""
+
 
 class BrokenLawError(AssertionError):
     """An invariant does not hold; the message says which, and where."""
@@ -89,12 +92,13 @@ def the_record_adds_up(store: Store) -> None:
 
 
 def what_waits_fits_nowhere(
-    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job]
+    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job], homes: Homes
 ) -> None:
     """12, 14: a slot without a task has none because there is no room, not because it was forgotten."""
     pending = [task for task in tasks if task.state is State.PENDING]
     for waiting in (task for task in pending if _may_go_anywhere(wanted.get(task.slot.job), task.slot)):
-        free = [machine.name for machine in machines.values() if has_room(machine, waiting.spec, tasks)]
+        fit = _at_home(machines, homes.get(waiting.slot))
+        free = [machine.name for machine in fit if has_room(machine, waiting.spec, tasks)]
         must(not free, f"14 converges: {waiting.slot} waits, and fits on {free}")
 
 
@@ -106,15 +110,20 @@ def no_move_is_left(machines: Mapping[str, Machine], tasks: Sequence[Task], move
 
 
 def what_waits_has_nothing_lesser_in_its_way(
-    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job]
+    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job], homes: Homes
 ) -> None:
     """Where tasks may have to give way: what waits would not fit if all went that matter less by far."""
     pending = [task for task in tasks if task.state is State.PENDING]
     for waiting in (task for task in pending if _may_go_anywhere(wanted.get(task.slot.job), task.slot)):
         above = wanted[waiting.slot.job].priority
         staying = [task for task in tasks if not _gives_way(task, above, wanted)]
-        free = [machine.name for machine in machines.values() if has_room(machine, waiting.spec, staying)]
+        fit = _at_home(machines, homes.get(waiting.slot))
+        free = [machine.name for machine in fit if has_room(machine, waiting.spec, staying)]
         must(not free, f"preemption: {waiting.slot} waits, and what matters less is on {free}")
+
+
+def _at_home(machines: Mapping[str, Machine], home: str | None) -> list[Machine]:
+    return [machine for name, machine in machines.items() if home in (None, name)]
 
 
 def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
@@ -152,7 +161,9 @@ def nothing_is_remembered(store: Store) -> None:
     must(not left, f"24 {left} left in the record")
 
 
-def is_as_wanted(machines: Mapping[str, Machine], wanted: Mapping[str, Job], tasks: Sequence[Task]) -> None:
+def is_as_wanted(
+    machines: Mapping[str, Machine], wanted: Mapping[str, Job], tasks: Sequence[Task], homes: Homes
+) -> None:
     """P4, P6, 1, 3: exactly the tasks that were asked for, of the spec that was asked for, and nothing else.
 
     Where there is no room for a new version, the old one serves on: P19.
@@ -172,7 +183,8 @@ def is_as_wanted(machines: Mapping[str, Machine], wanted: Mapping[str, Job], tas
         what = f"{found.name} on {machine.name}"
         must(place_of(found, machine, wanted) in expected, f"P6 no orphan: {what}")
         must(runs(found), f"P6 no orphan: {what} is {found.state}")
-        _is_of_the_version(machine, found, machines, wanted[slot_of(found).job], tasks)
+        may_run_on = [machine] if slot_of(found) in homes else list(machines.values())
+        _is_of_the_version(machine, found, may_run_on, wanted[slot_of(found).job], tasks)
 
 
 def work_is_done(machines: Mapping[str, Machine], tasks: Iterable[Task]) -> None:
@@ -195,7 +207,7 @@ def parent_of(job: str) -> str:
 
 
 def _is_of_the_version(
-    machine: Machine, found: Container, machines: Mapping[str, Machine], job: Job, tasks: Sequence[Task]
+    machine: Machine, found: Container, machines: Sequence[Machine], job: Job, tasks: Sequence[Task]
 ) -> None:
     group = job.group(slot_of(found).group)
     assert group is not None, "the group is one of the job's: the container fills a place of it"
@@ -205,7 +217,7 @@ def _is_of_the_version(
         return
     if any(task.state is State.PENDING and task.slot.group in group.depends_on for task in tasks):
         return  # What it waits for has no room while it serves.
-    old, where = found.identity.task, [machine] if job.type is JobType.SYSTEM else list(machines.values())
+    old, where = found.identity.task, [machine] if job.type is JobType.SYSTEM else machines
     free = [other.name for other in where if has_room(other, group.spec, tasks, instead_of=old)]
     must(not free, f"14 converges: {found.name} is of an old version, and the new one fits on {free}")
 

@@ -66,6 +66,7 @@ class Machine:
     memory: int = 8 * 2**30
     is_full: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
+    volumes: set[str] = field(default_factory=set)
     specs: dict[str, TaskSpec] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
     exits: dict[str, list[int]] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Machine:
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
             containers=tuple(self._asked(found) for found in self.containers.values()),
+            volumes=tuple(sorted(self.volumes)),
         )
 
     def perform(self, effect: Effect, now: float, epoch: int = 1) -> Outcome:
@@ -148,6 +150,7 @@ class Machine:
             labels = labels_of(task, cluster=self.cluster, owner=self.owner, epoch=epoch)
             found = self._add(task.container_name, task.spec.image, labels, (), now=now)
             self.specs[found.id] = task.spec
+            self.volumes |= {volume.source for volume in task.spec.volumes if volume.is_named}
         elif found.identity is None or found.identity.task != task.id:
             return _failed(f"container {found.name} is not this task's")
         elif found.identity.epoch > epoch:

@@ -54,6 +54,11 @@ class Reading:
         where = "job = ? AND \"group\" = ? AND \"index\" = ? AND state IN ('Scheduled', 'Running')"
         return self._tasks(where, [slot.job, slot.group, slot.index])
 
+    def last_on_a_node(self, slot: Slot, *, but_not: str = "") -> Recorded | None:
+        """The newest task of the slot, beside that one, that had a node; None: none had."""
+        where = 'job = ? AND "group" = ? AND "index" = ? AND id <> ? AND node IS NOT NULL ORDER BY "order"'
+        return next(iter(self._tasks(where, [slot.job, slot.group, slot.index, but_not])[-1:]), None)
+
     def live(self) -> int:
         """How many tasks are not over."""
         sql = "SELECT count(*) FROM tasks WHERE state IN ('Pending', 'Scheduled', 'Running')"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 from cube.manager import moves
 from cube.manager.manager import Manager
@@ -12,6 +13,9 @@ from cube.simulator.commands import Ask, asking, deploying, finish, sweep
 from cube.simulator.drawn import draw_job, draw_work
 from cube.simulator.history import History
 from cube.simulator.laws import must, ours, runs, slot_of
+
+LEAVING_DATA = 0.7
+"""How many of those who want a node empty give up what was written there."""
 
 
 def deploy(history: History) -> Ask:
@@ -111,11 +115,14 @@ def resume(history: History) -> Ask | None:
 
 
 def drain(history: History) -> Ask:
-    """Somebody wants a node empty."""
+    """Somebody wants a node empty, mostly whatever its tasks have written there."""
     name = history.random.choice(history.nodes)
     history.drained.add(name)
     deadline = history.random.choice((None, 60.0))
-    return lambda manager, run: manager.drain(name, run, deadline=deadline)
+    leave_data = Random(f"data {history.seed} {history.commands}").random() < LEAVING_DATA
+    if leave_data:
+        history.given_up.add(name)
+    return lambda manager, run: manager.drain(name, run, deadline=deadline, leave_data=leave_data)
 
 
 def cordon(history: History) -> Ask:
@@ -182,6 +189,7 @@ def _opening(history: History, name: str, act: Callable[[Manager, str, Run], boo
         answer = act(manager, name, run)
         if answer is not False:  # Nothing to lift: it was renamed, and no look has told that yet.
             history.drained.discard(name)
+            history.given_up.discard(name)
         return answer
 
     return ask

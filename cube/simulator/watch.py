@@ -120,6 +120,7 @@ class Watch:
             )
             self._finds_what_it_depends_on(effect, job, group)
             self._goes_where_it_is_to_go(effect)
+            self._goes_where_its_data_is(effect)
             self._is_the_only_run(effect, job)
 
     def _has_room(self, effect: Start) -> None:
@@ -190,6 +191,13 @@ class Watch:
         """A slot that moves gets its new task on that node and nowhere else."""
         target = self.history.reading.moves().get(effect.task.slot, effect.node)
         must(target == effect.node, f"{effect.task.slot} begins on {effect.node}, and is to move to {target}")
+
+    def _goes_where_its_data_is(self, effect: Start) -> None:
+        """What the slot's last task has written is not left behind, unless somebody gave it up."""
+        task = effect.task
+        home = self.history.home(task.slot, task.spec, before=task.id)
+        is_free = home in (None, effect.node, *self.history.given_up) or task.slot in self.history.moving
+        must(is_free, f"{task.slot} begins anew on {effect.node}, and its data is on {home}")
 
     def _is_the_only_run(self, effect: Start, job: Job) -> None:
         """A run begins while another one is there only where its schedule allows it."""

@@ -208,6 +208,7 @@ def _spec(written: GroupSchema) -> TaskSpec:
                 target=volume.target,
                 read_only=volume.read_only,
                 external=volume.external,
+                sticky=volume.sticky,
             )
             for volume in written.volumes
         ),

@@ -44,6 +44,11 @@ class VolumeSchema(Written):
     external: Switch = key(
         "false", "Somebody else makes the volume: the task goes where it is, and waits while it is nowhere."
     )
+    sticky: Switch = key(
+        "true",
+        "What the task writes there is to be found by the one after it, which therefore waits for its node. "
+        "`false`: a cache, or a volume that is the same on every node.",
+    )
 
 
 class BuildSchema(Written):

@@ -127,12 +127,13 @@ def an_ingress_can_be_as_it_says(group: GroupSchema) -> Iterator[Problem]:
         yield Problem(("ingress", "canary_weight"), "it needs canaries: 'update: {canary: 1}'")
 
 
-def external_volumes_have_names(group: GroupSchema) -> Iterator[Problem]:
+def only_named_volumes_are_looked_for(group: GroupSchema) -> Iterator[Problem]:
     """Only of these a node tells which it has."""
     for index, volume in enumerate(group.volumes):
-        if volume.external and "/" in volume.source:
-            what = f"'external' is for volumes with a name; {shown(volume.source)} is a path of the node"
-            yield Problem(("volumes", index, "external"), f"{what}: remove the key")
+        wanted = {"external": volume.external, "sticky": not volume.sticky}
+        for name in (name for name in wanted if wanted[name] and "/" in volume.source):
+            what = f"'{name}' is for volumes with a name; {shown(volume.source)} is a path of the node"
+            yield Problem(("volumes", index, name), f"{what}: remove the key")
 
 
 def the_nodes_own_files_are_only_read(group: GroupSchema) -> Iterator[Problem]:
@@ -228,9 +229,10 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     a_check_ends_before_the_next,
     delays_have_an_end,
     an_update_can_succeed,
-    external_volumes_have_names,
+    only_named_volumes_are_looked_for,
     the_nodes_own_files_are_only_read,
     a_file_has_one_origin,
+    only_named_volumes_are_looked_for,
     a_file_has_one_way_to_be_told_of,
     requests_reach_a_port,
     an_ingress_can_be_as_it_says,

@@ -193,7 +193,9 @@ MEASURES = (
     "CREATE INDEX measures_by_age ON measures (fine, at)",
 )
 
-MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES)
+LEAVE_DATA = ("ALTER TABLE cordons ADD COLUMN leave_data BIGINT NOT NULL DEFAULT 0",)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES, LEAVE_DATA)
 """What each later one of schema.py's is here. Released ones are never edited."""
 
 NEWEST = FIRST_VERSION + len(MIGRATIONS)

@@ -26,6 +26,14 @@ NEWEST_OF_ITS_SLOT = """"order" = (
     SELECT max(other."order") FROM tasks AS other
     WHERE other.job = tasks.job AND other."group" = tasks."group" AND other."index" = tasks."index")"""
 
+LAST_ON_A_NODE_OF_EACH_WAITING_SLOT = f"""id IN (
+    SELECT (
+        SELECT other.id FROM tasks AS other
+        WHERE other.job = tasks.job AND other."group" = tasks."group" AND other."index" = tasks."index"
+            AND other.node IS NOT NULL
+        ORDER BY other."order" DESC LIMIT 1)
+    FROM tasks WHERE node IS NULL AND {NEWEST_OF_ITS_SLOT})"""  # noqa: S608 - it is this module's own
+
 
 def select(
     connection: Database, decode: Callable[[Row], T], sql: str, values: Sequence[Any] = ()

@@ -116,12 +116,14 @@ def rollout_of(row: Found) -> Rollout:
 
 def cordon_row(cordon: Cordon) -> Row:
     """A row of `cordons`."""
-    return {**to_data(cordon), "draining": int(cordon.draining)}
+    flags = {"draining": int(cordon.draining), "leave_data": int(cordon.leave_data)}
+    return {**to_data(cordon), **flags}
 
 
 def cordon_of(row: Found) -> Cordon:
     """What a row of `cordons` holds."""
-    return from_data(Cordon, {**dict(row), "draining": bool(row["draining"])})
+    flags = {"draining": bool(row["draining"]), "leave_data": bool(row["leave_data"])}
+    return from_data(Cordon, {**dict(row), **flags})
 
 
 def move_row(move: Move) -> Row:

@@ -228,8 +228,12 @@ def _measures(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE INDEX measures_by_age ON measures (fine, at)")
 
 
+def _leave_data(connection: sqlite3.Connection) -> None:
+    connection.execute("ALTER TABLE cordons ADD COLUMN leave_data INTEGER NOT NULL DEFAULT 0")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
-    _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures,
+    _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures, _leave_data,
 )  # fmt: skip
 """Released ones are never edited: a change of the schema is one more function at the end."""
 

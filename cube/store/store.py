@@ -313,6 +313,11 @@ class Store:
             where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
             return read.tasks(connection, where)
 
+    def former_tasks(self) -> tuple[Task, ...]:
+        """Of every slot whose newest task has no node the newest one that had: its data may be there."""
+        with self._guard as connection:
+            return read.tasks(connection, read.LAST_ON_A_NODE_OF_EACH_WAITING_SLOT)
+
     def record_plan(self, plan: Plan, *, now: float, actor: str) -> tuple[Effect, ...]:
         """Record what the plan intends, all of it or nothing; the effects to carry out, in the plan's order.
 

@@ -37,12 +37,14 @@ def supposed(world: World, change: Change) -> World:
     jobs = {job.name: job for job in world.jobs} | {job.name: job for job in change.jobs}
     nodes = {name: node for name, node in world.nodes.items() if name not in change.lost}
     observed = {name: found for name, found in world.observed.items() if name not in change.lost}
+    gone = {task.id: task for task in world.tasks if _goes(task, change.lost, jobs.get(task.slot.job))}
     return replace(
         world,
         jobs=tuple(jobs.values()),
         nodes=nodes | {found.node.name: found.node for found in change.added},
         observed=observed | {found.node.name: seen_idle(found, world.now) for found in change.added},
-        tasks=tuple(task for task in world.tasks if not _goes(task, change.lost, jobs.get(task.slot.job))),
+        tasks=tuple(task for task in world.tasks if task.id not in gone),
+        former=(*world.former, *gone.values()),
     )
 
 

@@ -106,7 +106,7 @@ def movable_tasks(world: World, wants: Mapping[Slot, Want]) -> Iterator[Task]:
     for slot, task in proven.items():
         want, is_in_place = wants[slot], world.rollout(slot.job).state is RolloutState.SUCCEEDED
         is_service = want.job.type_of(want.group) is JobType.SERVICE
-        writes = any(not volume.read_only for volume in task.spec.volumes)
+        writes = any(volume.has_data for volume in task.spec.volumes)
         if is_service and is_in_place and not writes and slot.group_key not in lacking:
             yield task
 

@@ -158,7 +158,7 @@ def homes(desk: Desk) -> list[str]:
     return [row["node"] for row in desk.data("status", "serves") if row["state"] == "Running"]
 
 
-def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(desk: Desk) -> None:
+def test_a_task_moves_with_its_data_or_stays_and_follows_it_when_it_begins_again_p9(desk: Desk) -> None:
     task, home, other = serving(desk)
     old, new = number_of(desk, home), number_of(desk, other)
     in_volume(desk, old, FILL)
@@ -183,3 +183,14 @@ def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(des
     assert f"not moved {task} to {home}" in failed.stdout
     assert homes(desk) == [other]
     assert in_volume(desk, new, "cat /kept/refused") == [home]
+    desk.cube("stop", "serves")
+    desk.cube("node", "cordon", other)
+    waits = desk.cube("deploy", str(desk.folder / "serves.yml"), code=1)
+    assert f"its data is on {other}, which cannot take it: it is cordoned" in waits.stdout
+    assert homes(desk) == []
+    desk.cube("node", "uncordon", other)
+    desk.cube("reconcile")
+    assert homes(desk) == [other]
+    desk.cube("node", "cordon", home)
+    desk.cube("node", "drain", other, "--leave-data")
+    assert homes(desk) not in ([], [other])
