@@ -1,7 +1,7 @@
 """`cube rebalance --plan`: few moves, each worth it, none that breaks a rule on its way."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -9,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.errors import InputError
-from cube.model.job import JobType, Volume
+from cube.model.action import Refusal
+from cube.model.job import JobType, TaskSpec, Volume
 from cube.model.node import Cordon
 from cube.model.observation import ContainerState
+from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
-from cube.scheduler.algorithms import ALGORITHMS
+from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.scheduler.filters import refusals_of
+from cube.scheduler.state import NodeState, Request
 from cube.whatif.play import known_room
 from cube.whatif.rebalance import Exchange, moved, rebalance
 from tests.build import GIB, NOW, container, job, seen, spec, task, unknown, world
@@ -69,6 +72,62 @@ def test_each_move_passes_every_filter_when_its_turn_comes_and_gains_enough_p3(
         assert not refusals_of(want.request().among(room.values()), room[move.target])
         room = moved(room, move, want)
         assert all(min(state.free.cpu, state.free.memory) >= 0 for state in room.values())
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A scheduler of another package's, of which nothing is known but its three steps."""
+
+    known: Scheduler
+
+    def select_candidate_nodes(
+        self, request: Request, nodes: Sequence[NodeState]
+    ) -> tuple[tuple[NodeState, ...], tuple[Refusal, ...]]:
+        return self.known.select_candidate_nodes(request, nodes)
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        return self.known.score(request, candidates)
+
+    def pick(self, scores: Mapping[str, float], candidates: Sequence[NodeState]) -> NodeState:
+        return self.known.pick(scores, candidates)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), max_size=5),
+    st.lists(st.sampled_from([100, 300, 700]), min_size=5, max_size=5),
+    st.sampled_from(["tight", "spread", "binpack", "epvm"]),
+)
+def test_the_moves_are_those_that_are_found_by_asking_where_every_task_would_go(
+    groups: list[list[int]], cpus: list[int], scheduler: str
+) -> None:
+    before = fleet_of_groups(groups, cpus)
+    known = ALGORITHMS[scheduler]
+    asked = rebalance(before, Foreign(known), max_moves=4, min_gain=0.001)
+    assert rebalance(before, known, max_moves=4, min_gain=0.001) == asked
+
+
+def of_size(cpu: int) -> TaskSpec:
+    """What asks so many millicores."""
+    return replace(spec(), resources=Resources(cpu=cpu, memory=GIB // 8))
+
+
+def fleet_of_groups(groups: Sequence[Sequence[int]], cpus: Sequence[int]) -> World:
+    """Jobs of several tasks, on the nodes of those numbers, each job's of a size of its own."""
+    sized = list(zip(groups, map(of_size, cpus), strict=False))
+    tasks = [
+        task(index, job=f"job{number}", node=NODES[home], order=10 * number + index, spec=asks)
+        for number, (homes, asks) in enumerate(sized)
+        for index, home in enumerate(homes)
+    ]
+    return world(
+        jobs=[job(f"job{n}", count=len(homes), task=asks) for n, (homes, asks) in enumerate(sized)],
+        tasks=tasks,
+        observed=[
+            seen(name, *(container(found) for found in tasks if found.node == name), memory=4 * GIB)
+            for name in NODES
+        ],
+        rollouts=[in_place(f"job{number}") for number in range(len(sized))],
+    )
 
 
 def test_lone_tasks_are_packed_onto_the_fullest_node() -> None:

@@ -1,13 +1,16 @@
 """Which few moves would stand better where they go, by the scheduler's own scores."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import nlargest
+from math import inf
+from operator import itemgetter
 
 from cube.errors import InputError
 from cube.model.job import JobType
 from cube.model.move import Move
 from cube.model.rollout import RolloutState
-from cube.model.task import Slot, Task
+from cube.model.task import GroupKey, Slot, Task
 from cube.reconciler.buckets import Bucket, sort_tasks
 from cube.reconciler.placement import Room
 from cube.reconciler.silence import is_cut_off
@@ -16,7 +19,7 @@ from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Algorithm, ByFormula, Scheduler, is_last_resort, scheduler_of
 from cube.scheduler.filters import choose_ports
-from cube.scheduler.state import Load, NodeState
+from cube.scheduler.state import Load, NodeState, Request
 from cube.whatif.play import known_room
 
 
@@ -73,7 +76,7 @@ def rebalance(
     movable = {task.id: task for task in movable_tasks(world, wants) if task.slot not in settled}
     room, moves = known_room(world), list[Exchange]()
     while len(moves) < max_moves:
-        found = max(_exchanges(movable.values(), wants, room, scheduler), key=_worth, default=None)
+        found = _most_gained(movable.values(), wants, room, scheduler)
         if found is None or found.gain < min_gain or found.gain <= 0:
             break
         moves.append(found)
@@ -123,16 +126,71 @@ def moved(room: Room, move: Exchange, want: Want) -> Room:
     }
 
 
-def _exchanges(
+def _most_gained(
     tasks: Iterable[Task], wants: Mapping[Slot, Want], room: Room, scheduler: Scheduler
-) -> Iterator[Exchange]:
-    """The best move of each task; of equal tasks on one node only the first is asked."""
+) -> Exchange | None:
+    """The move that gains most. Who cannot gain as much as another is not asked where it would go."""
+    found = list[Exchange]()
+    for most, task in sorted(_promising(tasks, wants, room, scheduler), key=itemgetter(0), reverse=True):
+        if found and most < max(exchange.gain for exchange in found):
+            break
+        found += _best(task, wants[task.slot], room, scheduler)
+    return max(found, key=_worth, default=None)
+
+
+def _promising(
+    tasks: Iterable[Task], wants: Mapping[Slot, Want], room: Room, scheduler: Scheduler
+) -> Iterator[tuple[float, Task]]:
+    """Tasks with how much a move of each can gain at most; of equal ones on one node only the first.
+
+    Of a formula that is known from the fleet as it is: that the task leaves changes the score of its own node
+    alone. Elsewhere, and where it matters how the group is spread, only asking tells.
+    """
+    places = _Places(room)
+    for task in _unlike(tasks):
+        want = wants[task.slot]
+        chosen = scheduler_of(want.job, scheduler)
+        if chosen is None or _takes_turns(chosen):
+            continue
+        if not isinstance(chosen, Algorithm) or want.request().demand.counted:
+            yield inf, task
+        elif (most := places.most_gained(task, want, chosen)) is not None:
+            yield most, task
+
+
+class _Places:
+    """What each node is worth to the groups that were asked about, as the fleet is."""
+
+    def __init__(self, room: Room) -> None:
+        self._room, self._states = room, tuple(room.values())
+        self._two_best: dict[GroupKey, Sequence[tuple[str, float]]] = {}
+
+    def most_gained(self, task: Task, want: Want, how: Algorithm) -> float | None:
+        """By how much another node is worth more than the task's own; None: it fits on one only."""
+        assert task.node is not None
+        request = want.request().among(self._states)
+        key = task.slot.group_key
+        if key not in self._two_best:
+            scores = _scores(how, request, self._states)
+            self._two_best[key] = nlargest(2, scores.items(), key=itemgetter(1))
+        own = _scores(how, request, (_left(self._room[task.node], task),))
+        others = [score for name, score in self._two_best[key] if name != task.node]
+        return max(others) - own[task.node] if own and others else None
+
+
+def _scores(how: Algorithm, request: Request, states: Sequence[NodeState]) -> Mapping[str, float]:
+    candidates, _ = how.select_candidate_nodes(request, states)
+    return how.score(request, candidates)
+
+
+def _unlike(tasks: Iterable[Task]) -> Iterator[Task]:
+    """Of equal tasks on one node only the first."""
     asked: set[tuple[object, ...]] = set()
     for task in tasks:
-        key = (task.slot.job, task.slot.group, task.node, task.failed_on)
+        key = (task.slot.group_key, task.node, task.failed_on)
         if key not in asked:
             asked.add(key)
-            yield from _best(task, wants[task.slot], room, scheduler)
+            yield task
 
 
 def _best(task: Task, want: Want, room: Room, scheduler: Scheduler) -> Iterator[Exchange]:
