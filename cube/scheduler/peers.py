@@ -122,6 +122,7 @@ class Groups:
         self._nodes, self._standing = nodes, standing
         self._peers: dict[GroupName, Peers] = {}
         self._where: dict[GroupName, dict[int, int]] = {}
+        self._log: list[tuple[GroupName, int, int]] = []
         self._new: dict[int, set[GroupName]] = {}
         self._in_runs: set[GroupName] = set()
         for at, state in enumerate(nodes):
@@ -130,6 +131,8 @@ class Groups:
 
     def peers(self, group: GroupName) -> Peers:
         """Where that group's tasks are."""
+        if self._log:
+            self._count_logged()
         found = self._peers.get(group)
         if found is None:
             where = self._where.get(group, {})
@@ -137,13 +140,8 @@ class Groups:
         return found
 
     def add(self, group: GroupName, at: int, more: int) -> None:
-        """Count so many more of the group's tasks on that node."""
-        self.peers(group).add(at, more)
-        new = self._new.get(at)
-        if new is None:
-            self._new[at] = {group}
-        else:
-            new.add(group)
+        """Count so many more of the group's tasks on that node: later, for few groups are asked about."""
+        self._log.append((group, at, more))
 
     def add_run(self, group: GroupName, more: Mapping[int, int]) -> None:
         """As `add`, on many nodes."""
@@ -153,5 +151,13 @@ class Groups:
     def tasks(self, at: int) -> Mapping[GroupName, int]:
         """How many of each group's tasks that node has."""
         before = self._nodes[at].tasks
+        if self._log:
+            self._count_logged()
         new = {group: self.peers(group).on(at) for group in self._in_runs | self._new.get(at, set())}
         return {group: count for group, count in {**before, **new}.items() if count}
+
+    def _count_logged(self) -> None:
+        log, self._log = self._log, []
+        for group, at, more in log:
+            self.peers(group).add(at, more)
+            self._new.setdefault(at, set()).add(group)
