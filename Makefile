@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit lint format sim crash docs bench bench-recovery bench-images bench-scheduler bench-manager mutants
+.PHONY: help setup demo test test-unit lint format sim crash docs bench bench-recovery bench-images bench-ingress bench-scheduler bench-manager mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-recovery: setup ## measure how soon Cube mends what died, beside Docker Sw
 
 bench-images: setup ## measure images pushed to nodes beside docker save and load, and write it down
 	$(BIN)/python -m tests.bench.images
+
+bench-ingress: setup ## measure requests lost by an update behind a proxy, beside Docker Swarm, and write it down
+	$(BIN)/python -m tests.bench.ingress
 
 bench-scheduler: ## measure how quickly and how tightly tasks are placed (CUBE_TRACES: the folder of the traces)
 	$(BIN)/python -m tests.bench.scheduler

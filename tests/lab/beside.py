@@ -153,17 +153,21 @@ class Answers:
         return (self.good + len(self.bad)) / self.seconds
 
 
+NEW, KEPT, BOTH = (False,), (True,), (False, True)
+"""Whether clients keep their connections."""
+
+
 @contextmanager
 def constantly_asked(
-    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0, are_kept: bool = True
+    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0, kept: Sequence[bool] = BOTH
 ) -> Iterator[Answers]:
-    """Clients that ask so many times a second, every other one over a connection that it keeps, if any is."""
+    """Clients that ask so many times a second; `kept`: whether each in turn keeps its connection."""
     answers, over, alone = Answers(), threading.Event(), threading.Lock()
 
     def ask(number: int) -> None:
         address, port = places[number // 2 % len(places)]
         connection = http.client.HTTPConnection(address, port, timeout=10)
-        headers = {} if are_kept and number % 2 else {"Connection": "close"}
+        headers = {} if kept[number % len(kept)] else {"Connection": "close"}
         due = time.monotonic()
         while not over.is_set():
             due += 1 / each

@@ -10,7 +10,7 @@ import pytest
 from docker import DockerClient
 
 from cube.lab.debian import debian_image
-from tests.lab.beside import constantly_asked
+from tests.lab.beside import NEW, constantly_asked
 from tests.lab.desk import Desk, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
@@ -155,7 +155,7 @@ def test_behind_a_proxy_an_update_a_smaller_count_and_a_drain_lose_no_request_p1
     by_caddy = [(address, 8080) for address, _ in places]
     with (
         constantly_asked(places) as answers,
-        constantly_asked(by_caddy, clients=4, are_kept=False) as others,
+        constantly_asked(by_caddy, clients=4, kept=NEW) as others,
     ):
         desk.cube("deploy", desk.write(web, count=3, most=3, mark="2"))
         desk.cube("scale", "web", "main=2")
