@@ -17,7 +17,8 @@ Lost is what got no answer, or another one than 200. Every run is in
 
 - Both stand behind HAProxy on each of three nodes, with the same configuration: that of the example, which
   asks another task where one takes no connection.
-- **Cube** writes that file anew at each step, as told above: that is what its update waits for.
+- **Cube** writes that file anew at each step, as told above. Its update takes longer: each new task has to be
+  healthy for 2 seconds, and each old one serves on for 5 after it has left the file (both by default).
 - **Docker Swarm** has a port of each node for its service (`mode=host`), which stands in the file once and
   for all; it stops each task before it starts the next, for the port is one. Its routing mesh needs IPVS,
   which the kernel of this machine has not.

@@ -1,8 +1,9 @@
 """What the benchmark's tables say of figures. No test measures anything."""
 
 import json
+from pathlib import Path
 
-from tests.bench import images_report
+from tests.bench import images_report, ingress_report
 from tests.bench.facts import Facts
 from tests.bench.measure import Collection, Figure, Sample
 from tests.bench.recovery_report import as_section, section_of, with_section
@@ -68,3 +69,15 @@ def test_a_push_is_told_by_medians_with_what_the_nodes_received() -> None:
     page = images_report.with_section("# Images\n\nText.\n\n## What it costs\n\nold\n", section)
     assert page.startswith("# Images\n\nText.\n\n## What it costs\n\n|")
     assert "old" not in page
+
+
+def test_the_table_of_lost_requests_says_what_its_runs_say() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    kept = json.loads((docs / "benchmarks" / "ingress.json").read_text())
+    runs = [ingress_report.Update(**each) for each in kept["runs"]]
+    page = (docs / "templates.md").read_text()
+    section = ingress_report.as_section(runs, kept["machine"])
+    assert ingress_report.with_section(page, section) == page
+    assert ingress_report.with_section("# Files\n", section).count(ingress_report.TITLE) == 1
+    lost = sum(each.lost_new + each.lost_kept for each in runs if each.contestant == "cube")
+    assert lost == 0
