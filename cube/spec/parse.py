@@ -45,6 +45,7 @@ from cube.model.policy import (
     UpdatePolicy,
 )
 from cube.model.resources import Resources
+from cube.spec.discovery import hosts_file
 from cube.spec.grammar import Attempts
 from cube.spec.ingress import ingress_of
 from cube.spec.job_rules import broken, type_of, unknown_scheduler
@@ -125,7 +126,7 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         name=name,
         count=written.count,
         type=None if written.type is None else JobType(written.type),
-        spec=_spec(written),
+        spec=_spec(name, written),
         constraints=(*written.constraints, *_machines(written.architecture)),
         affinities=tuple(
             Affinity(constraint=wanted, weight=weight) for wanted, weight in written.affinities.items()
@@ -193,7 +194,7 @@ def _update(written: UpdateSchema) -> UpdatePolicy:
     )
 
 
-def _spec(written: GroupSchema) -> TaskSpec:
+def _spec(name: str, written: GroupSchema) -> TaskSpec:
     return TaskSpec(
         image=written.image,
         command=None if written.command is None else tuple(written.command),
@@ -219,11 +220,17 @@ def _spec(written: GroupSchema) -> TaskSpec:
         pids_limit=written.pids,
         allow_new_privileges=written.allow_new_privileges,
         secrets=tuple(_secret(name, secret) for name, secret in sorted(written.secrets.items())),
-        templates=tuple(
-            _template(target, template) for target, template in sorted(written.templates.items())
-        ),
-        **_confines(written),
+        templates=_templates(name, written),
+        **_confines(name, written),
     )
+
+
+def _templates(name: str, written: GroupSchema) -> tuple[Template, ...]:
+    """In the order of their places. Of names that are discovered there is a file, too."""
+    found = [_template(target, template) for target, template in written.templates.items()]
+    if written.discover:
+        found.append(hosts_file(written.discover, written.extra_hosts, written.hostname or name))
+    return tuple(sorted(found, key=lambda each: each.target))
 
 
 def _template(target: str, written: TemplateSchema) -> Template:
@@ -243,11 +250,11 @@ def _secret(name: str, written: SecretSchema) -> SecretUse:
     return SecretUse(name=name, target=target, env=written.env)
 
 
-def _confines(written: GroupSchema) -> dict[str, Any]:
+def _confines(name: str, written: GroupSchema) -> dict[str, Any]:
     """What the container is given, and what is kept from it."""
     return {
         "working_dir": written.working_dir,
-        "hostname": written.hostname,
+        "hostname": written.hostname or (name if written.discover else None),
         "devices": dict(sorted(written.devices.items())),
         "group_add": tuple(written.group_add),
         "cap_add": tuple(sorted(set(written.cap_add))),

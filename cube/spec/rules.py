@@ -5,11 +5,15 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from pydantic import BaseModel
 
 from cube.document.check import Problem, shown
-from cube.model.ingress import Tls
 from cube.model.job import CheckKind, Constraint, Operator
 from cube.model.policy import Order
 from cube.spec.mounts import READABLE
 from cube.spec.parts import HealthSchema
+from cube.spec.reach_rules import (
+    an_ingress_can_be_as_it_says,
+    names_have_one_meaning,
+    requests_reach_a_port,
+)
 from cube.spec.schema import GroupSchema
 
 MAX_ENVIRONMENT = 131072
@@ -97,34 +101,6 @@ def a_file_has_one_origin(group: GroupSchema) -> Iterator[Problem]:
     for target, template in group.templates.items():
         if (template.source is None) == (template.text is None):
             yield Problem(("templates", target), "write either 'source' or 'text'", key=True)
-
-
-def requests_reach_a_port(group: GroupSchema) -> Iterator[Problem]:
-    """The port that they go to exists, is the only one where none is named, and listens for other nodes."""
-    if group.ingress is None:
-        return
-    name = group.ingress.port
-    if name is None and len(group.ports) != 1:
-        yield Problem(("ingress",), f"name one of the group's {len(group.ports)} ports: 'port'", key=True)
-    elif name is not None and name not in group.ports:
-        yield Problem(("ingress", "port"), f"the group has no port {shown(name)}")
-    else:
-        port = group.ports[name or next(iter(group.ports))]
-        if not port.public or port.protocol != "tcp":
-            what = "a proxy reaches it only where it is 'public: true', and of TCP"
-            yield Problem(("ingress",), what, key=True)
-
-
-def an_ingress_can_be_as_it_says(group: GroupSchema) -> Iterator[Problem]:
-    """What it asks for rests on something else that is asked for, too."""
-    if (ingress := group.ingress) is None:
-        return
-    if ingress.hsts and ingress.tls == Tls.OPTIONAL:
-        yield Problem(("ingress", "hsts"), "browsers that come by TLS alone need 'tls: required'")
-    if ingress.tls == Tls.ACME and not ingress.host:
-        yield Problem(("ingress", "tls"), "a certificate is for a host: name it with 'host'")
-    if ingress.canary_weight is not None and not group.update.canary:
-        yield Problem(("ingress", "canary_weight"), "it needs canaries: 'update: {canary: 1}'")
 
 
 def only_named_volumes_are_looked_for(group: GroupSchema) -> Iterator[Problem]:
@@ -239,6 +215,7 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     start_first_can_be,
     no_port_twice,
     no_target_twice,
+    names_have_one_meaning,
     secrets_have_places_of_their_own,
     environment_fits,
     constraints_can_hold,

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from cube.model.job import Constraint
-from cube.spec import demands, grammar, mounts, schedule
+from cube.spec import demands, discovery, grammar, mounts, schedule
 from cube.spec.ingress import IngressSchema
 from cube.spec.key import Arguments, Name, Switch, Targets, Written, key, needed, nested, optional, scalar
 from cube.spec.parts import (
@@ -207,6 +207,14 @@ class GroupSchema(Written):
     )
     extra_hosts: dict[Annotated[str, scalar(grammar.hostname)], Annotated[str, scalar(grammar.address)]] = (
         nested(dict, "Names for /etc/hosts, with their addresses.", example="{mail: 10.0.0.7}", limit=100)
+    )
+    discover: dict[Annotated[str, scalar(grammar.hostname)], Annotated[str, scalar(discovery.service)]] = (
+        nested(
+            dict,
+            "Names in /etc/hosts for tasks, wherever they serve: those of a job, or of one of its groups.",
+            example="{db: shop/db}",
+            limit=64,
+        )
     )
     logging: LoggingSchema = nested(
         LoggingSchema, "Where the engine keeps what a task prints.", example="{driver: journald}"

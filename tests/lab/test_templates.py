@@ -68,6 +68,12 @@ groups:
     stop: {grace: 0s}
     update: {min_healthy_time: 0s}
     templates: {/list: list.j2}
+  by-name:
+    image: cube-busybox:1
+    command: [sleep, "100000"]
+    memory: 16MiB
+    stop: {grace: 0s}
+    discover: {shop: web/main}
 """
 
 LIST = "{% for each in service('web') %}{{ each.node }} {{ each.address }}:{{ each.port }}\n{% endfor %}"
@@ -120,6 +126,13 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     for group in groups:
         wait_until(lambda group=group: told(desk, group) == serving(desk))  # type: ignore[misc]
         assert (group, told(desk, group)) == (group, serving(desk))
+
+    names = [f"{line.split()[1].partition(':')[0]}\tshop" for line in serving(desk)]
+    assert told(desk, "by-name", "/etc/hosts")[3:] == names
+    number, name = reader(desk, "by-name")
+    port = serving(desk)[0].rpartition(":")[2]
+    page = desk.asked(number, "docker", "exec", name, "wget", "-qO-", f"http://shop:{port}/")
+    assert page[0].startswith("Hello from Cube: demo version 2")
 
     number, name = reader(desk, "by-command")
     desk.on(number, "sh", "-c", "for file in /run/cube/*/0.template; do echo strange > $file; done")
