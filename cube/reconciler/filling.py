@@ -9,7 +9,8 @@ from cube.reconciler.homes import why_it_waits
 from cube.reconciler.line import Batch, Opening
 from cube.reconciler.preemption import NOBODY, Crowd, Eviction, after, held, room_for
 from cube.scheduler.algorithms import Scheduler, name_of
-from cube.scheduler.fleet import Placement, fleet_of
+from cube.scheduler.fleet import fleet_of
+from cube.scheduler.placement import Placement
 from cube.scheduler.state import Demand, NodeState, Request
 
 

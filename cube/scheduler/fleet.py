@@ -2,13 +2,11 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
-from cube.model.action import Decision
 from cube.model.task import Task
 from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler, place
 from cube.scheduler.filters import choose_ports
+from cube.scheduler.placement import Fleet, Placement
 from cube.scheduler.state import Demand, NodeState, Request
 
 WORTHWHILE = 10_000
@@ -18,30 +16,6 @@ They cost 0.1 s once, for the import of numpy; a pair costs some 10 microseconds
 """
 WORTHWHILE_AGAIN = 1_000
 """The same where numpy has been loaded already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """The node for a request and the host ports that it gets there; None: no node can take it. And why."""
-
-    node: str | None
-    ports: Mapping[str, int]
-    decision: Decision
-
-
-class Fleet(Protocol):
-    """Nodes that promise room, request by request."""
-
-    def place(self, request: Request, leaving: Task | None = None) -> Placement:
-        """Promise the request's room where it is placed.
-
-        `leaving`: a task of its group that keeps its room and is nobody's neighbour any more.
-        """
-        ...
-
-    def room(self) -> Mapping[str, NodeState]:
-        """The nodes as they are now, by name and in their order."""
-        ...
 
 
 def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:

@@ -11,7 +11,7 @@ from cube.scheduler.algorithms import Algorithm, InTurn, terms_of
 from cube.scheduler.arrays import Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
-from cube.scheduler.fleet import Placement
+from cube.scheduler.placement import Placement
 from cube.scheduler.remedy import remedies
 from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
