@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from cube.cli import options, render, volumes
+from cube.cli.reach import Place
 from cube.cli.settle import wait_of
 from cube.errors import InputError
 from cube.manager import volumes as keeping
+from cube.manager.keeping import Made, keep_due
 from cube.manager.office import Office
 from cube.manager.session import at_hand, at_work_by_hand
 from cube.manager.volumes import Backed, Held, Shelf
+from cube.remote.office import RemoteOffice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,20 @@ def back_up(place: Office, named: tuple[str, str | None], shelf: Shelf, output: 
         render.as_json([_as_data(backed) for backed in done])
     volumes.warn_of_errors(found)
     return max([found.exit_code, *(backed.error.exit_code for backed in done if backed.error)])
+
+
+def keep_what_is_due(place: Place, output: options.Output) -> int:
+    """Keep what jobs want kept by now, and say so; the exit code. A manager elsewhere does so itself."""
+    if isinstance(place, RemoteOffice):
+        return 0
+    done = list[Made]()
+    for made in keep_due(place, time.time()):
+        done.append(made)
+        if made.is_failed:
+            render.warn([str(made)])
+        elif output is options.Output.TABLE:
+            render.line(f"  {made}")
+    return int(any(made.is_failed for made in done))
 
 
 def restore(place: Office, order: Order, lock_wait: str, output: options.Output) -> None:

@@ -159,11 +159,12 @@ def reconcile(
         limits = (seconds(every, "--every"), seconds(timeout, "--timeout"), settle.wait_of(lock_wait))
         stay(lambda: own_office(inventory, state), *limits, output)
         return
-    settle.settle(
-        office(inventory, state),
-        "reconcile",
-        lambda manager, run: manager.reconcile(run),
-        waits,
-        output,
-        is_quiet=True,
-    )
+    place = office(inventory, state)
+    try:
+        settle.settle(
+            place, "reconcile", lambda manager, run: manager.reconcile(run), waits, output, is_quiet=True
+        )
+    except typer.Exit as end:
+        from cube.cli import backups
+
+        raise typer.Exit(end.exit_code or backups.keep_what_is_due(place, output)) from None

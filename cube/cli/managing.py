@@ -21,6 +21,7 @@ from cube.cli.installing import beside, lasting_name, own_command
 from cube.cli.load import find_inventory
 from cube.cli.office import actor, office, seconds
 from cube.errors import CubeError, InputError
+from cube.manager.keeping import keeping
 from cube.manager.manager import Manager
 from cube.manager.notify import Notices, Notifier
 from cube.manager.office import Office
@@ -89,7 +90,12 @@ def start(terms: Terms) -> None:
     refuse_unsafe(address, has_tokens=not terms.no_tokens)
     duty = Duty(every=seconds(terms.every, "--every"), actor=actor(), warn=_warning())
     notices = terms.notices
-    with serving(terms.find, duty) as service, _ended_by(service), _telling(service, notices, duty):
+    with (
+        serving(terms.find, duty) as service,
+        _ended_by(service),
+        _telling(service, notices, duty),
+        keeping(terms.find, duty.warn),
+    ):
         manager = Manager(service)
         desk = Desk(
             service=service,

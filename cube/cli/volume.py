@@ -83,12 +83,13 @@ def backup(
     A task may run on meanwhile: files that it writes may be kept half-written then.
     Example: cube volume backup db-data --to /srv/backups --keep 7
     """
-    from cube.cli import backups, volumes
+    from cube.cli import backups
     from cube.cli.office import office
+    from cube.manager.keeping import folder_of
     from cube.manager.volumes import Shelf
 
     place = office(inventory, state)
-    shelf = Shelf(folder=volumes.folder_of(place, folder), last=last)
+    shelf = Shelf(folder=folder_of(place, folder), last=last)
     raise typer.Exit(backups.back_up(place, (name, node), shelf, output))
 
 

@@ -10,18 +10,17 @@ from cube.cli.recovered import agree
 from cube.cli.settle import wait_of
 from cube.errors import InputError
 from cube.manager import volumes
+from cube.manager.keeping import folder_of, shelf_of
 from cube.manager.office import Office
 from cube.manager.session import at_hand, at_work_by_hand
 from cube.manager.volumes import Held
 from cube.model.job import Job
 from cube.model.volume import StoredVolume
+from cube.reconciler.homes import homes_by_volume
 from cube.store.store import Store
 from cube.volume.archive import Archive, archives_in
 
 COLUMNS = ("node", "volume", "tasks", "size", "backups", "newest")
-
-FOLDER = Path("backups")
-"""Where archives are kept, for each cluster in a folder of its own; so is it in any that is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +31,16 @@ class Choice:
     everything: bool = False
 
 
-def folder_of(place: Office, folder: Path | None) -> Path:
-    """Where the cluster's archives are kept."""
-    return (FOLDER if folder is None else folder) / place.cluster.name
-
-
 def listed(place: Office, choice: Choice, folder: Path | None, output: options.Output) -> int:
     """Print the volumes; the exit code."""
     with at_hand(place) as (store, workers):
         chosen = _choice(choice, store, place.cluster.name)
         found = volumes.held(workers, [node.name for node in place.cluster.nodes])
-    archives = archives_in(folder_of(place, folder))
-    render.table([_row(volume, archives) for volume in found.volumes if chosen(volume)], COLUMNS, output)
+        archives = _archives(place, store.jobs(), folder)
+        homes = homes_by_volume((*store.current_tasks(), *store.former_tasks()))
+    shown = [volume for volume in found.volumes if chosen(volume)]
+    rows = [_row(volume, archives, homes.get(volume.name, frozenset())) for volume in shown]
+    render.table(rows, COLUMNS, output)
     warn_of_errors(found)
     return found.exit_code
 
@@ -54,7 +51,8 @@ def remove(place: Office, named: tuple[str, str], folder: Path | None, lock_wait
     with at_work_by_hand(place, command=f"volume rm {name}", wait=wait_of(lock_wait)) as (manager, workers):
         manager.refuse_unknown(node)
         (volume,) = volumes.needed(volumes.held(workers, [node]), name, node)
-        _tell_loss(volume, manager.store.jobs(), archives_in(folder_of(place, folder)))
+        jobs = manager.store.jobs()
+        _tell_loss(volume, jobs, _archives(place, jobs, folder))
         agree(f"Remove it from {node}?", yes=yes)
         volumes.remove(workers[node], manager.store, volume)
     render.line(f"  {node}: {name} removed")
@@ -64,6 +62,14 @@ def warn_of_errors(found: Held) -> None:
     """Say which nodes did not answer, and what to do."""
     for node, error in found.errors.items():
         render.warn(f"{node}: {line}" for line in str(error).splitlines())
+
+
+def _archives(place: Office, jobs: Iterable[Job], folder: Path | None) -> Sequence[Archive]:
+    """Those in that folder, and those that jobs have made, the oldest first."""
+    backups = (backup for job in jobs for group in job.groups for backup in group.backups.values())
+    folders = {folder_of(place, folder), *(shelf_of(place, backup).folder for backup in backups)}
+    found = (each for one in folders for each in archives_in(one))
+    return sorted(found, key=lambda each: (each.at, each.path.name))
 
 
 def _choice(choice: Choice, store: Store, cluster: str) -> Callable[[StoredVolume], bool]:
@@ -88,12 +94,17 @@ def _is_of(slot: Any, job: Job) -> bool:
     return slot is not None and slot.job == job.name
 
 
-def _row(volume: StoredVolume, archives: Sequence[Archive]) -> Mapping[str, Any]:
+def _row(
+    volume: StoredVolume, archives: Sequence[Archive], homes: frozenset[str] = frozenset()
+) -> Mapping[str, Any]:
+    """`homes` are the nodes where slots have their data in a volume of that name."""
+    is_left = bool(homes) and volume.node not in homes
+    moved = f"left behind: its tasks are on {', '.join(sorted(homes))}" if is_left else None
     mine = [found for found in archives if (found.volume, found.node) == (volume.name, volume.node)]
     return {
         "node": volume.node,
         "volume": volume.name,
-        "tasks": ", ".join(map(str, volume.uses)) or ("half restored" if volume.is_half else None),
+        "tasks": ", ".join(map(str, volume.uses)) or ("half restored" if volume.is_half else moved),
         "size": None if volume.size is None else render.size(volume.size),
         "bytes": volume.size,
         "is_half": volume.is_half,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from cube.cli import options, progress, render, settle
-from cube.errors import InputError, LockedError
+from cube.errors import CubeError, InputError, LockedError
+from cube.manager.keeping import keeping
 from cube.manager.office import Office
 from cube.manager.report import Report
 from cube.manager.session import Watch, watching
@@ -24,7 +25,7 @@ def watch(
     during a sweep only. What is under way when the interrupt comes ends first, and is recorded.
     """
     office = find()
-    with _ended_by_signals(), watching(office) as place:
+    with _ended_by_signals(), watching(office) as place, keeping(find, _warn):
         before: Report | None = None
         while True:
             office = _found_again(find, office)
@@ -34,6 +35,10 @@ def watch(
                 before = report
             due = report.plan.wake if report is not None else None
             time.sleep(every if due is None else max(min(due - time.time(), every), SOONEST))
+
+
+def _warn(error: CubeError) -> None:
+    render.warn([str(error)])
 
 
 def _found_again(find: Callable[[], Office], before: Office) -> Office:

@@ -13,7 +13,7 @@ from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
 from cube.manager.moves import carry_out, refuse_what_stays, the_task
 from cube.manager.report import Done, Report
-from cube.manager.turn import Run
+from cube.manager.turn import Loop, Run
 from cube.manager.volumes import empty, named, refuse_another, refuse_used, tree_of
 from cube.model.action import Plan, Verdict
 from cube.model.move import Move
@@ -120,23 +120,18 @@ def _put(manager: Manager, move: Move, run: Run) -> None:
 
 def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run: Run) -> list[Done]:
     """End the task as the loop would. Raises CubeError where it is not known to have ended."""
-    ending = stop(haul.task, manager.loop.world(observed), f"its data moves to {haul.target.node.name}")
-    plan = Plan(actions=(ending,))
-    run.tell(plan)
-    done: list[Done] = []
-    now = manager.loop.clock.now
-    for effect in manager.store.record_plan(plan, now=now(), actor=run.actor):
-        outcome = haul.source.perform(effect)
-        manager.store.record_outcome(effect, outcome, now=now(), actor=run.actor)
-        done.append(Done(effect=effect, outcome=outcome))
-        run.tell(done[-1])
-        if outcome.verdict is not Verdict.OK:
-            raise CubeError(
-                f"{haul.task.slot} could not be stopped",
-                where=haul.source.node.name,
-                why=outcome.why,
-                cure=outcome.cure,
-            )
+    loop = manager.loop
+    assert isinstance(loop, Loop), "what moves data turns the loop itself: no service does"
+    ending = stop(haul.task, loop.world(observed), f"its data moves to {haul.target.node.name}")
+    done = loop.act(Plan(actions=(ending,)), run)
+    failed = next((step.outcome for step in done if step.outcome.verdict is not Verdict.OK), None)
+    if failed is not None:
+        raise CubeError(
+            f"{haul.task.slot} could not be stopped",
+            where=haul.source.node.name,
+            why=failed.why,
+            cure=failed.cure,
+        )
     return done
 
 

@@ -29,7 +29,7 @@ class Notices:
 
 
 def kind_of(event: TaskEvent) -> str | None:
-    """What somebody should know of: failed, lost, silent, rollback, rollout or brake. None: nothing."""
+    """What somebody should know of: failed, lost, silent, rollback, rollout, backup, brake. None: nothing."""
     if event.target is State.FAILED:
         return "failed"
     if event.task and event.reason.endswith("is lost"):
@@ -118,4 +118,6 @@ def _run(command: Sequence[str], body: bytes) -> None:
 def _kind_of_job(reason: str) -> str | None:
     if reason.startswith("went back to version"):
         return "rollback"
-    return "rollout" if reason.startswith("the rollout of version") and " failed: " in reason else None
+    begins = {"the rollout of version": "rollout", "backup of": "backup"}
+    kinds = (kind for begin, kind in begins.items() if reason.startswith(begin) and " failed: " in reason)
+    return next(kinds, None)

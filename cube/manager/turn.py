@@ -122,6 +122,18 @@ class Loop:
         """The next wave."""
         return planned(self.cluster, world, self.scheduler)
 
+    def act(self, plan: Plan, run: Run) -> list[Done]:
+        """Record the intents, carry the effects out, record each outcome as it comes."""
+        run.tell(plan)
+        now = self.clock.now()
+        effects = self.store.record_plan(plan, now=now, actor=run.actor)
+        done = []
+        for effect, outcome in self.fleet.perform(effects, now + PLAN_KEEPS):
+            self.store.record_outcome(effect, outcome, now=self.clock.now(), actor=run.actor)
+            done.append(Done(effect=effect, outcome=outcome))
+            run.tell(done[-1])
+        return done
+
     def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Turns until nothing is left to do, nothing can be done, or the time is over.
 
@@ -148,7 +160,7 @@ class Loop:
                 continue
             if todo.actions == acted:
                 raise InternalError(f"the plan asks again for what was just recorded: {todo.actions[0]}")
-            wave = self._act(todo, run)
+            wave = self.act(todo, run)
             acted = () if wave else todo.actions
             done += wave
             self._pause_after(wave, done)
@@ -184,18 +196,6 @@ class Loop:
         silences = listen(known, observed, now)
         if known or silences:
             self.store.put_silences(silences.values(), news(known, silences, observed), now=now)
-
-    def _act(self, plan: Plan, run: Run) -> list[Done]:
-        """Record the intents, carry the effects out, record each outcome as it comes."""
-        run.tell(plan)
-        now = self.clock.now()
-        effects = self.store.record_plan(plan, now=now, actor=run.actor)
-        done = []
-        for effect, outcome in self.fleet.perform(effects, now + PLAN_KEEPS):
-            self.store.record_outcome(effect, outcome, now=self.clock.now(), actor=run.actor)
-            done.append(Done(effect=effect, outcome=outcome))
-            run.tell(done[-1])
-        return done
 
     def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
         if all(step.outcome.verdict is Verdict.OK for step in wave):

@@ -339,12 +339,38 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """When a periodic job runs: a `cron` expression in a `timezone` of the IANA database.
+
+    `prohibit_overlap`: no run begins while another is under way. A run that takes longer than `deadline`
+    seconds is stopped; None: it may take for ever.
+    """
+
+    cron: str
+    timezone: str = "UTC"
+    prohibit_overlap: bool = True
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """When a volume of a group is kept in an archive, on each node where a task of it runs.
+
+    `folder` is on the machine that Cube runs on; empty: its own `backups`. `keep` None: all stay.
+    """
+
+    schedule: Schedule
+    folder: str = ""
+    keep: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """`count` tasks of one spec; of a system job one on each node that may have it.
 
     `type` None: the job's own. A group gets no task before each group that it `depends_on` is as it says.
     `max_per_node` None: a node may have any number of its tasks. `drain` in seconds: how long a task of it
-    serves on once no file names it any more, before it is stopped.
+    serves on once no file names it any more, before it is stopped. `backups` by the names of its volumes.
     """
 
     name: str
@@ -366,20 +392,7 @@ class Group:
     disconnect: DisconnectPolicy = DisconnectPolicy()
     drain: float = DRAIN
     ingress: Ingress | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
-    """When a periodic job runs: a `cron` expression in a `timezone` of the IANA database.
-
-    `prohibit_overlap`: no run begins while another is under way. A run that takes longer than `deadline`
-    seconds is stopped; None: it may take for ever.
-    """
-
-    cron: str
-    timezone: str = "UTC"
-    prohibit_overlap: bool = True
-    deadline: float | None = None
+    backups: Mapping[str, Backup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,16 @@ def home_of(slot: Slot, spec: TaskSpec, world: World) -> str | None:
     return last.node if names and not is_given_up and _may_be_on(last.node, names, world) else None
 
 
+def homes_by_volume(tasks: Iterable[Task]) -> Mapping[str, frozenset[str]]:
+    """Of each volume's name the nodes where slots have their data in one that is called so."""
+    last = {task.slot: task for task in sorted(tasks, key=lambda task: task.order) if task.node is not None}
+    found: dict[str, frozenset[str]] = {}
+    for task in last.values():
+        for name in task.spec.data:
+            found[name] = found.get(name, frozenset()) | {str(task.node)}
+    return found
+
+
 def forgotten(node: str) -> str:
     """What is recorded of a task when its node is forgotten, with its containers and its data."""
     return f"node {node} was forgotten; its containers, if it is still there, are left to run"

@@ -90,6 +90,15 @@ def canaries_are_of_the_count(job: JobSchema) -> Iterator[Problem]:
             yield Problem(("groups", name, "update", "canary"), what)
 
 
+def only_what_stays_is_backed_up(job: JobSchema) -> Iterator[Problem]:
+    """By the clock: whoever ends by itself can keep what it has written when it ends."""
+    for name, group in job.groups.items():
+        for index, volume in enumerate(group.volumes):
+            if volume.backup is not None and type_of(job, group) is JobType.BATCH:
+                what = "'backup' is for groups of services and system jobs; this one is a batch group"
+                yield Problem(("groups", name, "volumes", index, "backup"), what, key=True)
+
+
 def what_is_waited_for_can_come(job: JobSchema) -> Iterator[Problem]:
     """A group of the job that can be as it is asked to be: a batch completes, all others become healthy."""
     for name, group in job.groups.items():
@@ -120,6 +129,7 @@ JOB_RULES: tuple[Callable[[JobSchema], Iterable[Problem]], ...] = (
     groups_have_types_in_services_and_batches,
     a_system_job_counts_nothing,
     canaries_are_of_the_count,
+    only_what_stays_is_backed_up,
     what_is_waited_for_can_come,
     no_groups_wait_in_a_circle,
 )

@@ -29,7 +29,6 @@ from cube.model.job import (
     Template,
     Tmpfs,
     Ulimit,
-    Volume,
 )
 from cube.model.policy import (
     Condition,
@@ -63,6 +62,7 @@ from cube.spec.parts import (
 from cube.spec.rules import checks_of
 from cube.spec.schema import GroupSchema, HooksSchema, JobSchema, ParametersSchema, ScheduleSchema
 from cube.spec.strange import STRANGE
+from cube.spec.volume import backup_of, volume_of
 
 MAX_BYTES = 1 << 18
 
@@ -146,6 +146,9 @@ def _group(name: str, written: GroupSchema, kind: JobType) -> Group:
         disconnect=DisconnectPolicy(then=OnDisconnect(written.on_disconnect), lost_after=written.lost_after),
         drain=written.stop.drain,
         ingress=None if written.ingress is None else ingress_of(written.ingress, written.ports),
+        backups={
+            volume.source: backup_of(volume.backup) for volume in written.volumes if volume.backup is not None
+        },
     )
 
 
@@ -203,16 +206,7 @@ def _spec(name: str, written: GroupSchema) -> TaskSpec:
         user=written.user,
         resources=Resources(cpu=written.cpu, memory=written.memory, disk=written.disk),
         ports=tuple(_port(name, port) for name, port in sorted(written.ports.items())),
-        volumes=tuple(
-            Volume(
-                source=volume.source,
-                target=volume.target,
-                read_only=volume.read_only,
-                external=volume.external,
-                sticky=volume.sticky,
-            )
-            for volume in written.volumes
-        ),
+        volumes=tuple(map(volume_of, written.volumes)),
         health=None if written.health is None else _health(written.health),
         labels=written.labels,
         stop_signal=written.stop.signal,

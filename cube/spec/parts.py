@@ -33,24 +33,6 @@ class PortSchema(Written):
     protocol: Annotated[str, scalar(grammar.word("tcp", "udp"))] = key("tcp", "`tcp` or `udp`.")
 
 
-class VolumeSchema(Written):
-    """Storage that outlives the task's container."""
-
-    source: Annotated[str, scalar(mounts.source)] = needed(
-        "The name of a volume of the node's engine, or an absolute path on the node.", example="data"
-    )
-    target: Annotated[str, scalar(mounts.target)] = needed("Where the container sees it.", example="/data")
-    read_only: Switch = key("false", "The task cannot write to it.")
-    external: Switch = key(
-        "false", "Somebody else makes the volume: the task goes where it is, and waits while it is nowhere."
-    )
-    sticky: Switch = key(
-        "true",
-        "What the task writes there is to be found by the one after it, which therefore waits for its node. "
-        "`false`: a cache, or a volume that is the same on every node.",
-    )
-
-
 class BuildSchema(Written):
     """How `cube deploy` builds the group's image first, with the engine of its own machine."""
 

@@ -19,9 +19,9 @@ from cube.spec.parts import (
     StopSchema,
     TemplateSchema,
     UpdateSchema,
-    VolumeSchema,
 )
 from cube.spec.schema import GroupSchema, HooksSchema, JobSchema, ParametersSchema, ScheduleSchema
+from cube.spec.volume import BackupSchema, VolumeSchema
 
 _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("The job", JobSchema),
@@ -32,6 +32,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("A build", BuildSchema),
     ("A port", PortSchema),
     ("A volume", VolumeSchema),
+    ("Its backups", BackupSchema),
     ("A secret", SecretSchema),
     ("A file from a template", TemplateSchema),
     ("How a task is told of it", OnChangeSchema),

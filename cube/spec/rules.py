@@ -106,7 +106,11 @@ def a_file_has_one_origin(group: GroupSchema) -> Iterator[Problem]:
 def only_named_volumes_are_looked_for(group: GroupSchema) -> Iterator[Problem]:
     """Only of these a node tells which it has."""
     for index, volume in enumerate(group.volumes):
-        wanted = {"external": volume.external, "sticky": not volume.sticky}
+        wanted = {
+            "external": volume.external,
+            "sticky": not volume.sticky,
+            "backup": volume.backup is not None,
+        }
         for name in (name for name in wanted if wanted[name] and "/" in volume.source):
             what = f"'{name}' is for volumes with a name; {shown(volume.source)} is a path of the node"
             yield Problem(("volumes", index, name), f"{what}: remove the key")

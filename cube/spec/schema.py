@@ -20,8 +20,8 @@ from cube.spec.parts import (
     StopSchema,
     TemplateSchema,
     UpdateSchema,
-    VolumeSchema,
 )
+from cube.spec.volume import VolumeSchema
 
 
 def _secret(value: object) -> object:

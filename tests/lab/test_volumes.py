@@ -17,7 +17,7 @@ groups:
     command: [sleep, "100000"]
     memory: 32MiB
     stop: {grace: 1s}
-    volumes: ["kept:/kept"]
+    volumes: [{source: kept, target: /kept, backup: {cron: "0 3 * * *", to: FOLDER/nightly, keep: 1}}]
     constraints: ["node.name = NODE"]
 """
 
@@ -38,7 +38,7 @@ pkill -STOP -x dockerd
 
 def keeper(desk: Desk) -> None:
     path = desk.folder / "keeper.yml"
-    path.write_text(KEEPER.replace("NODE", desk.nodes[0].name))
+    path.write_text(KEEPER.replace("NODE", desk.nodes[0].name).replace("FOLDER", str(desk.folder)))
     desk.cube("deploy", str(path))
 
 
@@ -103,6 +103,23 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
     assert [carriers(desk, number) for number in range(3)] == [[], [], []]
 
 
+def test_a_sweep_keeps_what_is_due_once_and_tells_what_came_of_it(desk: Desk) -> None:
+    first = desk.nodes[0].name
+    keeper(desk)
+    in_volume(desk, 0, "echo hello >/kept/a")
+    old = desk.folder / "nightly" / desk.inventory.stem / f"kept@{first}@20200101T030000Z.tar.gz"
+    old.parent.mkdir(parents=True)
+    for name in (old, old.with_name(f"{old.name}.sha256")):
+        name.touch()
+    done = desk.cube("reconcile")
+    assert f"backup of kept on {first}: 1 files, 6 bytes" in done.stdout
+    assert not old.exists()
+    (row,) = desk.data("volume", "ls", "keeper")
+    assert (row["backups"], Path(row["archives"][0]).parent) == (1, old.parent)
+    assert desk.cube("reconcile").stdout == ""
+    assert f"backup of kept on {first}: 1 files" in desk.cube("events", "--job", "keeper").stdout
+
+
 def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9(desk: Desk) -> None:
     second = desk.nodes[1].name
     in_volume(desk, 0, "head -c 25000000 /dev/urandom >/kept/noise")
@@ -158,7 +175,7 @@ def homes(desk: Desk) -> list[str]:
     return [row["node"] for row in desk.data("status", "serves") if row["state"] == "Running"]
 
 
-def test_a_task_moves_with_its_data_or_stays_and_follows_it_when_it_begins_again_p9(desk: Desk) -> None:
+def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(desk: Desk) -> None:
     task, home, other = serving(desk)
     old, new = number_of(desk, home), number_of(desk, other)
     in_volume(desk, old, FILL)
@@ -176,6 +193,8 @@ def test_a_task_moves_with_its_data_or_stays_and_follows_it_when_it_begins_again
     assert "copied and compared kept: 3 files" in done.stdout
     assert homes(desk) == [other]
     assert in_volume(desk, old, FACTS) == in_volume(desk, new, FACTS) == before
+    left = {row["node"]: row["tasks"] for row in desk.data("volume", "ls", "serves")}
+    assert left == {home: f"left behind: its tasks are on {other}", other: task}
     assert "is not empty" in desk.cube("move", task, home, "--with-data", code=2).stderr
     desk.cube("volume", "rm", "kept", "--node", home, "--yes")
     in_volume(desk, new, f"echo {home} >/kept/refused")
@@ -183,14 +202,17 @@ def test_a_task_moves_with_its_data_or_stays_and_follows_it_when_it_begins_again
     assert f"not moved {task} to {home}" in failed.stdout
     assert homes(desk) == [other]
     assert in_volume(desk, new, "cat /kept/refused") == [home]
+
+
+def test_a_slot_waits_for_the_node_that_has_its_data_until_that_is_given_up(desk: Desk) -> None:
+    _, home, _ = serving(desk)
     desk.cube("stop", "serves")
-    desk.cube("node", "cordon", other)
-    waits = desk.cube("deploy", str(desk.folder / "serves.yml"), code=1)
-    assert f"its data is on {other}, which cannot take it: it is cordoned" in waits.stdout
-    assert homes(desk) == []
-    desk.cube("node", "uncordon", other)
-    desk.cube("reconcile")
-    assert homes(desk) == [other]
     desk.cube("node", "cordon", home)
-    desk.cube("node", "drain", other, "--leave-data")
-    assert homes(desk) not in ([], [other])
+    waits = desk.cube("deploy", str(desk.folder / "serves.yml"), code=1)
+    assert f"its data is on {home}, which cannot take it: it is cordoned" in waits.stdout
+    assert homes(desk) == []
+    desk.cube("node", "uncordon", home)
+    desk.cube("reconcile")
+    assert homes(desk) == [home]
+    desk.cube("node", "drain", home, "--leave-data")
+    assert homes(desk) not in ([], [home])
