@@ -4,11 +4,11 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cube.cli import options, render, rows
+from cube.cli.closed import in_maintenance
 from cube.cli.lateness import SWEEPS, lateness
 from cube.cli.reach import Place, recorded
 from cube.errors import InputError
 from cube.model.job import Job
-from cube.model.maintenance import Maintenance
 from cube.model.node import Cordon
 from cube.model.rollout import Rollout, RolloutState
 from cube.store.rows import Look, Sweep
@@ -35,7 +35,7 @@ def show(place: Place, name: str | None, output: options.Output, *, live: bool) 
     else:
         render.table(rows.of_jobs(jobs, tasks, unseen), rows.JOB, output)
     if output is options.Output.TABLE:
-        lines = (*_of_rollouts(rollouts, jobs, name), *_of_maintenances(closed, name), *_of_cordons(cordons))
+        lines = (*_of_rollouts(rollouts, jobs, name), *in_maintenance(closed, name), *_of_cordons(cordons))
         for line in lines:
             render.line(line, "yellow")
         render.line(f"cluster {place.cluster.name}: {_of_looks(looks, silent, sweeps)}", "bright_black")
@@ -65,13 +65,6 @@ def _words(rollout: Rollout, job: Job) -> str:
 def _has_canaries(job: Job, rollout: Rollout) -> bool:
     """Some groups are given the new version only in part before somebody promotes it."""
     return rollout.stable is not None and not rollout.promoted and any(g.update.canary for g in job.groups)
-
-
-def _of_maintenances(closed: Mapping[str, Maintenance], name: str | None) -> Iterator[str]:
-    for job, found in closed.items():
-        if name in (None, job):
-            since = f"by {found.actor}, {render.age(found.at)} ago"
-            yield f"{job} is in maintenance ({since}); end it with: cube maintenance {job} off"
 
 
 def _of_cordons(cordons: Mapping[str, Cordon]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from cube.cli import options, progress, render
+from cube.cli.closed import in_maintenance
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
 from cube.cli.reach import Place, at_work, looking_on
@@ -60,11 +61,14 @@ def settle(
     ):
         report = ask(manager, run_of(started + timeout, tell))
         job = manager.store.job(report.job) if report.job else None
+        closed = manager.store.maintenances() if job is not None else {}
     with render.whether_read_or_not():
         if not is_table:
             render.as_json(report_data(report))
         elif not (is_quiet and is_uneventful(report)):
             _print(report, job, time.time() - started)
+            for line in in_maintenance(closed, report.job):
+                render.line(line, "yellow")
     raise typer.Exit(report.exit_code)
 
 
