@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from cube.model.action import Action, Place, Push, Start, Stop
+from cube.model.action import Action, Fetch, Place, Push, Start, Stop
 from cube.model.image import Image
 from cube.model.job import Job, TaskSpec
 from cube.model.node import Cordon
 from cube.model.observation import Container, Observation
 from cube.model.policy import Order, Pull
-from cube.model.rollout import Rollout
+from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State
 from cube.reconciler.pins import pinned
 from cube.reconciler.reconcile import reconcile
@@ -154,6 +154,62 @@ class TestAnUpdate:
         found = self.update(("node1",))
         looks = {**found.observed, "node2": unknown("node2")}
         assert pushes(replace(found, observed=looks)) == []
+
+
+class TestAnUpdateFromARegistry:
+    """This machine does not have the image of the new version."""
+
+    def update(
+        self, has_it: Iterable[str] = (), state: RolloutState = RolloutState.RUNNING, **changes: Any
+    ) -> World:
+        found = TestAnUpdate().update(has_it, **changes)
+        return replace(found, stock={}, rollouts={"web": replace(ROLLOUT, state=state)})
+
+    @pytest.mark.parametrize("order", [Order.START_FIRST, Order.STOP_FIRST])
+    @pytest.mark.parametrize("has_it", [(), ("node1",), ("node2",)])
+    def test_touches_nothing_that_runs_before_every_node_of_the_group_has_fetched_the_image_p19(
+        self, order: Order, has_it: tuple[str, ...]
+    ) -> None:
+        found = self.update(has_it, order=order)
+        assert {(each.node, each.image, each.pinned) for each in actions(found, Fetch)} == {
+            (node, "app:2", ID) for node in {"node1", "node2"} - set(has_it)
+        }
+        assert actions(found, Place, Stop, Push) == []
+
+    def test_goes_on_once_they_have(self) -> None:
+        found = self.update(("node1", "node2"))
+        assert len(actions(found, Place, Stop)) == 1
+        assert actions(found, Fetch) == []
+
+    @pytest.mark.parametrize("pull", [Pull.ALWAYS, Pull.NEVER])
+    def test_fetches_nothing_where_its_job_says_so(self, pull: Pull) -> None:
+        found = self.update(pull=pull)
+        assert actions(found, Fetch) == []
+        assert actions(found, Place, Stop)
+
+    @pytest.mark.parametrize("state", [RolloutState.PAUSED, RolloutState.FAILED])
+    def test_fetches_nothing_while_it_takes_no_step(self, state: RolloutState) -> None:
+        assert actions(self.update(state=state), Fetch, Place, Stop) == []
+
+    @pytest.mark.parametrize(
+        ("name", "listed"),
+        [("app@sha256:abc", "app@sha256:abc"), ("docker.io/team/app:2@sha256:abc", "team/app@sha256:abc")],
+    )
+    def test_knows_an_image_by_its_digest_again(self, name: str, listed: str) -> None:
+        new = spec(name)
+        runs = task(node="node1")
+        for images, fetched in (((), [name]), ((image(listed, "sha256:x"),), [])):
+            looks = [look("node1", container(runs), images=images)]
+            wanted = job(task=new, version=2)
+            found = given({}, jobs=[wanted], tasks=[runs], observed=looks, rollouts=[ROLLOUT])
+            assert [each.image for each in actions(found, Fetch)] == fetched
+
+    def test_asks_no_registry_for_an_id(self) -> None:
+        runs = task(node="node1")
+        looks = [look("node1", container(runs))]
+        wanted = job(task=spec("sha256:abc"), version=2)
+        found = given({}, jobs=[wanted], tasks=[runs], observed=looks, rollouts=[ROLLOUT])
+        assert actions(found, Fetch) == []
 
 
 class TestAName:

@@ -9,6 +9,7 @@ from cube.model.action import (
     Conclude,
     Effect,
     EndMove,
+    Fetch,
     Launch,
     Note,
     Place,
@@ -28,15 +29,17 @@ from cube.model.task import State, Task
 from cube.reconciler.periodic import next_runs
 from cube.whatif.needs import Need
 
-Shown = Push | Refresh | Place | Launch | Start | Stop | Quarantine | Revert | Wait
+Shown = Push | Fetch | Refresh | Place | Launch | Start | Stop | Quarantine | Revert | Wait
 """The actions that a plan shows; the others only record what is seen."""
 
 SIGNS = {
-    Push: ">", Refresh: "~", Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-", Revert: "<",
-    Wait: "?",
+    Push: ">", Fetch: ">", Refresh: "~", Place: "+", Launch: "+", Start: "~", Stop: "-", Quarantine: "-",
+    Revert: "<", Wait: "?",
 }  # fmt: skip
 STYLES = {Verdict.OK: None, Verdict.FAILED: "red", Verdict.UNKNOWN: "yellow", Verdict.STALE: "yellow"}
-VERBS = {Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push", Refresh: "refresh"}
+VERBS = {
+    Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push", Fetch: "fetch", Refresh: "refresh",
+}  # fmt: skip
 
 Tell = Callable[[Step], None]
 Say = Callable[[str, str | None], None]
@@ -105,11 +108,13 @@ def print_plan(plan: Plan) -> None:
         render.line(f"    {held}")
     is_seen = any(isinstance(action, Shown) for action in plan.actions)
     pushes = sum(isinstance(action, Push) for action in plan.actions)
+    fetches = sum(isinstance(action, Fetch) for action in plan.actions)
     starts = sum(isinstance(action, Place | Start) for action in plan.actions)
     stops = sum(isinstance(action, Stop | Quarantine) for action in plan.actions)
     waits = sum(isinstance(action, Wait) for action in plan.actions)
     refreshes = sum(isinstance(action, Refresh) for action in plan.actions)
     first = f"{pushes} to push first, " if pushes else ""
+    first += f"{fetches} to fetch first, " if fetches else ""
     more = f", {refreshes} to refresh" if refreshes else ""
     told = f"{first}{starts} to start, {stops} to stop, {waits} to wait{more}"
     render.line(told if is_seen else "no change")
@@ -251,7 +256,7 @@ def _what(action: Shown) -> str:
 
 
 def _name(effect: Effect) -> str:
-    if isinstance(effect, Push):
+    if isinstance(effect, Push | Fetch):
         return effect.image
     if isinstance(effect, Stop) and effect.task is None:
         return effect.container_name

@@ -10,6 +10,7 @@ from cube.model.action import (
     Action,
     Conclude,
     EndMove,
+    Fetch,
     Forget,
     Launch,
     Note,
@@ -91,7 +92,7 @@ def job_of(action: Action) -> str | None:
             return action.task.slot.job if action.task else None
         case Launch():
             return action.job.name
-        case Conclude() | Revert() | Forget() | Push():
+        case Conclude() | Revert() | Forget() | Push() | Fetch():
             return action.job
         case EndMove():
             return action.move.slot.job

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cube.model.action import Change, Effect, EndMove, Held, Outcome, Place, Plan, Push, Verdict, Wait
+from cube.model.action import Change, Effect, EndMove, Fetch, Held, Outcome, Place, Plan, Push, Verdict, Wait
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
@@ -169,6 +169,6 @@ class Report:
 def _job(change: Change) -> str | None:
     if isinstance(change, Place):
         return change.slot.job
-    if isinstance(change, Push):
+    if isinstance(change, Push | Fetch):
         return change.job
     return change.task.slot.job if change.task else None

@@ -17,6 +17,7 @@ from cube.model.action import (
     Action,
     Change,
     Effect,
+    Fetch,
     Note,
     Place,
     Push,
@@ -179,7 +180,7 @@ def is_effect(action: Action) -> bool:
 def node_of(action: Action) -> str | None:
     """The node that the action is about; None for one that is about none."""
     match action:
-        case Place() | Start() | Stop() | Quarantine() | Push() | Refresh():
+        case Place() | Start() | Stop() | Quarantine() | Push() | Fetch() | Refresh():
             return action.node
         case Note():
             return action.task.node

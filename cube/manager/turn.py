@@ -9,7 +9,7 @@ from cube.errors import CubeError, InternalError
 from cube.manager.planning import planned
 from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Clock, Fleet
-from cube.model.action import Action, Note, Plan, Push, Quarantine, Refresh, Start, Stop, Verdict, Wait
+from cube.model.action import Action, Fetch, Note, Plan, Push, Quarantine, Refresh, Start, Stop, Verdict, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
 from cube.model.task import Health
@@ -285,8 +285,8 @@ def _target(action: Action) -> str:
             return f"start {action.task.id}"
         case Stop() | Quarantine():
             return f"stop {action.container}"
-        case Push():
-            return f"push {action.image} to {action.node}"
+        case Push() | Fetch():
+            return f"image {action.image} on {action.node}"
         case Refresh():
             return f"refresh {action.task.id}"
         case _:

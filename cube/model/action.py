@@ -180,6 +180,25 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Have a node's engine fetch an image from its registry, for that job, before what runs is touched.
+
+    `image` is as the job calls it, `pinned` the id that it must have; empty: any.
+    """
+
+    node: str
+    image: str
+    pinned: str
+    job: str
+    reason: str
+
+    @property
+    def task(self) -> Task | None:
+        """None: it is for no single one."""
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
     """Make a running task's files be these `texts`, in the order of its templates, then tell it by each.
 
@@ -310,6 +329,7 @@ Action = (
     | Stop
     | Quarantine
     | Push
+    | Fetch
     | Refresh
     | Note
     | Wait
@@ -319,7 +339,7 @@ Action = (
     | Forget
     | EndMove
 )
-Effect = Start | Stop | Quarantine | Push | Refresh
+Effect = Start | Stop | Quarantine | Push | Fetch | Refresh
 Change = Place | Effect
 """The actions that touch a node; a Place becomes a Start, which is an effect, once its task is recorded."""
 
@@ -393,8 +413,9 @@ def _in_short(change: Change) -> str:
             return f"stop {change.container_name} on {change.node}"
         case Quarantine():
             return f"quarantine {change.container_name} on {change.node}"
-        case Push():
-            return f"push {change.image} to {change.node} ({change.pinned})"
+        case Push() | Fetch():
+            kind = type(change).__name__.lower()
+            return f"{kind} {change.image} to {change.node} ({change.pinned})"
         case Refresh():
             mark = mark_of(map(hash_of, change.texts))
             return f"refresh {change.task.container_name} on {change.node} ({mark[:16]})"

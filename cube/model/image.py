@@ -25,8 +25,13 @@ class Image:
 
     def is_of(self, name: str, pinned: str) -> bool:
         """It is the image of that id; where none is pinned, or ids are of two kinds, the one of that name."""
-        is_named = full_name(name) in self.names
+        is_named = full_name(name) in self.names or self._has_digest_of(name)
         return self.id == pinned if pinned and not self.is_on_containerd else is_named
+
+    def _has_digest_of(self, name: str) -> bool:
+        """Engines list a digest without the tag that may stand before it in a job."""
+        _, at, digest = name.partition("@")
+        return bool(at) and any(mine.endswith(f"@{digest}") for mine in self.names)
 
     @property
     def is_on_containerd(self) -> bool:

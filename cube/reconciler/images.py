@@ -1,16 +1,18 @@
-"""Images before containers: what a node lacks and the operator's engine has is pushed first, in its own wave.
+"""Images before containers: what a node lacks is brought there first, in a wave of its own.
 
+What the operator's engine has is pushed, whatever it is for. The rest is its registry's: for an update a node
+fetches it first; for a new task it does when that starts, whose failing is the restart policy's business.
 Nothing of a group that runs is touched before every node that it serves on has the image of the new version.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cube.model.action import Action, Place, Push, Start, Stop
+from cube.model.action import Action, Fetch, Place, Push, Start, Stop
 from cube.model.image import full_name
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
-from cube.model.task import Slot, Task
+from cube.model.task import GroupKey, Slot, Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
@@ -18,11 +20,12 @@ from cube.reconciler.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A slot whose task needs an image that its node lacks and the operator's engine has."""
+    """A slot whose task needs an image that its node lacks. `is_here`: the operator's engine has it."""
 
     slot: Slot
     node: str
     spec: TaskSpec
+    is_here: bool
 
 
 def lacks(world: World, node: str | None, spec: TaskSpec) -> bool:
@@ -36,15 +39,13 @@ def lacks(world: World, node: str | None, spec: TaskSpec) -> bool:
 def images_first(
     world: World, wants: Mapping[Slot, Want], tasks: Sorted, actions: Sequence[Action]
 ) -> tuple[Action, ...]:
-    """The actions, but for those that wait for an image; and a push of each such image in their place."""
-    if not world.stock:
-        return tuple(actions)
+    """The actions, but for those that wait for an image; and what brings each such image in their place."""
     updates = [
         task
         for task in tasks.of(Bucket.OUTDATED)
         if task.spec != wants[task.slot].group.spec and not world.is_draining(task.node)
     ]
-    needs = (*_of_starts(world, wants, actions), *_of_updates(world, wants, updates))
+    needs = tuple(_needs(world, wants, updates, actions))
     waiting = {(need.slot, need.node) for need in needs}
     in_use = {task.slot.group_key for task in updates} & {need.slot.group_key for need in needs}
     leaving = {task.id for task in updates if task.slot.group_key in in_use}
@@ -60,49 +61,78 @@ def images_first(
             case _:
                 return False
 
-    return (*_pushes(world, needs), *(action for action in actions if not waits(action)))
+    return (*_brought(world, needs), *(action for action in actions if not waits(action)))
+
+
+def _needs(
+    world: World, wants: Mapping[Slot, Want], updates: Sequence[Task], actions: Sequence[Action]
+) -> Iterator[Need]:
+    """Of new tasks what can be pushed; of an update also what is to be fetched, once it takes a step."""
+    moving = set(_moving(actions, updates))
+    if world.stock:
+        yield from (need for need in _of_starts(world, wants, actions) if need.is_here)
+    asked = (task for task in updates if world.stock or task.slot.group_key in moving)
+    for need in _of_updates(world, wants, asked):
+        may_be_fetched = need.slot.group_key in moving and _has_registry(wants[need.slot], need)
+        if need.is_here or may_be_fetched:
+            yield need
+
+
+def _moving(actions: Iterable[Action], updates: Sequence[Task]) -> Iterator[GroupKey]:
+    """The groups whose update takes a step now: one that has failed, or is held, needs no image."""
+    outdated = {task.id for task in updates}
+    filled = {task.slot for task in updates}
+    for action in actions:
+        match action:
+            case Place() if action.slot in filled:
+                yield action.slot.group_key
+            case Stop(task=Task() as task) if task.id in outdated:
+                yield task.slot.group_key
 
 
 def _of_starts(world: World, wants: Mapping[Slot, Want], actions: Iterable[Action]) -> Iterator[Need]:
     for action in actions:
         match action:
             case Place():
-                need = Need(slot=action.slot, node=action.node, spec=action.spec)
+                yield from _need(world, wants, action.slot, action.node, action.spec)
             case Start():
-                need = Need(slot=action.task.slot, node=action.node, spec=action.task.spec)
-            case _:
-                continue
-        want = wants.get(need.slot)
-        if want is not None and _is_to_be_pushed(world, want, need):
-            yield need
+                yield from _need(world, wants, action.task.slot, action.node, action.task.spec)
 
 
 def _of_updates(world: World, wants: Mapping[Slot, Want], updates: Iterable[Task]) -> Iterator[Need]:
-    """A successor mostly comes to where its predecessor is."""
+    """One of each group on each node: a successor mostly comes to where its predecessor is."""
+    first: dict[tuple[GroupKey, str | None], Task] = {}
     for task in updates:
-        need = Need(slot=task.slot, node=task.node or "", spec=wants[task.slot].group.spec)
-        if _is_to_be_pushed(world, wants[task.slot], need):
-            yield need
+        first.setdefault((task.slot.group_key, task.node), task)
+    for task in first.values():
+        yield from _need(world, wants, task.slot, task.node or "", wants[task.slot].group.spec)
 
 
-def _is_to_be_pushed(world: World, want: Want, need: Need) -> bool:
-    held = world.stock.get(full_name(need.spec.image))
-    if held is None or need.spec.pinned not in ("", held) or want.group.pull is Pull.ALWAYS:
-        return False
-    return lacks(world, need.node, need.spec)
+def _need(world: World, wants: Mapping[Slot, Want], slot: Slot, node: str, spec: TaskSpec) -> Iterator[Need]:
+    """None where the node has the image, or may have it, or where the registry is asked before each start."""
+    want = wants.get(slot)
+    if want is not None and want.group.pull is not Pull.ALWAYS and lacks(world, node, spec):
+        held = world.stock.get(full_name(spec.image))
+        is_here = held is not None and spec.pinned in ("", held)
+        yield Need(slot=slot, node=node, spec=spec, is_here=is_here)
 
 
-def _pushes(world: World, needs: Iterable[Need]) -> Iterator[Push]:
+def _has_registry(want: Want, need: Need) -> bool:
+    """A registry knows names, and no ids."""
+    return want.group.pull is Pull.MISSING and not need.spec.image.startswith("sha256:")
+
+
+def _brought(world: World, needs: Iterable[Need]) -> Iterator[Push | Fetch]:
     """One for each node and image, with the first slot that needs it."""
     told: set[tuple[str, str]] = set()
     for need in needs:
-        image = full_name(need.spec.image)
-        if (need.node, image) not in told:
-            told.add((need.node, image))
-            yield Push(
-                node=need.node,
-                image=image,
-                pinned=world.stock[image],
-                job=need.slot.job,
-                reason=f"{need.slot} needs it there, and the node does not have it",
-            )
+        image, job = full_name(need.spec.image), need.slot.job
+        if (need.node, image) in told:
+            continue
+        told.add((need.node, image))
+        reason = f"{need.slot} needs it there, and the node does not have it"
+        if need.is_here:
+            yield Push(node=need.node, image=image, pinned=world.stock[image], job=job, reason=reason)
+        else:
+            pinned = need.spec.pinned
+            yield Fetch(node=need.node, image=need.spec.image, pinned=pinned, job=job, reason=reason)

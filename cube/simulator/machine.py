@@ -6,7 +6,7 @@ tests/lab/test_contract.py holds it against a real node of the lab, case by case
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cube.model.action import Effect, Outcome, Push, Quarantine, Refresh, Start, Stop, Verdict
+from cube.model.action import Effect, Fetch, Outcome, Push, Quarantine, Refresh, Start, Stop, Verdict
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.observation import (
@@ -96,7 +96,7 @@ class Machine:
                 return self._stop(effect, now, epoch)
             case Quarantine():
                 return self._quarantine(effect, now, epoch)
-            case Push():
+            case Push() | Fetch():
                 self.images |= {effect.image}
                 return Outcome(verdict=Verdict.OK)
             case Refresh():

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 from cube.model.action import (
     Checked,
     Decision,
+    Fetch,
     Note,
     Outcome,
     Place,
@@ -252,11 +253,20 @@ def orphan_outcome(effect: Stop, outcome: Outcome) -> str:
     return f"not known to be removed ({outcome.verdict}: {outcome.why}): container {effect.container_name}"
 
 
-def push_outcome(effect: Push, outcome: Outcome) -> str:
-    """What is said after an image was pushed, or was not."""
+def image_intent(effect: Push | Fetch) -> str:
+    """What is said before an image is brought to a node."""
+    return f"to be {_brought(effect)}: {effect.image}: {effect.reason}"
+
+
+def image_outcome(effect: Push | Fetch, outcome: Outcome) -> str:
+    """What is said after that, whether it was or not."""
     if outcome.verdict is Verdict.OK:
-        return f"pushed: {effect.image}"
-    return f"not known to be pushed ({outcome.verdict}: {outcome.why}): {effect.image}"
+        return f"{_brought(effect)}: {effect.image}"
+    return f"not known to be {_brought(effect)} ({outcome.verdict}: {outcome.why}): {effect.image}"
+
+
+def _brought(effect: Push | Fetch) -> str:
+    return "pushed" if isinstance(effect, Push) else "fetched"
 
 
 def explanation(decision: Decision) -> Mapping[str, str]:

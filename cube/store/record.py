@@ -11,6 +11,7 @@ from cube.model.action import (
     Conclude,
     Effect,
     EndMove,
+    Fetch,
     Forget,
     Launch,
     Note,
@@ -68,17 +69,17 @@ class Recording:
             case Quarantine():
                 self._change(changes.quarantine(action, self._known(action.task)))
                 return action
-            case Push() | Refresh():
+            case Push() | Fetch() | Refresh():
                 self._intend_beside(action)
                 return action
             case _:
                 self._note(action)
                 return None
 
-    def _intend_beside(self, action: Push | Refresh) -> None:
+    def _intend_beside(self, action: Push | Fetch | Refresh) -> None:
         """What changes the state of no task."""
-        if isinstance(action, Push):
-            self._tell_of_push(action, f"to be pushed: {action.image}: {action.reason}")
+        if isinstance(action, Push | Fetch):
+            self._tell_of_image(action, changes.image_intent(action))
         else:
             self._change(changes.refresh(action, self._known(action.task)))
 
@@ -96,8 +97,8 @@ class Recording:
             case Quarantine():
                 known = self._known(effect.task)
                 self._change(changes.quarantine_outcome(effect, outcome, known, now=self._now))
-            case Push():
-                self._tell_of_push(effect, changes.push_outcome(effect, outcome), outcome.detail)
+            case Push() | Fetch():
+                self._tell_of_image(effect, changes.image_outcome(effect, outcome), outcome.detail)
             case Refresh():
                 known = self._known(effect.task)
                 self._change(changes.refresh_outcome(effect, outcome, known, now=self._now))
@@ -245,7 +246,9 @@ class Recording:
         about = {"task": "", "slot": NO_SLOT, "version": 0, "node": effect.node, "target": effect.target}
         self._tell(**about, source=None, reason=reason, detail=detail)
 
-    def _tell_of_push(self, effect: Push, reason: str, detail: Mapping[str, str] | None = None) -> None:
+    def _tell_of_image(
+        self, effect: Push | Fetch, reason: str, detail: Mapping[str, str] | None = None
+    ) -> None:
         slot, more = Slot(job=effect.job, group="", index=0), detail or {}
         about = {"task": "", "slot": slot, "version": 0, "node": effect.node, "reason": reason}
         self._tell(**about, source=None, target=None, detail=more)

@@ -18,7 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from cube.connection import ConnectionFailed
 from cube.errors import CubeError, InputError
-from cube.model.action import Outcome, Quarantine, Start, Stop, Verdict
+from cube.model.action import Fetch, Outcome, Quarantine, Start, Stop, Verdict
 from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
 from cube.model.policy import Pull
@@ -39,7 +39,11 @@ MOST_PIECES = 64
 
 
 def perform(
-    client: APIClient, effect: Start | Stop | Quarantine, claim: Claim, witness: Witness, porter: Porter
+    client: APIClient,
+    effect: Start | Stop | Quarantine | Fetch,
+    claim: Claim,
+    witness: Witness,
+    porter: Porter,
 ) -> Outcome:
     """The outcome of one effect. Raises nothing for what the engine or the connection does."""
     match effect:
@@ -49,6 +53,8 @@ def perform(
             return _outcome(lambda: _stop(client, effect, claim, witness, porter))
         case Quarantine():
             return _outcome(lambda: _quarantine(client, effect, claim, witness))
+        case Fetch():
+            return _outcome(lambda: pulling.fetch(client, effect, porter.login))
         case _:
             assert_never(effect)
 
@@ -124,16 +130,16 @@ def _create(client: APIClient, effect: Start, claim: Claim, porter: Porter) -> J
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
     task, when = effect.task, pulling.when(effect)
     if when is Pull.ALWAYS:
-        pulling.pull(client, effect, porter.login(task.spec.image))
+        pulling.pull(client, task.spec.image, effect.node, porter.login)
     config = container_config(task, claim, effect.job, effect.parent, env=porter.variables(task))
     config["Image"] = pulling.image_for(client, task.spec)
     try:
         return _post_create(client, config, task.container_name)
     except ImageNotFound:
         if when is Pull.NEVER:
-            raise pulling.missing(effect, "its job says `pull: never`") from None
-        pulling.pull(client, effect, porter.login(task.spec.image))
-        pulling.refuse_another(client, effect)
+            raise pulling.missing(task.spec.image, effect.node, "its job says `pull: never`") from None
+        pulling.pull(client, task.spec.image, effect.node, porter.login)
+        pulling.refuse_another(client, task.spec.image, task.spec.pinned, effect.node)
         return _post_create(client, {**config, "Image": task.spec.image}, task.container_name)
     except APIError as error:
         if error.status_code != 409:

@@ -1,15 +1,18 @@
 """Images from a registry: whether it is asked, as whom, and whether what it gave is what was deployed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from docker import APIClient
 from docker.errors import APIError, ImageNotFound
 
-from cube.model.action import Start
+from cube.model.action import Fetch, Outcome, Start, Verdict
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
 from cube.worker.container import Json
 from cube.worker.refusal import BROKEN, EffectRefusedError, explanation
+
+Login = Callable[[str], Mapping[str, str] | None]
+"""What the registry of an image is to be told of us. Raises InputError."""
 
 
 def when(effect: Start) -> Pull:
@@ -23,48 +26,54 @@ def image_for(client: APIClient, spec: TaskSpec) -> str:
     if not spec.pinned:
         return spec.image
     try:
-        return spec.image if _means(client, spec) else spec.pinned
+        return spec.image if _means(client, spec.image, spec.pinned) else spec.pinned
     except ImageNotFound:
         return spec.pinned
 
 
-def _means(client: APIClient, spec: TaskSpec) -> bool:
+def _means(client: APIClient, image: str, pinned: str) -> bool:
     """Raises ImageNotFound."""
-    found: Json = client.inspect_image(spec.image)  # type: ignore[no-untyped-call]
+    found: Json = client.inspect_image(image)  # type: ignore[no-untyped-call]
     is_on_containerd = any(name.endswith(f"@{found['Id']}") for name in found.get("RepoDigests") or ())
-    return is_on_containerd or found["Id"] == spec.pinned
+    return is_on_containerd or found["Id"] == pinned
 
 
-def refuse_another(client: APIClient, effect: Start) -> None:
+def fetch(client: APIClient, effect: Fetch, login: Login) -> Outcome:
+    """The image, before anything needs it. Raises EffectRefusedError."""
+    pull(client, effect.image, effect.node, login)
+    refuse_another(client, effect.image, effect.pinned, effect.node)
+    return Outcome(verdict=Verdict.OK)
+
+
+def refuse_another(client: APIClient, image: str, pinned: str, node: str) -> None:
     """The same version of a job is the same bytes on every node."""
-    spec = effect.task.spec
-    if spec.pinned and not _means(client, spec):
+    if pinned and not _means(client, image, pinned):
         raise EffectRefusedError(
-            f"the registry's {spec.image} is not what version {effect.task.version} was deployed with",
-            cure=f"Deploy again, or push it from where it is: cube image push {spec.image} {effect.node}",
+            f"the registry's {image} is not what this version of the job was deployed with",
+            cure=f"Deploy again, or push it from where it is: cube image push {image} {node}",
         )
 
 
-def pull(client: APIClient, effect: Start, login: Mapping[str, str] | None) -> None:
-    """Fetch the task's image. The client bounds how long nothing may arrive.
+def pull(client: APIClient, image: str, node: str, login: Login) -> None:
+    """Have the node's engine pull it. The client bounds how long nothing may arrive.
 
-    `login` goes along with this one question, and the engine keeps nothing of it; None: the one that
-    `docker login` left on this machine, if any.
+    What `login` says goes along with this one question, and the engine keeps nothing of it; where it says
+    nothing, that is what `docker login` left on this machine, if anything.
     """
-    auth = None if login is None else dict(login)
+    told = login(image)
+    auth = None if told is None else dict(told)
     try:
-        for progress in client.pull(effect.task.spec.image, stream=True, decode=True, auth_config=auth):
+        for progress in client.pull(image, stream=True, decode=True, auth_config=auth):
             if "error" in progress:
-                raise missing(effect, progress["error"])
+                raise missing(image, node, progress["error"])
     except APIError as error:
-        raise missing(effect, explanation(error)) from error
+        raise missing(image, node, explanation(error)) from error
     except BROKEN as error:
-        raise missing(effect, f"the pull broke off: {error}") from error
+        raise missing(image, node, f"the pull broke off: {error}") from error
 
 
-def missing(effect: Start, why: str) -> EffectRefusedError:
-    """The task cannot run for want of its image."""
-    image, node = effect.task.spec.image, effect.node
+def missing(image: str, node: str, why: str) -> EffectRefusedError:
+    """Nothing can run there for want of its image."""
     return EffectRefusedError(
         f"image {image} is not on node {node} and cannot be pulled: {why.strip()}",
         cure=f"Check its name and registry, or push it from where it is: cube image push {image} {node}",

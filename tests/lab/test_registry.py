@@ -1,4 +1,4 @@
-"""Images from a registry that asks who is there: nodes get them with a login that none of them keeps."""
+"""Images from a registry that asks who is there: with a login that no node keeps, before an update begins."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,11 +26,11 @@ groups:
     stop: {{grace: 0s}}
     restart: {{attempts: 0}}
     reschedule: {{attempts: 0}}
-    update: {{min_healthy_time: 0s}}
+    update: {{min_healthy_time: 0s, max_parallel: 3, order: stop-first}}
 """
 
 PASSWORD = f"sparrow-{token_hex(8)}"
-NAME = "shop/private:1"
+NAMES = [f"shop/private:{tag}" for tag in (1, 2)]
 
 
 @pytest.fixture(name="shop")
@@ -41,18 +41,23 @@ def _shop(desk: Desk, base: bytes, tmp_path: Path) -> Iterator[Registry]:
         for number in range(len(desk.nodes)):
             folder = f"/etc/docker/certs.d/{found.name}"
             desk.on(number, "sh", "-c", f"mkdir -p {folder}; echo '{found.trusted}' >{folder}/ca.crt")
-        here = f"{found.here}/{NAME}"
-        desk.engine.images.load(image(here, (base, layer({"app/mark": b"private"})), Cmd=["sleep", "9999"]))
-        login = {"username": "nodes", "password": PASSWORD}
-        for line in desk.engine.images.push(here, stream=True, decode=True, auth_config=login):
-            assert "error" not in line, line
-        desk.engine.images.remove(here)
+        for name in NAMES:
+            _publish(desk, f"{found.here}/{name}", base)
         yield found
         for number in range(len(desk.nodes)):
             desk.on(number, "sh", "-c", f"rm -r {folder}; docker ps -aq | xargs -r docker rm -f")
             desk.on(
                 number, "sh", "-c", f"docker images -q {found.name}/shop/private | xargs -r docker rmi -f"
             )
+
+
+def _publish(desk: Desk, name: str, base: bytes) -> None:
+    layers = (base, layer({"app/mark": name.encode()}))
+    desk.engine.images.load(image(name, layers, Cmd=["sleep", "9999"]))
+    login = {"username": "nodes", "password": PASSWORD}
+    for line in desk.engine.images.push(name, stream=True, decode=True, auth_config=login):
+        assert "error" not in line, line
+    desk.engine.images.remove(name)
 
 
 def knowing(desk: Desk, shop: Registry) -> Desk:
@@ -70,7 +75,7 @@ def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
     desk: Desk, shop: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = knowing(desk, shop)
-    file = desk.write(JOB, image=f"{shop.name}/{NAME}")
+    file = desk.write(JOB, image=f"{shop.name}/{NAMES[0]}")
     monkeypatch.setenv("SHOP_PASSWORD", "sparrow-of-another")
     refused = desk.cube("deploy", file, code=1)
     assert "cannot be pulled: " in refused.stdout
@@ -92,3 +97,18 @@ def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
     for number in range(3):
         places = "/root /etc /run /tmp /var/log /var/lib/docker --exclude-dir=overlay2"
         assert desk.on(number, "sh", "-c", f"grep -rlI sparrow {places} 2>&- || true") == ""
+    _updates_once_every_node_has_fetched_it(desk, shop, monkeypatch)
+
+
+def _updates_once_every_node_has_fetched_it(
+    desk: Desk, shop: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, new = desk.containers(), desk.write(JOB, image=f"{shop.name}/{NAMES[1]}")
+    monkeypatch.setenv("SHOP_PASSWORD", "sparrow-of-another")
+    refused = desk.cube("deploy", new, code=1).stdout
+    assert f"fetch  {shop.name}/{NAMES[1]} on node1  failed" in refused
+    assert desk.containers() == before, "what runs is stopped for an image that is there"
+    monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+    done = desk.cube("deploy", new).stdout
+    assert done.rindex("fetch ") < done.index("stop ") < done.index("start ")
+    assert not set(desk.containers()) & set(before)
