@@ -53,7 +53,8 @@ bench: setup ## measure Cube beside others on the lab, and write docs/benchmarks
 bench-recovery: setup ## measure how soon Cube mends what died, beside Docker Swarm, and write it down
 	$(BIN)/python -m tests.bench.recovery
 
-bench-images: setup ## measure images pushed to nodes beside docker save and load, and write it down
+bench-images: ## measure images pushed to nodes beside docker save and load and a registry, and write it down
+	@scripts/setup --vagrant
 	$(BIN)/python -m tests.bench.images
 
 bench-ingress: setup ## measure requests lost by an update behind a proxy, beside Docker Swarm, and write it down

@@ -1,4 +1,4 @@
-"""`make bench-images`: an image to nodes without a registry, Cube beside `docker save | ssh docker load`.
+"""`make bench-images`: an image to nodes, Cube beside `docker save | ssh docker load` and a registry.
 
 Writes docs/benchmarks/images.json and the last section of docs/images.md. In the environment, NODES (default
 5) is how many nodes the larger fleet has, RUNS (default 3) how often everything is repeated; with fewer
@@ -9,8 +9,10 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cube.lab.fleet import LabNode
@@ -19,6 +21,7 @@ from tests.bench.facts import own_facts
 from tests.bench.fleet import fleet
 from tests.bench.images_report import Push, as_json, as_section, with_section
 from tests.bench.measure import Command, Sample, run
+from tests.registry import Registry, registry
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENOUGH = 3
@@ -37,6 +40,7 @@ class Round:
     kit: Kit
     image: str
     nodes: Sequence[LabNode]
+    registry: Registry
 
 
 def main() -> None:
@@ -52,7 +56,9 @@ def main() -> None:
         for turn in range(runs):
             for name, push in list(CONTESTANTS.items())[:: 1 if turn % 2 == 0 else -1]:
                 for count in (1, nodes):
-                    found += _both(name, push, Round(kit=kit, image="", nodes=lab.lab.nodes[:count]))
+                    with _empty_registry(kit) as registry:
+                        to = Round(kit=kit, image="", nodes=lab.lab.nodes[:count], registry=registry)
+                        found += _both(name, push, to)
     print("\n" + as_section(found))
     if runs >= ENOUGH:
         (DOCS / "benchmarks" / "images.json").write_text(as_json(found, own_facts()))
@@ -71,6 +77,16 @@ def _make(kit: Kit) -> None:
         kit.fleet.engine.images.build(path=str(context), tag=f"{NAME}:{tag}", rm=True)
 
 
+@contextmanager
+def _empty_registry(kit: Kit) -> Iterator[Registry]:
+    """On this machine, at the first address of the lab's network, and trusted by its nodes."""
+    host = str(IPv4Address(kit.fleet.lab.nodes[0].address) - 1)
+    with tempfile.TemporaryDirectory(prefix="cube-bench-") as folder, registry(Path(folder), host) as found:
+        trusted = f"/etc/docker/certs.d/{found.name}"
+        kit.fleet.everywhere(f"mkdir -p {trusted}; echo '{found.trusted}' >{trusted}/ca.crt")
+        yield found
+
+
 def _both(name: str, push: Callable[[Round], Sample], to: Round) -> list[Push]:
     """The whole image to nodes that have nothing of it, then one that differs from it in a layer."""
     to.kit.fleet.everywhere(_CLEAN)
@@ -82,7 +98,7 @@ def _both(name: str, push: Callable[[Round], Sample], to: Round) -> list[Push]:
 
 def _one(what: str, name: str, push: Callable[[Round], Sample], tag: str, to: Round) -> Push:
     before = _received(to)
-    sample = push(Round(kit=to.kit, image=f"{NAME}:{tag}", nodes=to.nodes))
+    sample = push(replace(to, image=f"{NAME}:{tag}"))
     for node in to.nodes:
         to.kit.fleet.on(node.container, f"docker inspect {NAME}:{tag} >/dev/null")
     pushed = Push(
@@ -125,10 +141,20 @@ def _piped(to: Round, through: str) -> Sample:
     return run(Command(argv=("sh", "-ec", " ".join([*pipes, "wait"])), env={}, cwd=to.kit.fleet.folder))
 
 
+def _pulled(to: Round) -> Sample:
+    """Pushed to the registry, pulled by all nodes at once."""
+    here, there = f"{to.registry.here}/{to.image}", f"{to.registry.name}/{to.image}"
+    pull = f"docker pull -q {there} && docker tag {there} {to.image}"
+    pulls = [f"{shlex.join(to.kit.fleet.ssh(node.address, pull))} &" for node in to.nodes]
+    script = f"docker tag {to.image} {here}; docker push -q {here}; docker rmi {here}; {' '.join(pulls)} wait"
+    return run(Command(argv=("sh", "-ec", script), env={}, cwd=to.kit.fleet.folder))
+
+
 CONTESTANTS: dict[str, Callable[[Round], Sample]] = {
     "cube image push": _cube,
     "docker save, ssh, docker load": _saved,
     "docker save, gzip -1, ssh, docker load": _zipped,
+    "docker push, registry, docker pull": _pulled,
 }
 
 

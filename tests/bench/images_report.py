@@ -16,8 +16,10 @@ contestants took turns, on {machine}; every run is in
 [images.json](benchmarks/images.json), and `make bench-images` makes it and this section.
 
 Seconds are of the whole process, CPU that of the client alone; bytes are what the nodes' network cards have
-received, SSH included. All nodes are on one machine, over a line that has no limit, and share its cores with
-the client and with the engine that saves the image: that takes most of the time where little is sent.
+received, SSH included. The registry begins empty, on the client's own machine; to one elsewhere the client
+sends the image once, however many nodes there are. All nodes are on one machine, over a line that has no
+limit, and share its cores with the client and with the engine that saves the image: that takes most of the
+time where little is sent.
 """
 
 
