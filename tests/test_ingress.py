@@ -159,6 +159,8 @@ class TestTheExample:
         ]
         assert self.said("{sticky: true}", "server")[0].endswith("weight 256 cookie shop-web-0-shop-0-0")
         assert self.said("{}", "cookie") == []
+        by_tls = self.said("{sticky: true, tls: required}", "cookie", env={"CERTIFICATE": "/x"})
+        assert " secure " in by_tls[0]
 
     def test_waits_as_long_as_the_group_says(self) -> None:
         written = "{timeouts: {connect: 500ms, response: 2m}}"

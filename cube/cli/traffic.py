@@ -38,11 +38,8 @@ def maintenance(
     from cube.manager.report import Report
     from cube.manager.turn import Run
 
-    place, waits, after = (
-        office(inventory, state),
-        (timeout, lock_wait),
-        seconds(retry_after, "--retry-after"),
-    )
+    place, waits = office(inventory, state), (timeout, lock_wait)
+    after = seconds(retry_after, "--retry-after")
 
     def ask(manager: Manager, run: Run) -> Report:
         if switch is Switch.OFF:
