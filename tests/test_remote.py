@@ -77,9 +77,12 @@ def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api:
     assert far.begin_maintenance("web", 600.0, run()).exit_code == 0
     (found,) = far.store.maintenances().values()
     assert (found.job, found.retry_after) == ("web", 600.0)
+    assert api.ask("GET", "/api/v1/jobs/web/status").data["maintenance"] is True
+    assert "a page answers for it" in api.ask("GET", "/job/web").text
     for _ in range(2):
         assert far.end_maintenance("web", run()).exit_code == 0
     assert far.store.maintenances() == {}
+    assert api.ask("GET", "/api/v1/jobs/web/status").data["maintenance"] is False
     told = [event.reason for event in far.store.events(job="web") if "maintenance" in event.reason]
     assert told == ["maintenance begun", "maintenance ended"]
     with pytest.raises(InputError, match="there is no job 'nothing'"):

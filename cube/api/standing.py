@@ -46,5 +46,5 @@ def _read(store: Store) -> Standing:
     return Standing(
         tasks=tasks,
         of_node={node: tuple(mine) for node, mine in of_node.items()},
-        jobs=job_views(store.jobs(), tasks, store.rollouts(), silent),
+        jobs=job_views(store.jobs(), tasks, store.rollouts(), silent, store.maintenances()),
     )

@@ -76,7 +76,7 @@ class OwnSource:
                 cluster=manager.cluster.name,
                 at=time.time(),
                 nodes=nodes,
-                jobs=job_views(store.jobs(), tasks, store.rollouts(), silent),
+                jobs=job_views(store.jobs(), tasks, store.rollouts(), silent, store.maintenances()),
                 tasks=tasks,
                 events=tuple(reversed(store.events(limit=EVENTS))),
             )

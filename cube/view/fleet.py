@@ -53,7 +53,7 @@ class NodeView:
 class JobView:
     """A job and how far it is: `wanted` tasks, `running` ones, `healthy` of these, and those that `failed`.
 
-    `state` of its rollout: running, paused, succeeded or failed.
+    `rollout` is its state: running, paused, succeeded or failed. `maintenance`: a page answers for it.
     """
 
     name: str
@@ -70,6 +70,7 @@ class JobView:
     nodes: tuple[str, ...]
     rollout: str
     reason: str
+    maintenance: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +122,17 @@ def node_view(
     )
 
 
-def job_view(job: Job, tasks: Iterable[Task], rollout: Rollout | None, silent: Collection[str]) -> JobView:
-    """The job with its tasks, of which those on `silent` nodes are not known to run."""
+def job_view(
+    job: Job,
+    tasks: Iterable[Task],
+    rollout: Rollout | None,
+    silent: Collection[str],
+    closed: Collection[str] = (),
+) -> JobView:
+    """The job with its tasks, of which those on `silent` nodes are not known to run.
+
+    `closed` are the jobs in maintenance.
+    """
     mine = [task for task in tasks if task.slot.job == job.name]
     running = [task for task in mine if task.state is State.RUNNING and task.node not in silent]
     healthy = [task for task in running if task.health in (Health.HEALTHY, Health.UNCHECKED)]
@@ -141,6 +151,7 @@ def job_view(job: Job, tasks: Iterable[Task], rollout: Rollout | None, silent: C
         nodes=tuple(sorted({task.node for task in running if task.node})),
         rollout=rollout.state if rollout else "",
         reason=rollout.reason if rollout else "",
+        maintenance=job.name in closed,
     )
 
 
@@ -159,13 +170,19 @@ def node_views(
 
 
 def job_views(
-    jobs: Iterable[Job], tasks: Iterable[Task], rollouts: Mapping[str, Rollout], silent: Collection[str]
+    jobs: Iterable[Job],
+    tasks: Iterable[Task],
+    rollouts: Mapping[str, Rollout],
+    silent: Collection[str],
+    closed: Collection[str] = (),
 ) -> tuple[JobView, ...]:
-    """Each of the jobs with its own of the tasks."""
+    """Each of the jobs with its own of the tasks; `silent` and `closed` as in `job_view`."""
     mine: dict[str, list[Task]] = {}
     for task in tasks:
         mine.setdefault(task.slot.job, []).append(task)
-    return tuple(job_view(job, mine.get(job.name, ()), rollouts.get(job.name), silent) for job in jobs)
+    return tuple(
+        job_view(job, mine.get(job.name, ()), rollouts.get(job.name), silent, closed) for job in jobs
+    )
 
 
 def _node_state(node: Node, found: Observation, cordon: Cordon | None) -> str:
