@@ -7,7 +7,7 @@ import pytest
 
 from cube.errors import InputError
 from cube.manager.served import served_by
-from cube.manager.templates import rendered
+from cube.manager.templates import rendered, tried
 from cube.model.job import Telling
 from cube.model.node import Cluster
 from cube.model.task import Task
@@ -46,9 +46,13 @@ def test_a_name_that_is_discovered_leads_to_those_who_serve_and_to_nobody_else()
 
 def test_a_name_cannot_be_discovered_where_the_inventory_has_no_address() -> None:
     named = replace(NODES[0], access=replace(NODES[0].access, address="one.example"))
+    cluster = replace(CLUSTER, nodes=(named,))
+    with pytest.raises(InputError, match=r"/etc/hosts:.* the inventory has a name for the address of one"):
+        tried(parse(DISCOVERS, "job.yml", {}), cluster)
     task = build.task(job="data", node="one")
     with pytest.raises(InputError, match="the inventory has a name for the address of one"):
-        hosts_of(DISCOVERS.replace("data/db", "data"), task, cluster=replace(CLUSTER, nodes=(named,)))
+        hosts_of(DISCOVERS.replace("data/db", "data"), task, cluster=cluster)
+    tried(parse(DISCOVERS, "job.yml", {}), CLUSTER)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, templat
     """The file for that task on that node. Raises InputError with file, line and column of the template."""
     if template.text is None:
         raise unread(template)
-    return render_text(template.text, variables(cluster, node, task, serving), f"templates/{template.source}")
+    place = f"templates/{template.source}" if template.source else template.target
+    return render_text(template.text, variables(cluster, node, task, serving), place)
 
 
 def files_of(cluster: Cluster, world: World, leaving: Collection[str]) -> Mapping[str, Files]:

@@ -17,12 +17,19 @@ _HEAD = """\
 ::1\tlocalhost ip6-localhost ip6-loopback
 """
 
+_NO_NUMBER = '":" not in each.address and each.address.split(".") | last | int(-1) < 0'
+"""No resolver reads such a line; with nobody to list, as when it is deployed, every node is looked at."""
+
 _LINES = """\
 {{% for each in service("{service}") %}}
-{{% if ":" not in each.address and each.address.split(".") | last | int(-1) < 0 %}}
+{{% if {no_number} %}}
 {{{{ refuse("the inventory has a name for the address of " ~ each.node ~ ", not numbers") }}}}
 {{% endif %}}
 {{{{ each.address }}}}\t{name}
+{{% else %}}
+{{% for each in cluster.nodes if {no_number} %}}
+{{{{ refuse("the inventory has a name for the address of " ~ each.name ~ ", not numbers") }}}}
+{{% endfor %}}
 {{% endfor %}}
 """
 
@@ -40,6 +47,9 @@ def hosts_file(services: Mapping[str, str], fixed: Mapping[str, str], own_name: 
     It takes the place of the engine's, and nobody has to be told when it changes.
     """
     lines = "".join(f"{address}\t{name}\n" for name, address in sorted(fixed.items()))
-    found = "".join(_LINES.format(service=where, name=name) for name, where in sorted(services.items()))
+    found = "".join(
+        _LINES.format(service=where, name=name, no_number=_NO_NUMBER)
+        for name, where in sorted(services.items())
+    )
     text = f"{_HEAD}127.0.1.1\t{own_name}\n{lines}{found}"
     return Template(target=HOSTS, source="", text=text, on_change=OnChange(telling=Telling.NONE))
