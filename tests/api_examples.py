@@ -22,7 +22,7 @@ BODIES: dict[str, Any] = {
     "POST /api/v1/jobs/{name}/rollback": {"version": 1},
     "POST /api/v1/jobs/{name}/dispatch": {"values": {"day": "2026-11-21"}},
     "POST /api/v1/jobs/{name}/maintenance": {"retry_after": 600.0},
-    "POST /api/v1/nodes/{name}/drain": {"deadline": 600.0},
+    "POST /api/v1/nodes/{name}/drain": {"deadline": 600.0, "leave_data": True},
     "POST /api/v1/simulate": {"lose": ["node3"], "scale": {"shop/main": 3}},
     "POST /api/v1/move": {"task": "shop/main[0]", "node": "node3"},
     "POST /api/v1/rebalance": {"max_moves": 5, "min_gain": 0.1},

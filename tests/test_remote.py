@@ -12,6 +12,7 @@ from cube.cli.reach import recorded
 from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
 from cube.manager.measuring import measure
+from cube.model.job import Volume
 from cube.model.resources import Resources
 from cube.remote.link import Link
 from cube.remote.manager import RemoteManager, remote_office
@@ -70,6 +71,17 @@ def test_a_rebalance_through_a_manager_carries_out_what_its_preview_says(
     report = moves.rebalanced(office, 1, 0.05)(far, run())
     assert [(str(end.move.slot), end.move.target) for end in report.moves] == [(best["task"], best["to"])]
     assert api.stage.running()[best["task"]] == best["to"]
+
+
+def test_a_drain_through_a_manager_leaves_no_data_behind_unless_it_is_told_to(api: Api, far: Manager) -> None:
+    writes = spec(volumes=(Volume(source="data", target="/data"),))
+    api.stage.manager.deploy(job(task=writes, min_healthy_time=0.0), run())
+    home = str(api.stage.running()["web/main[0]"])
+    with pytest.raises(InputError, match=rf"tasks would leave their data on {home}"):
+        far.drain(home, run())
+    assert api.stage.manager.store.cordons() == {}
+    assert far.drain(home, run(), leave_data=True).exit_code == 0
+    assert api.stage.running()["web/main[0]"] != home
 
 
 def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api: Api, far: Manager) -> None:
