@@ -148,13 +148,40 @@ def test_a_variable_that_is_not_set_is_told_with_its_place() -> None:
     ]
 
 
-def test_a_service_that_names_another_as_a_host_is_told() -> None:
+@pytest.mark.parametrize(
+    ("cache", "says", "discovers"),
+    [
+        ("", "is no name that tasks of Cube resolve", {}),
+        ("ports: ['6379']", "is no name that tasks of Cube resolve", {}),
+        ("ports: ['127.0.0.1:6379:6379', '53:53/udp']", "is no name that tasks of Cube resolve", {}),
+        ("ports: ['6379:6379']", "leads to the nodes that run it: port 6379", {"cache": "some-folder/cache"}),
+        ("ports: ['80:8080']", "run it: port 80, where it has 8080", {"cache": "some-folder/cache"}),
+    ],
+)
+def test_a_service_that_names_another_as_a_host_finds_it_where_it_publishes(
+    cache: str, says: str, discovers: dict[str, str]
+) -> None:
     text = (
         "services: {a: {image: x, mem_limit: 8m, environment: {U: 'redis://cache:6379/0', V: my-cache}}, "
-        "cache: {image: y, mem_limit: 8m}}"
+        f"cache: {{image: y, mem_limit: 8m, {cache}}}}}"
     )
-    (told,) = converted(text).told
-    assert str(told).startswith("compose.yaml:1:58: 'cache' is no name that tasks of Cube resolve")
+    found = converted(text)
+    (told,) = found.told
+    assert str(told).startswith("compose.yaml:1:58: 'cache' ")
+    assert says in str(told)
+    job: Any = plain(found.job)
+    assert job["groups"]["a"].get("discover", {}) == discovers
+    resolve(found.job)
+
+
+@pytest.mark.parametrize("hosts", ["'cache:10.0.0.7'", "'out:host-gateway'"])
+def test_a_name_that_has_an_address_already_is_left_as_it_is(hosts: str) -> None:
+    text = (
+        f"services: {{a: {{image: x, mem_limit: 8m, environment: {{U: 'cache:1'}}, extra_hosts: [{hosts}]}}, "
+        "cache: {image: y, mem_limit: 8m, ports: ['1:1']}}"
+    )
+    (group, _) = resolve(converted(text).job).groups
+    assert group.spec.templates == ()
 
 
 INCLUDED = {

@@ -1,7 +1,6 @@
 """A Compose project as the document of a job, and all that is to be said about it."""
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +8,9 @@ from cube.compose import words
 from cube.compose.health import COMPLETED
 from cube.compose.keys import SAYS
 from cube.compose.loader import Source
+from cube.compose.names import names
 from cube.compose.project import Project, Surroundings, project_of
-from cube.compose.scene import Lost, Odd, Put, Scene, Told, odd
+from cube.compose.scene import Lost, Odd, Put, Scene, Told
 from cube.compose.tree import (
     Finding,
     StrangeError,
@@ -22,7 +22,6 @@ from cube.compose.tree import (
     one_or_more,
     overlaid,
     refusal,
-    scalars,
     table,
     text_of,
 )
@@ -96,7 +95,7 @@ def _told_of(scene: Scene, ignored: frozenset[str]) -> Iterator[Told]:
                     yield _softened(told, ignored)
             except StrangeError as error:
                 yield _softened(Lost(error.finding), ignored)
-    yield from _by_name(scene)
+    yield from _unwritten(scene)
 
 
 def _softened(told: Told, ignored: frozenset[str]) -> Told:
@@ -143,21 +142,11 @@ def _by_itself(scene: Scene, found: Table) -> Table:
     return table(added, scene.mark)
 
 
-def _by_name(scene: Scene) -> Iterator[Told]:
+def _unwritten(scene: Scene) -> Iterator[Told]:
     """What a person should know of what is not written."""
     if not any(scene.at(*path) for path in _MEMORY) and "memory" not in entries_of(scene.at("x-cube")):
         yield Odd(Finding(scene.mark, _UNLIMITED, "memory"))
-    for other in sorted(scene.project.services.keys() - {scene.service}):
-        named = re.compile(rf"(?:^|[/@,\s]){re.escape(other)}(?::\d|/|$)")
-        for key in ("environment", "command", "entrypoint"):
-            for scalar in scalars(scene.at(key) or made("", scene.mark)):
-                if named.search(scalar.text.partition("=")[2] if _is_pair(scalar) else scalar.text):
-                    what = f"{shown(other)} is no name that tasks of Cube resolve, if a service is meant"
-                    yield odd(scalar, f"{what}; give it an address, as with extra_hosts", key)
-
-
-def _is_pair(scalar: Scalar) -> bool:
-    return re.match(r"[A-Za-z_][A-Za-z0-9_]*=", scalar.text) is not None
+    yield from names(scene)
 
 
 _MEMORY = (

@@ -47,15 +47,16 @@ services:
   web:
     image: cube-demo:${TAG:?which one?}
     ports: ["8080"]
-    environment: {GREETING: "${GREETING}"}
+    environment: {GREETING: "${GREETING}", STORE: "http://store:18080/health"}
     env_file: [web.env]
-    depends_on: {prepare: {condition: service_completed_successfully}}
+    depends_on: {prepare: {condition: service_completed_successfully}, store: {condition: service_started}}
     healthcheck: {test: ["CMD", "true"], interval: 1s, timeout: 1s}
     mem_limit: 32m
     volumes: ["data:/data", "./greet.conf:/etc/greet.conf:ro"]
     configs: [{source: note, target: /etc/note}]
     x-cube: {count: 2}
   prepare: {image: "cube-busybox:1", command: "sh -c 'exit 0'", mem_limit: 16m}
+  store: {image: "cube-demo:1", ports: ["18080:8080"], mem_limit: 16m}
 volumes: {data: }
 configs: {note: {content: "{{ for $TAG }}"}}
 """
@@ -74,12 +75,14 @@ class TestAComposeFile:
         rows = {row["task"]: row["state"] for row in desk.data("status", "shop")}
         assert rows == {
             "shop/web[0]": "Running", "shop/web[1]": "Running", "shop/prepare[0]": "Completed",
+            "shop/store[0]": "Running",
         }  # fmt: skip
         said = desk.cube(
             "exec", "shop/web[0]", "--", "sh", "-c",
-            "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts; cat /etc/greet.conf /etc/note",
+            "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts; cat /etc/greet.conf /etc/note; echo; wget -qO- $STORE",
         )  # fmt: skip
-        assert said.stdout.splitlines() == ["hello, you blue", "1", "loud = yes", "{{ for 1 }}"]
+        assert said.stdout.splitlines()[:4] == ["hello, you blue", "1", "loud = yes", "{{ for 1 }}"]
+        assert said.stdout.splitlines()[4], "the store has answered, on whatever node it is"
 
     def test_that_cannot_be_honoured_touches_nothing(self, desk: Desk) -> None:
         (desk.folder / "bad.yaml").write_text(COMPOSE.replace("mem_limit: 32m", "privileged: true"))

@@ -1,0 +1,67 @@
+"""Services that name each other as hosts: Cube has no network of theirs, but names for where tasks serve."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from cube.compose import ports, words
+from cube.compose.scene import Put, Scene, Told, odd
+from cube.compose.tree import StrangeError, entries_of, made, pairs_of, scalars, text_of
+from cube.document.check import shown
+from cube.document.reader import Scalar, Table
+
+_HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_PAIR = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+
+
+def names(scene: Scene) -> Iterator[Told]:
+    """A name for each service that the settings of this one seem to name, if it can be reached at all."""
+    known = {key.text: text_of(value) for key, value in pairs_of(scene.at("extra_hosts"), "=:")}
+    for other in sorted(scene.project.services.keys() - {scene.service} - known.keys()):
+        open_ports = _published(scene.project.services[other][1])
+        may_be_found = open_ports and _HOSTNAME.fullmatch(other) and "host-gateway" not in known.values()
+        for scalar in _naming(scene, other):
+            if may_be_found:
+                yield Put(("discover", other), _place(scene, other, scalar))
+                yield odd(
+                    scalar, f"{shown(other)} leads to the nodes that run it: {', '.join(open_ports)}", _KEY
+                )
+            else:
+                what = f"{shown(other)} is no name that tasks of Cube resolve, if a service is meant"
+                yield odd(scalar, f"{what}; publish its port, under the same number, and it is", _KEY)
+
+
+_KEY = "discover"
+
+
+def _naming(scene: Scene, other: str) -> Iterator[Scalar]:
+    """Values that look as if that service was meant: `other`, `other:5432`, `http://other/`."""
+    named = re.compile(rf"(?:^|[/@,\s]){re.escape(other)}(?::\d|/|$)")
+    for key in ("environment", "command", "entrypoint"):
+        for scalar in scalars(scene.at(key) or made("", scene.mark)):
+            text = scalar.text.partition("=")[2] if _PAIR.match(scalar.text) else scalar.text
+            if named.search(text):
+                yield scalar
+
+
+def _place(scene: Scene, other: str, scalar: Scalar) -> Scalar:
+    return made(f"{words.name(scene.project.name)}/{scene.groups[other]}", scalar.mark)
+
+
+def _published(service: Table) -> list[str]:
+    """The ports of TCP that other nodes reach, in words."""
+    document = entries_of(service).get("ports")
+    try:
+        found = [told.value for told in ports.ports(document) if isinstance(told, Put)] if document else []
+    except StrangeError:  # told where it stands
+        return []
+    written = [{key: text_of(value) for key, value in entries_of(each).items()} for each in found]
+    return [_in_words(port) for port in written if _is_open(port)]
+
+
+def _is_open(port: Mapping[str, str]) -> bool:
+    return port.get("public") == "true" and port.get("host", "").isdigit() and "protocol" not in port
+
+
+def _in_words(port: Mapping[str, str]) -> str:
+    is_same = port["host"] == port["container"]
+    return f"port {port['host']}" if is_same else f"port {port['host']}, where it has {port['container']}"
