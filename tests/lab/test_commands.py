@@ -79,7 +79,8 @@ class TestAComposeFile:
         }  # fmt: skip
         said = desk.cube(
             "exec", "shop/web[0]", "--", "sh", "-c",
-            "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts; cat /etc/greet.conf /etc/note; echo; wget -qO- $STORE",
+            "echo $GREETING $COLOR; grep -c ' /data ' /proc/mounts; cat /etc/greet.conf /etc/note; echo; "
+            "wget -qO- $STORE",
         )  # fmt: skip
         assert said.stdout.splitlines()[:4] == ["hello, you blue", "1", "loud = yes", "{{ for 1 }}"]
         assert said.stdout.splitlines()[4], "the store has answered, on whatever node it is"
