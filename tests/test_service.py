@@ -1,14 +1,21 @@
 """The service: the loop without end, over simulated machines in real time."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
 from cube.errors import CubeError, UnreachableError
+from cube.manager.picture import Picture
+from cube.manager.upkeep import remember
+from cube.model.observation import Observation
 from cube.model.policy import RestartPolicy
 from cube.model.task import State
-from tests.build import job
+from cube.store.store import open_store
+from tests.build import NOW, job, seen, unknown
 from tests.stage import PATIENCE, Stage, run, staged
 
 
@@ -103,3 +110,26 @@ def test_who_waits_when_the_service_ends_is_told_so_p9(stage: Stage) -> None:
     asking.join(PATIENCE)
     assert [error.what for error in told] == ["the manager ends"]
     assert [task.state for task in stage.store.current_tasks()] == [State.RUNNING], "the effect in hand ended"
+
+
+@dataclass
+class Pictured:
+    """What one manager sees."""
+
+    observed: Mapping[str, Observation]
+
+    def taken(self) -> Mapping[str, Observation]:
+        return self.observed
+
+
+def test_two_managers_at_one_state_count_what_both_missed_once_p3() -> None:
+    """Both look every 10 s, 4 s apart; where all are missed, the count begins anew at once."""
+    gone = Pictured({"node1": unknown("node1"), "node2": seen("node2"), "node3": seen("node3")})
+    blind = Pictured({name: unknown(name) for name in gone.observed})
+    with closing(open_store(":memory:")) as store:
+        for at in (0.0, 4.0, 10.0, 14.0, 20.0, 24.0):
+            remember(store, cast("Picture", gone), NOW + at, every=10.0)
+        silence = store.silences()["node1"]
+        assert (silence.misses, silence.seconds, silence.at) == (3, 20.0, NOW + 20)
+        remember(store, cast("Picture", blind), NOW + 24.5, every=10.0)
+        assert store.silences()["node1"].misses == 0

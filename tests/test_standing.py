@@ -10,8 +10,9 @@ from cube.api.gate import Gate
 from cube.api.standing import Standings
 from cube.manager.tokens import make_token
 from cube.model.node import Cordon
+from cube.store.rows import Sweep
 from cube.store.store import open_store
-from tests.build import NOW, job
+from tests.build import NOW, job, seen, unknown
 from tests.stage import run, staged
 
 
@@ -30,6 +31,19 @@ def test_the_record_is_read_once_until_something_is_recorded_by_whomever(tmp_pat
         other.put_cordon(Cordon(node="node1", at=NOW, actor="ann"))
         assert standings.now() is not last
         assert standings.now() == last
+
+
+def test_a_look_alone_lets_nothing_be_read_anew_and_a_node_that_falls_silent_does() -> None:
+    with closing(open_store(":memory:")) as store:
+        store.put_job(job("web"), now=NOW, actor="ann", reason="deployed")
+        standings, tasks = Standings(store), store.current_tasks()
+        first = standings.now()
+        store.put_observations([seen("node1")])
+        store.put_sweep(Sweep(started=NOW, finished=NOW, result=""))
+        assert standings.now() is first
+        assert store.current_tasks() is tasks
+        store.put_observations([unknown("node1")])
+        assert standings.now() is not first
 
 
 def test_the_standing_is_what_the_store_says_of_tasks_nodes_and_jobs() -> None:

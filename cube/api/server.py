@@ -1,8 +1,10 @@
 """The server: the application on a socket, in a thread of its own."""
 
+import gc
 import ipaddress
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,19 @@ STOP = 5
 
 MESSAGE = 1 << 20
 """Bytes that one message of a websocket may have."""
+
+PROMPT = 0.0005
+"""Seconds for which a thread that computes may keep Python's lock from those who answer.
+
+Usually it is ten times as long; each request waits for the lock several times while the loop plans.
+"""
+
+SELDOM = (50_000, 20, 50)
+"""How much must have been made before Python looks for what only cycles keep, in young, older and all things.
+
+To look through all that is known of a thousand nodes takes 0.2 s, and nothing else happens meanwhile; usually
+that would be done many times in a minute. What Cube makes has no cycles.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +93,7 @@ def listening(app: ASGIApp, address: Address) -> Iterator[None]:
         timeout_graceful_shutdown=STOP,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_news)
-    with _bound(address) as bound:
+    with _bound(address) as bound, _promptly():
         server = uvicorn.Server(config)
         try:
             config.load()
@@ -92,6 +107,18 @@ def listening(app: ASGIApp, address: Address) -> Iterator[None]:
         finally:
             server.should_exit = True
             thread.join(STOP + 2)
+
+
+@contextmanager
+def _promptly() -> Iterator[None]:
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(PROMPT)
+    gc.set_threshold(*SELDOM)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -5,15 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cube.model.task import Task
-from cube.store.store import Store
+from cube.store.store import Mark, Store
 from cube.view.fleet import JobView, job_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The newest task of every slot and every live one, those of each node, and how far each job is."""
+    """The newest task of every slot and every live one, those of each node, and how far each job is.
+
+    `silent` are the nodes that did not answer the last look: what runs there is not known.
+    """
 
     tasks: tuple[Task, ...]
+    silent: frozenset[str]
     of_node: Mapping[str, tuple[Task, ...]]
     jobs: tuple[JobView, ...]
 
@@ -24,7 +28,7 @@ class Standings:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._alone = threading.Lock()
-        self._mark: object = None
+        self._mark: Mark | None = None
         self._last: Standing | None = None
 
     def now(self) -> Standing:
@@ -32,19 +36,25 @@ class Standings:
         with self._alone:
             mark = self._store.mark()
             if self._last is None or mark is None or mark != self._mark:
-                self._last, self._mark = _read(self._store), mark
+                self._last, self._mark = self._read(mark), mark
             return self._last
 
+    def _read(self, mark: Mark | None) -> Standing:
+        """A look alone changes nothing, unless a node has fallen silent with it, or answers again."""
+        silent, last, before = self._store.silent(), self._last, self._mark
+        is_same = mark is not None and before is not None and mark.record == before.record
+        return last if last and is_same and last.silent == silent else _standing(self._store, silent)
 
-def _read(store: Store) -> Standing:
+
+def _standing(store: Store, silent: frozenset[str]) -> Standing:
     tasks = store.current_tasks()
-    silent = {look.node for look in store.looks() if look.cause is not None}
     of_node: dict[str, list[Task]] = {}
     for task in tasks:
         if task.node is not None:
             of_node.setdefault(task.node, []).append(task)
     return Standing(
         tasks=tasks,
+        silent=silent,
         of_node={node: tuple(mine) for node, mine in of_node.items()},
         jobs=job_views(store.jobs(), tasks, store.rollouts(), silent, store.maintenances()),
     )

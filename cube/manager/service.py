@@ -247,7 +247,7 @@ class Service:
     def _sweep(self, now: float) -> None:
         """Remember who is silent, that the fleet was looked after, and take the inventory as it is now."""
         began, self._swept, self._is_news = self._swept, now, True
-        remember(self.store, self._picture, now)
+        remember(self.store, self._picture, now, every=self._duty.every)
         everything = Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0)
         report = replace(self._report(everything, self._staff.done), is_late=False)
         self.store.put_sweep(Sweep(started=began, finished=now, result=report.summary))

@@ -4,21 +4,36 @@ from collections.abc import Iterable, Mapping
 from math import inf
 
 from cube.manager.picture import Picture
+from cube.model.node import Silence
 from cube.model.task import Task
 from cube.reconciler.silence import listen, news
 from cube.store.store import Store
 
+ANEW = 0.75
+"""The share of the pause between two looks after which a miss counts: looks come a little early at times."""
 
-def remember(store: Store, picture: Picture, now: float) -> None:
-    """Record the looks since the last time, and who is silent: no look counts twice."""
+
+def remember(store: Store, picture: Picture, now: float, *, every: float) -> None:
+    """Record the looks since the last time, and who is silent: no look counts twice.
+
+    Of several managers that look at a node, each `every` seconds, one counts what it missed.
+    """
     known, observed = store.silences(), picture.observed
     taken = picture.taken()
     store.put_observations(taken.values())
-    heard = listen(known, observed, now)
+    heard = {
+        name: known[name] if name in known and _is_counted(known[name], each, every) else each
+        for name, each in listen(known, observed, now).items()
+    }
     silences = {name: each for name, each in heard.items() if name in taken}
     silences |= {name: each for name, each in known.items() if name in observed and name not in taken}
     if known or silences:
         store.put_silences(silences.values(), news(known, silences, taken), now=now)
+
+
+def _is_counted(known: Silence, heard: Silence, every: float) -> bool:
+    """Somebody has just counted what a look missed; a count that begins anew does so at once."""
+    return heard.misses > known.misses and heard.at - known.at < ANEW * every
 
 
 def pauses(tasks: Iterable[Task]) -> Mapping[str, float]:

@@ -53,11 +53,12 @@ class World:
         Of several, as after a late start or a rename by hand, one that is alive, then the one that is
         recorded, then the one with the task's name.
         """
-        known = self._containers.get(task.id)
-        if known is None:
-            return None
-        held = [found for node, found in known if node == task.node]
-        return held[0] if len(held) == 1 else max(held, key=lambda found: _claim(found, task), default=None)
+        known = self._containers.get(task.id, ())
+        if len(known) == 1:  # as good as always, and asked several times for each task of a plan
+            ((node, only),) = known
+            return only if node == task.node else None
+        held = (found for node, found in known if node == task.node)
+        return max(held, key=lambda found: _claim(found, task), default=None)
 
     def whereabouts(self, task: Task) -> tuple[str, ...]:
         """Every node on which a container of the task was seen."""

@@ -64,7 +64,7 @@ class Database(Protocol):
         ...
 
     def mark(self) -> object | None:
-        """Another one whenever anything was changed since, by whomever; None where that is not to be had."""
+        """Another one whenever anybody else has changed anything since; None where that is not to be had."""
         ...
 
     def execute(self, sql: str, values: Values = ..., /) -> Answer:

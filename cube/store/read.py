@@ -180,6 +180,11 @@ def looks(connection: Database) -> tuple[Look, ...]:
     return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
 
 
+def silent(connection: Database) -> frozenset[str]:
+    """The nodes that did not answer the last look at them."""
+    return frozenset(select(connection, lambda row: row[0], "SELECT node FROM looks WHERE cause IS NOT NULL"))
+
+
 def measures(connection: Database, node: str, since: float) -> tuple[Measure, ...]:
     """What was measured of the node since then, the oldest first."""
     sql = "SELECT * FROM measures WHERE node = ? AND at >= ? ORDER BY at"

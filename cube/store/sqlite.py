@@ -28,9 +28,9 @@ class File(sqlite3.Connection):
         self.where, self.path, self._file = str(path), path, _file_at(path)
 
     def mark(self) -> object:
-        """As Database says it: what others committed, and what was done here."""
+        """As Database says it."""
         (version,) = self.execute("PRAGMA data_version").fetchone()
-        return version, self.total_changes
+        return version
 
     def begin_change(self) -> None:
         """As Database says it."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
 from cube.errors import InputError
@@ -69,6 +70,13 @@ def _at_server(place: Server, *, create: bool, patience: float) -> Database:
     return open_server(place, create=create, patience=patience)
 
 
+class Mark(NamedTuple):
+    """What the state is known by: another `record` after each change, another `looks` also after a look."""
+
+    record: object
+    looks: int
+
+
 class Store:
     """What is remembered of one cluster: jobs, tasks and every event; safe to share between threads.
 
@@ -83,6 +91,8 @@ class Store:
         self._connection = connection
         self._tables = write.Tables(connection)
         self._guard = Guard(connection)
+        self._changes = self._notes = 0
+        self._current: tuple[Mark | None, tuple[Task, ...]] = (None, ())
 
     def close(self) -> None:
         """Let go of it."""
@@ -107,10 +117,11 @@ class Store:
         with self._guard as connection:
             return read.number(connection, "SELECT epoch FROM identity")
 
-    def mark(self) -> object | None:
+    def mark(self) -> Mark | None:
         """Another one whenever anything was recorded since, by whomever; None where nobody can tell."""
         with self._guard as connection:
-            return connection.mark()
+            others = connection.mark()
+            return None if others is None else Mark((others, self._changes), self._notes)
 
     @property
     def term(self) -> float | None:
@@ -310,8 +321,12 @@ class Store:
     def current_tasks(self) -> tuple[Task, ...]:
         """The newest task of every slot, and every older one that is live or in quarantine."""
         with self._guard as connection:
-            where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
-            return read.tasks(connection, where)
+            mark, (of, tasks) = self.mark(), self._current
+            if mark is None or of is None or mark.record != of.record:
+                where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
+                tasks = read.tasks(connection, where)
+                self._current = (mark, tasks)
+            return tasks
 
     def former_tasks(self) -> tuple[Task, ...]:
         """Of every slot whose newest task has no node the newest one that had: its data may be there."""
@@ -351,7 +366,7 @@ class Store:
 
     def put_observations(self, observations: Iterable[Observation]) -> None:
         """Remember the last look at each of these nodes; what one that did not answer had shown is kept."""
-        with self._change() as connection:
+        with self._note() as connection:
             write.note_looks(connection, [rows.look_row(seen) for seen in observations])
 
     def put_silences(
@@ -371,6 +386,11 @@ class Store:
         with self._guard as connection:
             return read.looks(connection)
 
+    def silent(self) -> frozenset[str]:
+        """The nodes that did not answer the last look at them."""
+        with self._guard as connection:
+            return read.silent(connection)
+
     def samples(self) -> Mapping[str, Stats]:
         """The newest stats of each node that ever showed some: the earlier sample for its CPU use."""
         return {look.node: look.stats for look in self.looks() if look.stats}
@@ -380,7 +400,7 @@ class Store:
 
         After some hours one in a quarter of an hour is left.
         """
-        with self._change() as connection:
+        with self._note() as connection:
             write.note_measures(connection, measures)
             write.forget_measures(connection, now=now, keep=keep)
 
@@ -391,7 +411,7 @@ class Store:
 
     def put_sweep(self, sweep: Sweep) -> None:
         """Remember that a run over the fleet ended; the newest thousand are kept."""
-        with self._change() as connection:
+        with self._note() as connection:
             write.note_sweep(connection, sweep)
 
     def last_sweep(self) -> Sweep | None:
@@ -472,6 +492,15 @@ class Store:
 
     @contextmanager
     def _change(self) -> Iterator[Database]:
+        with self._note() as connection:
+            try:
+                yield connection
+            finally:
+                self._changes += 1
+
+    @contextmanager
+    def _note(self) -> Iterator[Database]:
+        """A change of what was looked at, and of no task."""
         with self._guard as connection:
             try:
                 connection.begin_change()
@@ -480,6 +509,8 @@ class Store:
             except BaseException:
                 connection.rollback()
                 raise
+            finally:
+                self._notes += 1
 
 
 def _known_as(job: Job, newest: Job | None) -> int:
