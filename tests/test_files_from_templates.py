@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cube.cli.settle import with_templates
-from cube.document.template import literal
+from cube.document.template import as_literal, literal
 from cube.errors import InputError
 from cube.manager.served import nobody, served_by
 from cube.manager.templates import MAX_BYTES, checked, filled, rendered
@@ -70,6 +70,14 @@ def test_a_text_of_the_job_files_own_is_the_file_as_it_stands(text: str) -> None
     (group,) = filled(parse(yaml.safe_dump(written), "job.yml", {}), {}).groups
     (template,) = group.spec.templates
     assert rendered(CLUSTER, NODES[0], nobody, build.task(spec=group.spec), template) == text
+    assert as_literal(template.text or "") == text
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ node.name }}", "{% if a %}b{% endif %}", "a {# b #}", "{{ '{{' }} {{ a }}"]
+)
+def test_what_differs_from_task_to_task_is_no_text_of_its_own(template: str) -> None:
+    assert as_literal(template) is None
 
 
 @pytest.mark.parametrize("origin", ["{}", "{source: a.j2, text: b}"])

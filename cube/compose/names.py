@@ -10,6 +10,7 @@ from cube.document.check import shown
 from cube.document.reader import Scalar, Table
 
 _HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_KEY = "discover"
 _PAIR = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
@@ -28,9 +29,6 @@ def names(scene: Scene) -> Iterator[Told]:
             else:
                 what = f"{shown(other)} is no name that tasks of Cube resolve, if a service is meant"
                 yield odd(scalar, f"{what}; publish its port, under the same number, and it is", _KEY)
-
-
-_KEY = "discover"
 
 
 def _naming(scene: Scene, other: str) -> Iterator[Scalar]:

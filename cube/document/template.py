@@ -12,6 +12,7 @@ from typing import Any
 from cube.document.reader import Document, Listing, Mark, Scalar, Table
 
 _TAG = re.compile(r"\{[{%#]")
+_LITERAL_TAG = re.compile(r"\{\{ '(\{[{%#])' \}\}")
 
 
 def render(document: Document, variables: Mapping[str, Any]) -> Document:
@@ -42,6 +43,12 @@ def render_text(text: str, variables: Mapping[str, Any], source: str) -> str:
 def literal(text: str) -> str:
     """The template that is rendered to just this text."""
     return _TAG.sub(lambda found: "{{ '" + found[0] + "' }}", text)
+
+
+def as_literal(template: str) -> str | None:
+    """The text of which `literal` makes that template; None: it is one that differs from task to task."""
+    text = _LITERAL_TAG.sub(lambda found: found[1], template)
+    return text if literal(text) == template else None
 
 
 def _is_template(text: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from cube.document.template import as_literal
 from cube.export.unsaid import Export, unsaid
 from cube.model.job import (
     Build,
@@ -28,7 +29,7 @@ _SAID = frozenset(
         "Group": "name count type build depends_on max_per_node constraints spread",
         "TaskSpec": "image command entrypoint env user ports volumes labels stop_signal stop_grace "
         "pids_limit allow_new_privileges working_dir hostname group_add cap_add cap_drop read_only tmpfs "
-        "secrets shm_size devices ulimits cpu_limit extra_hosts logging init health",
+        "secrets templates shm_size devices ulimits cpu_limit extra_hosts logging init health",
         "Resources": "cpu memory",
         "RestartPolicy": "attempts delay window",
         "UpdatePolicy": "max_parallel order min_healthy_time auto_revert",
@@ -46,6 +47,8 @@ def compose(job: Job) -> Export:
     found = {"name": job.name, "services": services, **({"volumes": volumes} if volumes else {})}
     used = sorted({use.name for group in job.groups for use in group.spec.secrets if use.target})
     found |= {"secrets": {name: {"external": True} for name in used}} if used else {}
+    texts = {name: text for group in job.groups for name, _, text in _configs(group)}
+    found |= {"configs": {name: {"content": text} for name, text in texts.items()}} if texts else {}
     lost = (*unsaid(job, _SAID), *_lost(job))
     return Export(text=yaml.safe_dump(_escaped(found), sort_keys=False, allow_unicode=True), lost=lost)
 
@@ -70,6 +73,7 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
             for volume in spec.volumes
         ],
         "secrets": [{"source": use.name, "target": use.target} for use in spec.secrets if use.target],
+        "configs": [{"source": name, "target": target} for name, target, _ in _configs(group)],
         "healthcheck": _health(spec.health),
         "depends_on": {
             other: {"condition": _condition(job, other, state)} for other, state in group.depends_on.items()
@@ -81,6 +85,14 @@ def _service(job: Job, group: Group) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, {}, [], False)} | (
         {} if spec.init else {"init": False}
     )
+
+
+def _configs(group: Group) -> Iterator[tuple[str, str, str]]:
+    """The files that are the same for every task: what each is called, where it is, and its text."""
+    for index, template in enumerate(group.spec.templates):
+        text = None if template.text is None else as_literal(template.text)
+        if text is not None:
+            yield f"{group.name}-{index}", template.target, text
 
 
 def _reserved(spec: TaskSpec) -> dict[str, Any]:
@@ -197,6 +209,9 @@ def _attribute(attribute: str) -> str:
 def _lost(job: Job) -> Iterator[str]:
     for group in job.groups:
         yield from (f"{group.name}.secrets: {use.name} as {use.env}" for use in group.spec.secrets if use.env)
+        said = {target for _, target, _ in _configs(group)}
+        templates = (each for each in group.spec.templates if each.target not in said)
+        yield from (f"{group.name}.templates: {each.target}" for each in templates)
         check = group.spec.health
         if check is not None and check.kind in (CheckKind.HTTP, CheckKind.TCP):
             yield f"{group.name}.health: a check by {check.kind}; Compose asks by a command in the container"

@@ -10,6 +10,10 @@ from cube.model.job import Job
 _NO_MATTER = frozenset({"Job.version", "Job.stopped", "Job.parent", "Job.launched"})
 
 
+LONGEST = 200
+"""Characters of a value that are shown: enough to know it by."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
     """The text, and for a person what it does not say, one line each."""
@@ -48,4 +52,5 @@ def _default(each: "Field[Any]") -> Any:
 
 def _shown(found: Any) -> str:
     data = to_data(found)
-    return f"{data:g}" if isinstance(data, float) else str(data)
+    text = f"{data:g}" if isinstance(data, float) else str(data)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
