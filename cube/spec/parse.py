@@ -5,7 +5,7 @@ from typing import Any
 
 from cube.document.check import check, refusal
 from cube.document.reader import Document, read
-from cube.document.template import literal, render
+from cube.document.template import render
 from cube.model.architecture import ARCHITECTURE
 from cube.model.job import (
     Affinity,
@@ -17,7 +17,6 @@ from cube.model.job import (
     Job,
     JobType,
     Logging,
-    OnChange,
     Operator,
     Parameters,
     Port,
@@ -25,8 +24,6 @@ from cube.model.job import (
     SecretUse,
     Spread,
     TaskSpec,
-    Telling,
-    Template,
     Tmpfs,
     Ulimit,
 )
@@ -44,7 +41,7 @@ from cube.model.policy import (
     UpdatePolicy,
 )
 from cube.model.resources import Resources
-from cube.spec.discovery import hosts_file
+from cube.spec.files import templates_of
 from cube.spec.grammar import Attempts
 from cube.spec.ingress import ingress_of
 from cube.spec.job_rules import broken, type_of, unknown_scheduler
@@ -56,7 +53,6 @@ from cube.spec.parts import (
     RescheduleSchema,
     RestartSchema,
     SecretSchema,
-    TemplateSchema,
     UpdateSchema,
 )
 from cube.spec.rules import checks_of
@@ -214,29 +210,9 @@ def _spec(name: str, written: GroupSchema) -> TaskSpec:
         pids_limit=written.pids,
         allow_new_privileges=written.allow_new_privileges,
         secrets=tuple(_secret(name, secret) for name, secret in sorted(written.secrets.items())),
-        templates=_templates(name, written),
+        templates=templates_of(name, written),
         **_confines(name, written),
     )
-
-
-def _templates(name: str, written: GroupSchema) -> tuple[Template, ...]:
-    """In the order of their places. Of names that are discovered there is a file, too."""
-    found = [_template(target, template) for target, template in written.templates.items()]
-    if written.discover:
-        found.append(hosts_file(written.discover, written.extra_hosts, written.hostname or name))
-    return tuple(sorted(found, key=lambda each: each.target))
-
-
-def _template(target: str, written: TemplateSchema) -> Template:
-    how = written.on_change
-    if how.signal is not None:
-        told = OnChange(telling=Telling.SIGNAL, signal=how.signal)
-    elif how.exec is not None:
-        told = OnChange(telling=Telling.EXEC, command=tuple(how.exec))
-    else:
-        told = OnChange(telling=Telling.RESTART if how.restart else Telling.NONE)
-    text = None if written.text is None else literal(written.text)
-    return Template(target=target, source=written.source or "", text=text, on_change=told)
 
 
 def _secret(name: str, written: SecretSchema) -> SecretUse:
