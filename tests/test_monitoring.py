@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,20 @@ import yaml
 
 from cube.view.fleet import Recorded, job_view, node_view
 from cube.view.metrics import Turning, Watching, metrics
-from tests.build import CLUSTER, job, node, seen, task
+from tests.build import CLUSTER, NOW, job, node, seen, stats, task
 
 FOLDER = Path(__file__).parent.parent / "monitoring"
 DASHBOARD: Any = json.loads((FOLDER / "grafana.json").read_text())
 ALERTS: Any = yaml.safe_load((FOLDER / "alerts.yml").read_text())
+
+RECORDED = Recorded(samples={"node1": replace(stats(), at=NOW - 10)}, cordons={})
 
 
 def told() -> set[str]:
     """The names of all figures of a service that looks after one node."""
     tasks = [task(0)]
     text = metrics(
-        [node_view(node("node1"), seen("node1"), tasks, Recorded(samples={}, cordons={}), CLUSTER)],
+        [node_view(node("node1"), seen("node1"), tasks, RECORDED, CLUSTER)],
         [job_view(job(), tasks, None, set())],
         tasks,
         Turning(

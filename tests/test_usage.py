@@ -67,6 +67,12 @@ def test_a_container_that_started_anew_began_with_nothing() -> None:
     assert usage.by_tasks.cpu == 200
 
 
+def test_a_container_that_was_not_measured_before_uses_no_more_than_the_machine_has() -> None:
+    before, now = measured(used(100.0), used(110.0, task_cpu=80_000.0))
+    (usage,) = usages((replace(before, tasks={}), now))
+    assert usage.by_tasks.cpu == 4000
+
+
 def test_before_the_second_look_what_tasks_use_is_not_known_rather_than_nothing_p3() -> None:
     now = used(110.0, busy=800, task_cpu=5.0)
     assert now_in_use(now, None, CLUSTER)[1] is None

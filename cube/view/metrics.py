@@ -54,6 +54,7 @@ def _of_nodes(nodes: Sequence[NodeView]) -> Iterator[str]:
         ("capacity", "What the node has."),
         ("promised", "What Cube's tasks there may use."),
         ("used", "What is in use there, by whomever."),
+        ("used_by_tasks", "What of it Cube's tasks use."),
     ):
         found = [({"node": node.name}, each) for node in nodes if (each := getattr(node, name)) is not None]
         yield from _metric(
@@ -62,7 +63,10 @@ def _of_nodes(nodes: Sequence[NodeView]) -> Iterator[str]:
         yield from _metric(
             f"node_memory_{name}_bytes", about, [(label, each.memory) for label, each in found]
         )
-        yield from _metric(f"node_disk_{name}_bytes", about, [(label, each.disk) for label, each in found])
+        if name != "used_by_tasks":  # which does not know of disks
+            yield from _metric(
+                f"node_disk_{name}_bytes", about, [(label, each.disk) for label, each in found]
+            )
 
 
 def _of_tasks(jobs: Sequence[JobView], tasks: Iterable[Task]) -> Iterator[str]:

@@ -74,8 +74,8 @@ def _between(earlier: Measure, later: Measure) -> Usage | None:
         promised=later.promised,
         used=Resources(cpu=round(busy * later.capacity.cpu), memory=later.memory, disk=later.disk),
         load=later.load,
-        tasks=_used_by(later.tasks, earlier.tasks, seconds),
-        others=_used_by(later.others, earlier.others, seconds),
+        tasks=_used_by(later.tasks, earlier.tasks, seconds, later.capacity),
+        others=_used_by(later.others, earlier.others, seconds, later.capacity),
     )
 
 
@@ -99,12 +99,18 @@ def now_in_use(
         for held in found.containers
         if held.id in now.uses and held.identity is not None and held.identity.cluster == cluster
     }
-    return used, sum(_used_by(mine, before.uses, now.at - before.at).values(), Resources())
+    uses = _used_by(mine, before.uses, now.at - before.at, now.capacity)
+    return used, sum(uses.values(), Resources())
 
 
-def _used_by(now: Mapping[str, Use], before: Mapping[str, Use], seconds: float) -> Mapping[str, Resources]:
+def _used_by(
+    now: Mapping[str, Use], before: Mapping[str, Use], seconds: float, capacity: Resources
+) -> Mapping[str, Resources]:
+    """No more than the machine has: what was not measured before may be older than that."""
     return {
-        name: Resources(cpu=round(1000 * _spent(use, before.get(name)) / seconds), memory=use.memory)
+        name: Resources(
+            cpu=min(round(1000 * _spent(use, before.get(name)) / seconds), capacity.cpu), memory=use.memory
+        )
         for name, use in now.items()
     }
 

@@ -71,6 +71,11 @@ def test_a_node_is_seen_with_its_figures_and_every_container_on_it(machine: Mach
     assert ours.identity is not None
     assert (ours.identity.task, ours.identity.epoch, ours.name) == (task.id, 2, task.container_name)
     assert (foreign.name, foreign.identity) == ("foreign", None)
+    machine.run("docker", "exec", "foreign", "sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+    before, now = observation.stats.uses, seen(worker).stats.uses
+    assert before.keys() == now.keys() == {ours.id, foreign.id}
+    assert all(use.memory > 0 for use in now.values())
+    assert now[foreign.id].cpu > before[foreign.id].cpu + 0.02 > now[ours.id].cpu
 
 
 def test_a_node_tells_which_machine_it_is_and_which_volumes_it_has(machine: Machine, worker: Worker) -> None:
