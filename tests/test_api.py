@@ -403,6 +403,9 @@ def test_a_job_whose_secrets_or_templates_are_not_there_is_refused_before_anythi
     assert (refused.status, "there is no secret 'db'" in str(refused.data)) == (422, True)
     refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "templates: {/a.conf: a.j2}")})
     assert (refused.status, "templates do not go through a manager" in str(refused.data)) == (422, True)
+    texts = ", ".join(f"/{name}: {{text: {name * 40_000}}}" for name in "ab")
+    refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", f"templates: {{{texts}}}")})
+    assert (refused.status, "of group main are too large" in str(refused.data)) == (422, True)
     assert api.ask("GET", "/api/v1/jobs/vault").status == 404
 
 

@@ -13,6 +13,7 @@ from cube.api.desk import AtDesk, Desk, Who, answer, known_job, refuse_changed, 
 from cube.api.problem import responses
 from cube.api.schema import Dispatch, Maintaining, Return, Scaling, Source, Submission, Waits
 from cube.errors import InputError
+from cube.manager import templates
 from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Run
@@ -193,7 +194,9 @@ def job_of(desk: Desk, body: Source) -> Job:
     if any(each.source for group in job.groups for each in group.spec.templates):
         cure = "Deploy it where its template files are."
         raise InputError("files from templates do not go through a manager", where=job.name, cure=cure)
-    return fingerprinted(job, desk.service.vault)
+    filled = templates.filled(job, {})
+    templates.tried(filled, cluster)
+    return fingerprinted(filled, desk.service.vault)
 
 
 def _refuse_hooks(job: Job, who: Caller) -> None:
