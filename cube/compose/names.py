@@ -24,7 +24,7 @@ def names(scene: Scene) -> Iterator[Told]:
             if may_be_found:
                 yield Put(("discover", other), _place(scene, other, scalar))
                 yield odd(
-                    scalar, f"{shown(other)} leads to the nodes that run it: {', '.join(open_ports)}", _KEY
+                    scalar, f"{shown(other)} leads to the nodes that run it, at {', '.join(open_ports)}", _KEY
                 )
             else:
                 what = f"{shown(other)} is no name that tasks of Cube resolve, if a service is meant"
