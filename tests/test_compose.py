@@ -154,7 +154,7 @@ def test_a_variable_that_is_not_set_is_told_with_its_place() -> None:
         ("", "is no name that tasks of Cube resolve", {}),
         ("ports: ['6379']", "is no name that tasks of Cube resolve", {}),
         ("ports: ['127.0.0.1:6379:6379', '53:53/udp']", "is no name that tasks of Cube resolve", {}),
-        ("ports: ['6379:6379']", "leads to the nodes that run it, at port 6379", {"cache": "some-folder/cache"}),
+        ("ports: ['6379:6379']", "the nodes that run it, at port 6379", {"cache": "some-folder/cache"}),
         ("ports: ['80:8080']", "run it, at port 80, where it has 8080", {"cache": "some-folder/cache"}),
     ],
 )
