@@ -32,7 +32,7 @@ PROMPT = 0.0005
 Usually it is ten times as long; each request waits for the lock several times while the loop plans.
 """
 
-SELDOM = (50_000, 20, 50)
+SELDOM = (10_000, 20, 50)
 """How much must have been made before Python looks for what only cycles keep, in young, older and all things.
 
 To look through all that is known of a thousand nodes takes 0.2 s, and nothing else happens meanwhile; usually
