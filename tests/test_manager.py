@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from random import Random  # noqa: TID251 - the simulator draws from one seed
 
 import pytest
 
-from cube.errors import InputError
+from cube.errors import CubeError, InputError
 from cube.manager.manager import Manager
 from cube.manager.seams import Fleet
 from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome, Place
-from cube.model.job import CheckKind, HealthCheck, JobType, Port, TaskSpec
+from cube.model.job import CheckKind, HealthCheck, Hooks, JobType, Port, TaskSpec
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
 from cube.model.policy import RestartPolicy
@@ -21,7 +22,7 @@ from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import SimulatedFleet, Site
 from cube.simulator.machine import Machine
 from cube.store.store import Store, open_store
-from tests.build import job, node, spec
+from tests.build import job, node, spec, unknown
 
 NAMES = ("node1", "node2")
 RUN = Run(until=float("inf"), actor="ann")
@@ -66,6 +67,32 @@ def test_a_job_keeps_its_type_until_it_is_removed(manager: Manager, store: Store
     assert [found.version for found in store.jobs()] == [1]
     manager.remove("web", RUN)
     assert manager.deploy(system, RUN).exit_code == 0
+
+
+def test_a_plan_is_refused_once_somebody_else_has_deployed_though_its_first_wave_is_the_same(
+    manager: Manager, store: Store
+) -> None:
+    """P12: it would take back what nobody has shown."""
+    manager.deploy(job(), RUN)
+    mine = job(task=spec("app:2"))
+    planned = manager.preview(mine)[0].fingerprint
+    manager.deploy(job(task=spec("app:3")), RUN)
+    with pytest.raises(CubeError, match="the fleet has moved on since the plan was made"):
+        manager.deploy(mine, RUN, expected=planned)
+    assert [found.version for found in store.jobs()] == [2]
+
+
+def test_a_plan_is_compared_once_more_after_the_hook_that_comes_before_it(
+    manager: Manager, store: Store, tmp_path: Path
+) -> None:
+    """P12: a hook may take minutes."""
+    mine = replace(job(), hooks=Hooks(before=("touch", str(tmp_path / "ran"))))
+    planned = manager.preview(mine)[0].fingerprint
+    assert isinstance(manager.loop, Loop)
+    manager.loop.fleet = LosesANode(manager.loop.fleet, once=tmp_path / "ran")
+    with pytest.raises(CubeError, match="the fleet has moved on"):
+        manager.deploy(mine, RUN, expected=planned)
+    assert store.jobs() == ()
 
 
 def test_a_stop_claims_nothing_about_a_node_that_left_the_inventory(manager: Manager, store: Store) -> None:
@@ -122,6 +149,25 @@ def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, st
     (first,) = report.unknown
     assert [task.restarts for task in store.current_tasks()] == [2]
     assert first.at == begun
+
+
+class LosesANode:
+    """As the fleet under it; the first node does not answer any more once that file is there."""
+
+    def __init__(self, under: Fleet, *, once: Path) -> None:
+        self.under, self.once = under, once
+
+    def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
+        return {
+            name: unknown(name) if self.once.exists() and name == NAMES[0] else found
+            for name, found in self.under.observe(names, now).items()
+        }
+
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+        return self.under.perform(effects, until)
+
+    def stock(self) -> Mapping[str, str]:
+        return self.under.stock()
 
 
 def unchecked(found: Observation) -> Observation:

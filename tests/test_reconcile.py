@@ -17,6 +17,7 @@ from cube.model.policy import Order, ReschedulePolicy, RestartPolicy
 from cube.model.resources import Resources
 from cube.model.task import Health, State, Task
 from cube.reconciler.reconcile import reconcile
+from cube.reconciler.tasks import serves
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
 from tests.build import GIB, NOW, container, foreign, job, moved, node, seen, spec, task, unknown, world
@@ -118,14 +119,19 @@ class TestASettledJob:
 
 
 class TestAPausedTask:
-    def test_is_left_as_it_is_and_told_with_the_way_on_p12(self) -> None:
-        held = task()
-        given = world(
-            jobs=[job()], tasks=[held], observed=[seen("node1", container(held, ContainerState.PAUSED))]
-        )
-        assert plan(given).actions == ()
-        (warning,) = plan(given).warnings
-        assert f"docker unpause {held.container_name}" in warning
+    """Nobody is served by a frozen container, however well its last check went."""
+
+    def test_is_replaced_as_one_that_was_changed_by_hand_p7(self) -> None:
+        held = task(health=Health.HEALTHY)
+        frozen = replace(container(held, ContainerState.PAUSED), drift="paused")
+        found = plan(world(jobs=[job()], tasks=[held], observed=[seen("node1", frozen)]))
+        assert [type(action) for action in found.changes] == [Stop]
+        assert found.changes[0].reason == "changed by hand: paused"
+
+    def test_does_not_serve_while_an_update_counts_who_does_p19(self) -> None:
+        held = task(health=Health.HEALTHY)
+        frozen = container(held, ContainerState.PAUSED)
+        assert not serves(held, world(tasks=[held], observed=[seen("node1", frozen)]))
 
 
 class TestATaskOnAnUnknownNode:

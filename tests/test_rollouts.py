@@ -9,7 +9,7 @@ from cube.model.action import Conclude, Note, Place, Plan, Revert, Stop, Wait
 from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon
 from cube.model.observation import Container, ContainerState, Observation
-from cube.model.policy import Condition, Order
+from cube.model.policy import Condition, Order, RestartPolicy
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, Slot, State, Task
@@ -272,6 +272,22 @@ class TestTheEnd:
             update(task(), new), observed={"node1": seen("node1", container(task()), exited(new))}
         )
         assert ends(plan(given)) == [(RolloutState.FAILED, "web/main[0] failed: exited with 1")]
+
+    @pytest.mark.parametrize(
+        ("began", "proven", "gives_up"),
+        [(NOW - 700, False, True), (NOW - 700, True, False), (NOW - 500, False, False)],
+    )
+    def test_is_failure_when_a_task_crashes_on_and_none_was_newly_proven_for_long(
+        self, began: float, proven: bool, gives_up: bool
+    ) -> None:
+        """With attempts left for days: `progress_deadline` is of the rollout, not of one attempt."""
+        dies = successor(task(0), state=State.FAILED, restarts=20, reason="exited with 1", created_at=began)
+        other = successor(task(1), changed_at=NOW - 60) if proven else task(1)
+        given = update(dies, other, rollout=replace(RUNNING, since=began), restart=RestartPolicy(attempts=50))
+        looks = {"node1": seen("node1", exited(dies), container(other))}
+        why = "web/main[0] crashes on and on, and none was newly proven within 600s: exited with 1"
+        expected = [(RolloutState.FAILED, why)] if gives_up else []
+        assert ends(plan(replace(given, observed=looks))) == expected
 
     def test_is_failure_when_a_new_task_is_unhealthy(self) -> None:
         new = successor(task(), spec=CHECKED, health=Health.UNHEALTHY)

@@ -50,15 +50,13 @@ class Manager:
         InputError.
         """
         self._refuse_another_type(job)
-        observed = self.loop.look_before_a_change()
-        if expected is not None:
-            self._refuse_another_plan(job, observed, expected)
+        observed = self._look_as_planned(job, expected)
         job = replace(job, stopped=False)
         self._refuse_what_no_proxy_can(job, observed)
         if job.hooks.before:
             version = self.store.version_of(self._pinned(job, observed))
             hooks.run_before(replace(job, version=version), self.cluster.name)
-            observed = self.loop.look_before_a_change()
+            observed = self._look_as_planned(job, expected)
         wanted = self._want(self._pinned(job, observed), run, "deployed")
         self._retry(job.name, run)
         succeeded = False
@@ -299,11 +297,11 @@ class Manager:
             ),
         )
 
-    def _refuse_another_plan(
-        self, job: Job, observed: Mapping[str, Observation], expected: Sequence[str]
-    ) -> None:
-        found = self._preview(job, observed).fingerprint
-        if tuple(expected) != found:
+    def _look_as_planned(self, job: Job, expected: Sequence[str] | None) -> Mapping[str, Observation]:
+        """Every node, as the plan that was looked at saw them. Raises CubeError where they have moved on."""
+        observed = self.loop.look_before_a_change()
+        found = self._preview(job, observed).fingerprint if expected is not None else ()
+        if expected is not None and tuple(expected) != found:
             gone, new = set(expected) - set(found), set(found) - set(expected)
             why = "; ".join(
                 [*(f"no longer: {what}" for what in sorted(gone)), *(f"now: {what}" for what in sorted(new))]
@@ -314,6 +312,7 @@ class Manager:
                 why=why,
                 cure="Plan again, look, and deploy that plan.",
             )
+        return observed
 
     def _refuse_another_type(self, job: Job) -> None:
         """What its slots mean would change under the tasks that are in them."""

@@ -406,7 +406,9 @@ class Plan:
 def _in_short(change: Change) -> str:
     match change:
         case Place():
-            return f"start {change.slot} on {change.node} (spec {change.spec.digest})"
+            return (
+                f"start {change.slot} on {change.node} (version {change.version}, spec {change.spec.digest})"
+            )
         case Start():
             return f"start {change.task.slot} on {change.node} ({change.task.container_name})"
         case Stop():

@@ -142,6 +142,11 @@ class Container:
         """It was taken out of service, and is kept: its name says so."""
         return self.name.endswith(QUARANTINED)
 
+    @property
+    def can_serve(self) -> bool:
+        """It is alive, neither taken out of service nor frozen."""
+        return self.state.is_alive and self.state is not ContainerState.PAUSED and not self.is_cut_off
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostMortem:

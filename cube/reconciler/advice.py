@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from cube.model.observation import ContainerState, Seen, Unknown
+from cube.model.observation import Seen, Unknown
 from cube.model.task import Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.homes import home_of
@@ -19,10 +19,6 @@ def warnings(world: World, tasks: Sorted) -> Iterator[str]:
     if is_cut_off(world.observed) and len(world.observed) > 1:
         yield "most nodes are silent: it may be this machine that is cut off, so nothing is moved elsewhere"
     yield from _about_nodes(world, tasks)
-    for task in world.tasks:
-        container = world.container(task)
-        if container is not None and container.state is ContainerState.PAUSED:
-            yield f"{task.slot} on {task.node}: paused by hand; go on with: docker unpause {container.name}"
     for task in tasks.of(Bucket.QUARANTINED):
         yield f"{task.slot} on {task.node}: in quarantine; look at it with: cube exec {task.id[:8]} -- sh"
 

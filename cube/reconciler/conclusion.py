@@ -79,11 +79,29 @@ def _is_in_place(want: Want, rollout: Rollout, world: World, tasks: Sorted) -> b
 def _why_it_failed(rollout: Rollout, wants: Sequence[Want], world: World, tasks: Sorted) -> str:
     """The first sign that this version will not come up; empty: there is none."""
     by_slot = {want.slot: want for want in wants}
-    for task in tasks.of(Bucket.KEPT, Bucket.FAILED):
-        is_new = task.slot in by_slot and task.version == rollout.version
-        if is_new and (why := why_not_proven(task, by_slot[task.slot].group, world)):
+    new = [
+        (task, by_slot[task.slot].group)
+        for task in tasks.of(Bucket.KEPT, Bucket.FAILED)
+        if task.slot in by_slot and task.version == rollout.version
+    ]
+    proofs = (proven_at(task, group, world.now) for task, group in new if is_proven(task, group, world))
+    progressed = max(rollout.since, *proofs, 0.0)
+    for task, group in new:
+        if why := why_not_proven(task, group, world) or _why_it_stalls(task, group, world.now, progressed):
             return f"{task.slot} {why}"
     return ""
+
+
+def _why_it_stalls(task: Task, group: Group, now: float, progressed: float) -> str:
+    """A task that crashes on and on may have restarts left for days. Empty where it does not hold us up.
+
+    `progressed`: when a task of this version was last proven, or the rollout began.
+    """
+    deadline = group.update.progress_deadline
+    is_late = now - max(progressed, task.created_at) > deadline
+    if task.state is not State.FAILED or not task.restarts or not is_late:
+        return ""
+    return f"crashes on and on, and none was newly proven within {deadline:.0f}s: {task.reason}"
 
 
 def why_not_proven(task: Task, group: Group, world: World) -> str:

@@ -48,10 +48,10 @@ def restart(task: Task, want: Want) -> Start | Note:
 
 
 def serves(task: Task, world: World) -> bool:
-    """Its container is alive, and it is healthy where that is asked."""
+    """Its container is alive and not frozen, and it is healthy where that is asked."""
     container = world.container(task)
     is_well = task.state is State.RUNNING and task.health in (Health.UNCHECKED, Health.HEALTHY)
-    return is_well and container is not None and container.state.is_alive and not container.is_cut_off
+    return is_well and container is not None and container.can_serve
 
 
 def runs_unrecorded(task: Task, world: World) -> bool:

@@ -7,6 +7,9 @@ from cube.model.observation import Container
 from cube.worker.container import limits_of, name_of
 from cube.worker.inspection import Inspected
 
+FROZEN = "paused"
+"""The drift of a container whose processes somebody froze: nobody can ask it for more."""
+
 _NAMES = {
     "Memory": "memory limit",
     "CpuShares": "CPU shares",

@@ -293,10 +293,13 @@ class Worker:
 def _with_drift(
     containers: Iterable[Container], specs: Mapping[str, TaskSpec], told: Mapping[str, inspection.Inspected]
 ) -> tuple[Container, ...]:
-    """Those that run, were inspected, and whose spec can be read, with what was changed of them."""
+    """Those of Cube's that are frozen, or run, were inspected and have a readable spec, with their drift."""
+    readable = specs.keys() & told.keys()
     return tuple(
-        replace(container, drift=drift.drift_of(container, specs[container.id], told[container.id]))
-        if container.state is ContainerState.RUNNING and container.id in specs.keys() & told.keys()
+        replace(container, drift=drift.FROZEN)
+        if container.state is ContainerState.PAUSED and container.identity is not None
+        else replace(container, drift=drift.drift_of(container, specs[container.id], told[container.id]))
+        if container.state is ContainerState.RUNNING and container.id in readable
         else container
         for container in containers
     )

@@ -79,16 +79,15 @@ class TestAHandOnTheNode:
         assert len(desk.containers()) == 3
         assert len(desk.ids()) == 3
 
-    def test_that_pauses_a_container_is_named_with_the_way_on_p12(self, desk: Desk) -> None:
+    def test_that_pauses_a_container_has_another_begun_in_its_place_p7_p11(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))
         name = the_container(desk, 0)
         desk.on(0, "docker", "pause", name)
-        try:
-            done = desk.cube("reconcile")
-        finally:
-            desk.on(0, "docker", "unpause", name)
-        assert f"docker unpause {name}" in done.stderr
-        assert desk.cube("reconcile").stderr == ""
+        desk.cube("reconcile")
+        assert "changed by hand: paused" in desk.cube("events", "--job", "sleeper").stdout
+        assert name not in desk.containers()
+        assert len(desk.containers()) == 3
+        assert sweep(desk) == 0
 
     def test_that_takes_a_container_s_name_keeps_it_and_a_deploy_goes_round_it_p5(self, desk: Desk) -> None:
         file = desk.write(SLEEPER)
