@@ -154,6 +154,12 @@ class TestAPeriodicJob:
         assert launch.job.launched == self.noon
         assert launch.reason.endswith("3 earlier runs were missed and are not made up for")
 
+    def test_says_of_a_run_that_was_missed_how_late_it_is_caught_up(self) -> None:
+        (launch,) = self.launches(self.noon + 1800, self.noon - 60)
+        assert launch.reason == (
+            "due at 2026-11-20 12:00 UTC; it was missed then, and is caught up 30 minutes later"
+        )
+
     def test_begins_no_second_run_of_one_time_p4(self) -> None:
         run = replace(run_of(self.wanted, "20261120T1200", self.noon), version=1)
         assert self.launches(self.noon + 60, self.noon - 60, run, prohibit_overlap=False) == []

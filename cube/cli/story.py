@@ -1,15 +1,15 @@
 """What happened: events as they are recorded, and what failed containers left behind."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from cube.cli import options, render, rows
 from cube.cli.reach import Place, recorded
 from cube.errors import InputError
-from cube.manager.tasks import is_called
-from cube.model.task import State, Task, TaskEvent
+from cube.manager.tasks import is_called, is_name_of
+from cube.model.task import Slot, State, Task, TaskEvent
 from cube.store.rows import Death
 from cube.store.store import Store
 
@@ -56,17 +56,18 @@ def _follow(store: Store, chosen: Chosen, last: int, output: options.Output) -> 
 def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> None:
     """Print what the containers of a job, group or task left behind. Raises InputError."""
     with recorded(place) as store:
-        tasks = store.tasks()
         meant = [task for task in store.current_tasks() if is_called(task, name)]
-        deaths = _deaths(store, name)[-limit:]
-    if not deaths and not any(is_called(task, name) for task in tasks):
+        slots = _slots(store, name.partition("/")[0])
+        deaths = _deaths(store, name, slots)[-limit:]
+        is_known = bool(deaths or meant) or store.job(name) is not None
+    if not is_known and not any(is_name_of(slot, name) for slot in slots.values()):
         raise InputError(f"no job and no task is called {name!r}", where=place.cluster.name)
-    slots = {task.id: str(task.slot) for task in tasks}
+    names = {task: str(slot) for task, slot in slots.items()}
     if output is options.Output.JSON:
-        render.as_json([rows.of_death(death, slots.get(death.task)) for death in deaths])
+        render.as_json([rows.of_death(death, names.get(death.task)) for death in deaths])
         return
     for death in deaths:
-        for line in _lines(death, slots.get(death.task) or death.job):
+        for line in _lines(death, names.get(death.task) or death.job):
             render.line(line)
     kept = _kept(meant, deaths)
     for task in kept:
@@ -77,11 +78,17 @@ def tell_deaths(place: Place, name: str, limit: int, output: options.Output) -> 
         render.line(f"{name}: none of its containers has ended badly")
 
 
-def _deaths(store: Store, name: str) -> tuple[Death, ...]:
+def _slots(store: Store, job: str) -> Mapping[str, Slot]:
+    """By task, of all that are recorded, and of those of the job that only events remember."""
+    forgotten = {event.task: event.slot for event in store.events(job=job) if event.task}
+    return forgotten | {task.id: task.slot for task in store.tasks()}
+
+
+def _deaths(store: Store, name: str, slots: Mapping[str, Slot]) -> tuple[Death, ...]:
     job, is_slot, _ = name.partition("/")
     if not is_slot:
         return store.post_mortems(name) if name else ()
-    ids = {task.id for task in store.tasks(job) if is_called(task, name)}
+    ids = {task for task, slot in slots.items() if is_name_of(slot, name)}
     return tuple(death for death in store.post_mortems(job) if death.task in ids)
 
 

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
 from cube.manager.seams import Hand, Process
-from cube.model.task import Task
+from cube.model.task import Slot, Task
 from cube.worker.terminal import Ends, following_size, own_ends, raw_terminal, sending
 
 SHORTEST_ID = 4
@@ -38,8 +38,12 @@ class Extract:
 
 def is_called(task: Task, name: str) -> bool:
     """The name is that of its job, its group or its slot, or how its id begins."""
-    names = task.slot.job, f"{task.slot.job}/{task.slot.group}", str(task.slot)
-    return name in names or (len(name) >= SHORTEST_ID and task.id.startswith(name))
+    return is_name_of(task.slot, name) or (len(name) >= SHORTEST_ID and task.id.startswith(name))
+
+
+def is_name_of(slot: Slot, name: str) -> bool:
+    """The name is that of the slot, its group or its job."""
+    return name in (slot.job, f"{slot.job}/{slot.group}", str(slot))
 
 
 def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:

@@ -21,6 +21,9 @@ RUNS_KEPT = 5
 MINUTE = 60.0
 """Seconds: schedules know nothing smaller, so within one the calendar is asked once."""
 
+PUNCTUAL = 120.0
+"""Seconds after its time until which a run was not missed: sweeps come each minute."""
+
 MISSED_COUNTED = 1000
 """Missed runs are counted up to here."""
 
@@ -119,10 +122,18 @@ def _launch(job: Job, world: World) -> Launch | None:
     assert at is not None, "one was due since then"
     if job.schedule.prohibit_overlap and any(is_under_way(run, world) for run in runs):
         return None
-    missed = sum(time < at for time in next_runs(job.schedule, since, MISSED_COUNTED))
-    text = f"due at {_shown(at)}"
-    reason = f"{text}; {missed} earlier runs were missed and are not made up for" if missed else text
+    earlier = sum(time < at for time in next_runs(job.schedule, since, MISSED_COUNTED))
+    reason = f"due at {_shown(at)}{_what_was_missed(world.now - at, earlier)}"
     return Launch(job=run_of(job, _run_name(at), at), reason=reason)
+
+
+def _what_was_missed(late: float, earlier: int) -> str:
+    """Of a run that begins so many seconds late, after that many others that never did; empty: nothing."""
+    caught_up = (
+        f"; it was missed then, and is caught up {late / MINUTE:.0f} minutes later" if late > PUNCTUAL else ""
+    )
+    never = f"; {earlier} earlier runs were missed and are not made up for" if earlier else ""
+    return caught_up + never
 
 
 def _run_name(at: float) -> str:

@@ -164,8 +164,9 @@ def silences(connection: Database) -> tuple[Silence, ...]:
 
 
 def post_mortems(connection: Database, task: str) -> tuple[Death, ...]:
-    """What the task's containers left behind, or those of that job's tasks, the oldest first."""
-    sql = "SELECT * FROM post_mortems WHERE substr(task, 1, length(?1)) = ?1 OR job = ?1 ORDER BY number"
+    """What the task's containers left behind, or those of that job and its runs, the oldest first."""
+    sql = """SELECT * FROM post_mortems WHERE substr(task, 1, length(?1)) = ?1
+        OR job = ?1 OR substr(job, 1, length(?1) + 1) = ?1 || '.' ORDER BY number"""
     return select(connection, rows.death_of, sql, [task])
 
 
