@@ -69,6 +69,12 @@ def constraint(attribute: str, operator: Operator, *values: str) -> Constraint:
             False,
         ),
         (
+            request(ports=tuple(Port(name=f"p{port}", container=port, host=port) for port in (80, 443))),
+            state(ports=frozenset({443})),
+            "host port 443: taken",
+            False,
+        ),
+        (
             request(constraints=(constraint("label.disk", Operator.EQUAL, "ssd"),)),
             state(),
             "label.disk = ssd: it is not set",

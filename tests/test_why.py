@@ -98,6 +98,20 @@ class TestWhatIsKept:
         assert len(json.dumps(dict(event.detail))) < 16_000
         assert (len(kept.scores) + kept.others, kept.refused) == (2000, {"cpu": 2000})
 
+    def test_nodes_are_counted_that_refuse_and_not_their_reasons(self, store: Store) -> None:
+        filters = ("cpu", "memory", "disk", "devices")
+        refusals = tuple(
+            Refusal(node=f"n{number:02}", reason="full", filter=name)
+            for number in range(60)
+            for name in filters
+        )
+        write(store, [replace(decided(WEB)[SLOT], decision=Decision(scores={}, refusals=refusals))])
+        (event,) = (event for event in store.events() if event.task)
+        kept = decision_of(event)
+        assert kept is not None
+        assert kept.refusals == refusals[: 50 * len(filters)]
+        assert kept.refused == dict.fromkeys(filters, 60)
+
     def test_terms_add_up_to_the_score_and_margins_to_the_difference_exactly(self) -> None:
         decision = decided(WEB)[SLOT].decision
         assert set(decision.terms) == {"node1", "node2"}
@@ -136,6 +150,42 @@ class TestWhy:
             ["node3", "memory"],
         ]
         assert "smallest change: node1 lacks" in shown
+
+    def test_every_node_of_a_small_fleet_is_told_of_however_many_filters_refuse(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        refusals = tuple(
+            Refusal(node=f"n{number}", reason="full", filter=name)
+            for number in range(8)
+            for name in ("cpu", "memory", "disk", "devices")
+        )
+        why_told.print_decision(Decision(scores={}, refusals=refusals), None)
+        shown = capsys.readouterr().out
+        assert [line.split()[:2] for line in shown.splitlines() if line.startswith("n")] == [
+            [refusal.node, refusal.filter] for refusal in refusals
+        ]
+        assert "in all" not in shown
+
+    def test_of_many_equal_nodes_the_one_that_was_picked_is_told_of_whatever_it_is_called(
+        self, place: Office, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        names = [f"n{number:02}" for number in reversed(range(27))]
+        nodes, looks = [node(name) for name in names], [seen(name) for name in names]
+        plan = reconcile(world(jobs=[job()], nodes=nodes, observed=looks), TIGHT)
+        write(store, [found for found in plan.actions if isinstance(found, Place)])
+        told(place, SLOT)
+        shown = capsys.readouterr().out
+        assert "n26 beside n25, the runner-up:" in shown
+        assert "and 7 candidates more" in shown
+
+    def test_an_event_of_an_older_cube_that_did_not_keep_the_picked_node_is_told_all_the_same(
+        self, place: Office, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write(store, [replace(decided(WEB)[SLOT], decision=Decision(scores={"node1": 0.5, "node3": 0.5}))])
+        told(place, SLOT)
+        assert "node2 (its score was not kept), node1 0.5000" in capsys.readouterr().out
+        told(place, SLOT, "node1")
+        assert "node1 0.5000, node2 (its score was not kept)" in capsys.readouterr().out
 
     def test_one_node_is_told_of_in_full_beside_the_one_that_was_picked(
         self, place: Office, store: Store, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ WHOLE = 100_000_000
 """The points of a score of 1."""
 
 MOST = 20
-"""Rows of nodes that refuse; the rest are told as a number for each filter."""
+"""Nodes whose refusals are told one by one; those of more are told as a number for each filter."""
 
 FEW = 10
 """Refusals that a plan tells one by one."""
@@ -61,7 +61,7 @@ def print_comparison(decision: Decision, first: str, second: str, role: str) -> 
     """One node's score term by term beside that of another, which is PICKED or the RUNNER_UP."""
     terms, others = decision.terms.get(first, ()), decision.terms.get(second, ())
     if not terms or not others:
-        render.line(f"{first} {decision.scores[first]:.4f}, {second} {decision.scores[second]:.4f}")
+        render.line(f"{_scored(decision, first)}, {_scored(decision, second)}")
         render.line("this scheduler's scores have no terms, or no more than these were kept")
         return
     render.line("")
@@ -155,15 +155,22 @@ def _in_order(decision: Decision) -> tuple[str, ...]:
 
 
 def _print_refusals(decision: Decision) -> None:
-    told = decision.refusals[:MOST]
-    if told:
+    refusing = list(dict.fromkeys(each.node for each in decision.refusals))
+    told = refusing[:MOST]
+    rows = [
+        {name: getattr(each, name) for name in REFUSAL} for each in decision.refusals if each.node in told
+    ]
+    if rows:
         render.line("")
-        _table([{name: getattr(each, name) for name in REFUSAL} for each in told], REFUSAL)
-    all_told = {refusal.node for refusal in told}
-    if len(decision.refusals) > len(told) or any(
-        count > len(all_told) for count in decision.refused.values()
-    ):
+        _table(rows, REFUSAL)
+    if len(refusing) > len(told) or any(count > len(told) for count in decision.refused.values()):
         render.line(f"in all refused by {_by_filter(decision)}")
+
+
+def _scored(decision: Decision, node: str) -> str:
+    """Of more than twenty equal nodes an older Cube did not always keep the one that was picked."""
+    score = decision.scores.get(node)
+    return f"{node} (its score was not kept)" if score is None else f"{node} {score:.4f}"
 
 
 def _by_filter(decision: Decision) -> str:

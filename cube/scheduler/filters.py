@@ -112,9 +112,10 @@ def has_disk(request: Request, state: NodeState) -> Iterator[Lack]:
 
 def has_ports(request: Request, state: NodeState) -> Iterator[Lack]:
     """Every fixed host port is free, and every range has a free port left."""
-    if request.ports and choose_ports(request.ports, state.ports) is None:
-        asked = ", ".join(_shown(port) for port in request.ports)
-        yield Lack(wanted=asked, found="taken", reason=f"host port {asked}: taken")
+    lacking = [port for port, number in _each_port(request.ports, state.ports) if number is None]
+    if lacking:
+        asked, taken = (", ".join(map(_shown, ports)) for ports in (request.ports, lacking))
+        yield Lack(wanted=asked, found=f"{taken} taken", reason=f"host port {taken}: taken")
 
 
 def has_volumes(request: Request, state: NodeState) -> Iterator[Lack]:
@@ -169,10 +170,7 @@ def refusals_of(
 def choose_ports(ports: tuple[Port, ...], taken: frozenset[int]) -> Mapping[str, int] | None:
     """A host port for each port: the fixed one, or the lowest free of its range. None where one is taken."""
     chosen: dict[str, int] = {}
-    for port in sorted(ports, key=lambda port: port.host is None):
-        first, last = (port.host, port.host) if port.host is not None else port.host_range
-        used = taken | frozenset(chosen.values())
-        number = next((number for number in range(first, last + 1) if number not in used), None)
+    for port, number in _each_port(ports, taken):
         if number is None:
             return None
         chosen[port.name] = number
@@ -182,6 +180,17 @@ def choose_ports(ports: tuple[Port, ...], taken: frozenset[int]) -> Mapping[str,
 def most_for_each_value(constraint: Constraint) -> int:
     """How many tasks `distinct_property` allows for each value: 1 where it does not say."""
     return int(constraint.values[0]) if constraint.values else 1
+
+
+def _each_port(ports: tuple[Port, ...], taken: frozenset[int]) -> Iterator[tuple[Port, int | None]]:
+    """Each port with its host port, the fixed ones first; None: all that it could have are taken."""
+    used = set(taken)
+    for port in sorted(ports, key=lambda port: port.host is None):
+        first, last = (port.host, port.host) if port.host is not None else port.host_range
+        number = next((number for number in range(first, last + 1) if number not in used), None)
+        if number is not None:
+            used.add(number)
+        yield port, number
 
 
 def _too_many_peers(constraint: Constraint, request: Request, state: NodeState) -> Iterator[Lack]:

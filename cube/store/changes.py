@@ -24,9 +24,9 @@ from cube.model.action import (
 from cube.model.codec import from_data, to_data
 from cube.model.task import Health, State, Task, TaskEvent, check_transition
 
-SCORES_KEPT = 20
-REFUSALS_KEPT = 50
-"""An event tells the best scores and the first refusals, so that a large fleet does not make large events."""
+CANDIDATES_KEPT = 20
+REFUSING_KEPT = 50
+"""Of how many nodes an event tells the scores or the refusals, so that no event is large."""
 
 DECISION = "decision"
 """Under which name an event's detail holds all of that as it was, for `cube why`."""
@@ -94,7 +94,7 @@ def place(action: Place, pending: Task | None, fresh: Task, *, now: float) -> Ch
         devices=dict(action.devices),
         reason=action.reason,
     )
-    return Change(before=pending, after=after, detail=explanation(action.decision))
+    return Change(before=pending, after=after, detail=explanation(action.decision, action.node))
 
 
 def wait(action: Wait, pending: Task | None, fresh: Task, *, told: Mapping[str, str] | None) -> Change | None:
@@ -269,9 +269,12 @@ def _brought(effect: Push | Fetch) -> str:
     return "pushed" if isinstance(effect, Push) else "fetched"
 
 
-def explanation(decision: Decision) -> Mapping[str, str]:
-    """A decision as an event's detail: `score NODE` and `refused NODE`, the rest of many as a number."""
-    kept = _bounded(decision)
+def explanation(decision: Decision, picked: str | None = None) -> Mapping[str, str]:
+    """A decision as an event's detail: `score NODE` and `refused NODE`, the rest of many as a number.
+
+    `picked`: the node that was taken, which is always told of; None: no node was.
+    """
+    kept = _bounded(decision, picked)
     detail = {f"score {node}": f"{score:.4g}" for node, score in kept.scores.items()}
     for refusal in kept.refusals:
         earlier = detail.get(name := f"refused {refusal.node}")
@@ -295,19 +298,22 @@ def _has_reasons(decision: Decision) -> bool:
     return bool(decision.scores or decision.refusals)
 
 
-def _bounded(decision: Decision) -> Decision:
-    """The best scores and the first refusals; the rest as numbers."""
-    best = sorted(decision.scores.items(), key=lambda item: (-item[1], item[0]))[:SCORES_KEPT]
+def _bounded(decision: Decision, picked: str | None) -> Decision:
+    """The scores of the picked node and of the best others, and who refuses first; the rest as numbers."""
+    # Equal scores stay in the order of the fleet, for by that the first of them is picked.
+    ranking = sorted(decision.scores.items(), key=lambda item: (item[0] != picked, -item[1]))
+    best = ranking[:CANDIDATES_KEPT]
     refusals = sorted(decision.refusals, key=lambda refusal: refusal.node)
+    refusing = set(list(dict.fromkeys(refusal.node for refusal in refusals))[:REFUSING_KEPT])
     names = {name for name, _ in best}
     return replace(
         decision,
         scores=dict(best),
-        refusals=tuple(refusals[:REFUSALS_KEPT]),
+        refusals=tuple(refusal for refusal in refusals if refusal.node in refusing),
         terms={name: found for name, found in decision.terms.items() if name in names},
         others=decision.others + len(decision.scores) - len(best),
         refused=decision.refusals_by_filter,
-        last=dict(list(decision.last.items())[:REFUSALS_KEPT]),
+        last=dict(list(decision.last.items())[:REFUSING_KEPT]),
     )
 
 
