@@ -123,7 +123,8 @@ def requests(draw: st.DrawFn, classes: list[Demand], order: int) -> Request:
         slot=Slot(job=job, group=group, index=order),
         demand=draw(st.sampled_from(classes)),
         order=draw(st.just(order) | st.integers(0, 1000)),
-        node=draw(st.sampled_from([None] * 6 + ["node1"])),
+        node=(belongs := draw(st.sampled_from([None] * 6 + ["node1"]))),
+        home=None if belongs else draw(st.sampled_from([None] * 6 + ["node1", "gone"])),
         avoid=draw(st.sampled_from([frozenset()] * 4 + [frozenset({"node0", "node2"})])),
     )
 

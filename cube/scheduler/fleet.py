@@ -42,13 +42,13 @@ class NodeByNode:
     def __init__(self, scheduler: Scheduler, nodes: Mapping[str, NodeState]) -> None:
         self._scheduler = scheduler
         self._nodes = dict(nodes)
-        self._refused: dict[tuple[tuple[str, str], str | None, Demand], Placement] = {}
+        self._refused: dict[tuple[tuple[str, str], str | None, str | None, Demand], Placement] = {}
 
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
         """As Fleet says. What fits nowhere is not asked for again until something has changed."""
         if leaving is not None:
             return self._place(request, leaving)
-        key = request.group, request.only, request.demand
+        key = request.group, request.node, request.home, request.demand
         if key not in self._refused:
             placed = self._place(request, None)
             if placed.node is not None:
