@@ -156,13 +156,13 @@ ENDLESS = "/api/v1/events/stream"
 ROLES = ("nobody", "read", "operate", "admin")
 
 
-def test_every_route_is_in_the_table_of_roles(api: Api) -> None:
+def test_every_route_is_in_the_table_of_roles_p18(api: Api) -> None:
     paths = make_app(api.desk).openapi()["paths"]
     assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(TABLE)
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in TABLE if route[1] != ENDLESS])
-def test_a_role_may_do_what_the_table_says_and_no_more(api: Api, method: str, path: str) -> None:
+def test_a_role_may_do_what_the_table_says_and_no_more_p18(api: Api, method: str, path: str) -> None:
     """A body that is none, and names that nobody has: what is let in fails there, and changes nothing."""
     filled = (
         path.replace("{name}", "nobody")
@@ -181,20 +181,20 @@ def test_a_role_may_do_what_the_table_says_and_no_more(api: Api, method: str, pa
             assert answer.status not in (401, 403), (role, answer)
 
 
-def test_a_host_that_is_not_ours_is_refused_whatever_it_asks_for(api: Api) -> None:
+def test_a_host_that_is_not_ours_is_refused_whatever_it_asks_for_p18(api: Api) -> None:
     for path in ("/tasks", "/api/v1/jobs", "/nowhere"):
         assert api.ask("GET", path, Host="evil.example").status == 421
         assert api.ask("GET", path, Host=f"cube.example:{api.port}").status != 421
 
 
-def test_a_page_from_elsewhere_is_refused_and_no_page_may_read(api: Api) -> None:
+def test_a_page_from_elsewhere_is_refused_and_no_page_may_read_p18(api: Api) -> None:
     assert api.ask("POST", "/tasks", "{}", Origin="http://evil.example").status == 403
     own = api.ask("GET", "/nodes", Origin=f"http://127.0.0.1:{api.port}")
     assert own.status == 200
     assert not [name for name in own.headers if name.lower().startswith("access-control")]
 
 
-def test_a_wrong_token_is_refused_and_soon_kept_waiting_but_never_a_good_one(api: Api) -> None:
+def test_a_wrong_token_is_refused_and_soon_kept_waiting_but_never_a_good_one_p18(api: Api) -> None:
     statuses = [
         api.ask("GET", "/nodes", role="", Authorization="Bearer cube_wrong").status
         for _ in range(FAILURES + 1)
@@ -226,7 +226,7 @@ def test_failures_are_counted_by_address_and_forgotten_after_a_minute() -> None:
     assert failures.note("a", MINUTE + 5) == "a wrong token"
 
 
-def test_a_token_that_has_expired_or_was_revoked_admits_nobody(api: Api) -> None:
+def test_a_token_that_has_expired_or_was_revoked_admits_nobody_p18(api: Api) -> None:
     store = api.stage.store
     api.tokens["late"] = make_token(store, "late", "admin", good_for=-1, actor="ann")
     api.tokens["gone"] = make_token(store, "gone", "admin", good_for=60, actor="ann")
@@ -241,7 +241,7 @@ def test_a_token_that_has_expired_or_was_revoked_admits_nobody(api: Api) -> None
     ]
 
 
-def test_no_token_is_kept_or_listed(api: Api) -> None:
+def test_no_token_is_kept_or_listed_p18(api: Api) -> None:
     made = api.ask("POST", "/api/v1/tokens", {"name": "ci", "role": "read"}).data["token"]
     assert made not in api.ask("GET", "/api/v1/tokens").text
     assert made not in str(api.stage.store.tokens())
@@ -251,7 +251,7 @@ def test_no_token_is_kept_or_listed(api: Api) -> None:
     ("127.0.0.1", False, True), ("::1", False, True), ("localhost", True, True), ("0.0.0.0", True, False),
     ("10.0.0.1", True, False),
 ])  # fmt: skip
-def test_it_is_never_public_without_tls(host: str, has_tokens: bool, is_safe: bool) -> None:
+def test_it_is_never_public_without_tls_p18(host: str, has_tokens: bool, is_safe: bool) -> None:
     address = Address(host=host, port=7070)
     if is_safe:
         refuse_unsafe(address, has_tokens=has_tokens)

@@ -77,6 +77,32 @@ def test_the_table_of_crash_points_is_that_of_the_last_whole_run() -> None:
         assert f"| {run['scenario']} | {points} | {points - len(run['failed'])} |" in page
 
 
+def test_every_seed_that_found_something_is_lived_through_again() -> None:
+    kept = set(re.findall(r"^\d+", (ROOT / "tests" / "seeds.txt").read_text(), re.MULTILINE))
+    told = re.findall(r"^\| ([\d, ]+) \| .+ \| .+ \|$", TEXTS["reliability.md"], re.MULTILINE)
+    assert told
+    assert {seed for seeds in told for seed in seeds.split(", ")} <= kept
+
+
+def test_every_test_of_a_promise_names_it() -> None:
+    """Whatever the table cites for a promise has its number, in a test's name or in its docstring."""
+    rows = re.findall(r"^\| (P\d+) \| (.+) \|$", TEXTS["reliability.md"], re.MULTILINE)
+    assert [number for number, _ in rows] == [f"P{number}" for number in range(1, 21)]
+    for number, row in rows:
+        *others, on_nodes = row.split("|")
+        for cell, folder in (*((cell, "tests") for cell in others), (on_nodes, "tests/lab")):
+            for cited in re.findall(r"`(tests/[\w/.]+|test_\w+\.py)`", cell):
+                place = cited if "/" in cited else f"{folder}/{cited}"
+                assert _names(ROOT / place, number), f"{place} names no {number}"
+
+
+def _names(place: Path, promise: str) -> bool:
+    """One of the tests there does."""
+    files = sorted(place.rglob("test_*.py")) if place.is_dir() else [place]
+    is_named = re.compile(rf"(?<![a-z0-9]){promise}(?![0-9])", re.IGNORECASE)
+    return any(is_named.search(found.read_text()) for found in files)
+
+
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],

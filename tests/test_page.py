@@ -198,7 +198,7 @@ def test_who_may_only_read_is_shown_no_button_that_changes_something_and_refused
     assert page.context.cookies() == []
 
 
-def test_a_cookie_changes_nothing_for_a_page_from_elsewhere_or_for_nobody(api: Api) -> None:
+def test_a_cookie_changes_nothing_for_a_page_from_elsewhere_or_for_nobody_p18(api: Api) -> None:
     cookie = f"cube_token={api.tokens['admin']}"
     for origin in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
         for path in ("/node/node1/drain", "/api/v1/nodes/node1/cordon"):

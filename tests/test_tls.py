@@ -86,13 +86,13 @@ def test_websockets_go_through_the_same_tls(manager: Running) -> None:
         pass
 
 
-def test_what_is_said_in_the_clear_is_not_answered(manager: Running) -> None:
+def test_what_is_said_in_the_clear_is_not_answered_p18(manager: Running) -> None:
     clear = Link(url=f"http://127.0.0.1:{manager.port}", token=manager.token)
     with pytest.raises(UnreachableError, match="does not answer"):
         clear.get("/jobs")
 
 
-def test_it_is_never_public_in_the_clear_nor_with_what_is_no_certificate(tmp_path: Path) -> None:
+def test_it_is_never_public_in_the_clear_nor_with_what_is_no_certificate_p18(tmp_path: Path) -> None:
     (tmp_path / "no.pem").touch()
     broken = Pair(tmp_path / "no.pem", tmp_path / "no.pem")
     for words, told in (((), "public without TLS"), (secured(broken), "the certificate cannot be used")):

@@ -41,7 +41,7 @@ def vault_of(place: VaultPlace, **environment: str) -> Vault:
     )
 
 
-def test_a_secret_tells_its_name_and_nothing_else() -> None:
+def test_a_secret_tells_its_name_and_nothing_else_p15() -> None:
     secret = Secret("db", CANARY.encode())
     assert CANARY not in f"{secret} {secret!r} {[secret]} {Vault(_kept={'db': (0.0, secret)})!r}"
     assert secret.reveal() == CANARY.encode()
@@ -134,7 +134,7 @@ def test_a_fingerprint_tells_a_change_and_without_its_key_nothing(place: VaultPl
     assert len(place.key()) == 32
 
 
-def test_p12_a_job_holds_references_and_fingerprints_only() -> None:
+def test_p15_a_job_holds_references_and_fingerprints_only() -> None:
     spec = TaskSpec(image="a", secrets=(SecretUse(name="db", target="/run/secrets/db"),))
     job = Job(name="web", groups=(Group(name="web", spec=spec),))
     vault = Vault(sealed=lambda: {"db": CANARY}, key=lambda: b"k")

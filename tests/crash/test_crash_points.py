@@ -46,7 +46,9 @@ def strangers(yard: Yard) -> Yard:
 @pytest.mark.lab
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scenario", TRIED, ids=[scenario.name for scenario in TRIED])
-def test_a_command_that_is_killed_anywhere_is_mended_by_a_sweep_p9(scenario: Scenario, yard: Yard) -> None:
+def test_a_command_that_is_killed_anywhere_is_mended_by_a_sweep_p6_p9_p10_p11(
+    scenario: Scenario, yard: Yard
+) -> None:
     result = try_all(scenario, yard)
     assert not result.failed
     passed = {trial.point for trial in result.trials}

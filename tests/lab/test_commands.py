@@ -134,7 +134,7 @@ class TestRuns:
 
 
 class TestADrain:
-    def test_empties_the_node_and_exits_0_only_then(self, desk: Desk) -> None:
+    def test_empties_the_node_and_exits_0_only_then_p12(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))
         done = desk.cube("node", "drain", "node1")
         assert "node1: no task is left" in done.stdout
@@ -144,7 +144,7 @@ class TestADrain:
         assert states == {"node1": "draining", "node2": "ready", "node3": "ready"}
         assert "gets new tasks again" in desk.cube("node", "uncordon", "node1").stdout
 
-    def test_that_has_nowhere_to_go_says_what_stays_and_why(self, desk: Desk) -> None:
+    def test_that_has_nowhere_to_go_says_what_stays_and_why_p12(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))
         desk.cube("node", "cordon", "node2")
         desk.cube("node", "cordon", "node3")

@@ -109,12 +109,14 @@ class TestPlan:
 
 
 class TestAJob:
-    def test_is_scaled_up_and_down(self, desk: Desk) -> None:
+    def test_is_scaled_up_and_down_and_what_stays_is_left_where_it_is_p7(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))
+        before = desk.containers()
         desk.cube("scale", "sleeper", "main=5")
         assert len(desk.containers()) == 5
+        assert set(before) < set(desk.containers())
         desk.cube("scale", "sleeper", "main=1")
-        assert [name[:20] for name in desk.containers()] == ["cube-sleeper-main-0-"]
+        assert desk.containers() == before[:1], "the first slot has its first task"
 
     def test_that_is_stopped_leaves_nothing_p20(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))

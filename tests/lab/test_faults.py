@@ -160,7 +160,7 @@ class TestAnEngine:
 
 class TestANode:
     @pytest.mark.parametrize(("cut", "mend"), [("partition", "heal"), ("pause", "unpause"), ("kill", "heal")])
-    def test_that_goes_away_in_the_middle_of_a_deploy_holds_up_no_other_and_gets_no_doubles_p2_p4(
+    def test_that_goes_away_in_the_middle_of_a_deploy_holds_up_no_other_and_gets_no_doubles_p2_p3_p4(
         self, desk: Desk, cut: str, mend: str
     ) -> None:
         file, started = desk.write(SLEEPER, count=9), time.monotonic()
@@ -220,7 +220,7 @@ class TestTheState:
         state.write_bytes(sound)
         assert desk.cube("reconcile", "--state", str(state)).stdout == ""
 
-    def test_that_is_an_older_backup_stops_nothing_that_still_is_wanted_p9(self, desk: Desk) -> None:
+    def test_that_is_an_older_backup_stops_nothing_that_still_is_wanted_p6_p9(self, desk: Desk) -> None:
         state, backup = str(desk.folder / "state.db"), desk.folder / "backup.db"
         desk.cube("deploy", desk.write(SLEEPER), "--state", state)
         desk.cube("store", "backup", str(backup), "--state", state)

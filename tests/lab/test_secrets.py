@@ -136,7 +136,7 @@ def where(desk: Desk, task: str) -> tuple[int, str]:
     )
 
 
-def test_a_secret_is_in_the_memory_of_its_task_and_nowhere_else(desk: Desk, canaries: Canaries) -> None:
+def test_a_secret_is_in_the_memory_of_its_task_and_nowhere_else_p15(desk: Desk, canaries: Canaries) -> None:
     (desk.folder / "job.yml").write_text(JOB)
     with Listener() as listener:
         outputs = [
@@ -179,7 +179,7 @@ def test_a_secret_is_in_the_memory_of_its_task_and_nowhere_else(desk: Desk, cana
             assert desk.on(node, "sh", "-c", script) == ""
 
 
-def test_a_change_is_an_update_a_reboot_brings_all_back_and_removal_leaves_nothing(
+def test_a_change_is_an_update_a_reboot_brings_all_back_and_removal_leaves_nothing_p15(
     desk: Desk, canaries: Canaries
 ) -> None:
     (desk.folder / "templates").mkdir()
