@@ -53,12 +53,23 @@ def undone(desk: Desk, fault: Callable[..., None]) -> Iterator[None]:
         faults.heal(desk.engine, desk.nodes[2])
 
 
+@contextmanager
+def without_sshd(desk: Desk, node: int) -> Iterator[None]:
+    """No process listens for SSH on the node: its kernel refuses at once."""
+    desk.on(node, "sh", "-c", "pkill -x sshd; while pgrep -x sshd >/dev/null; do sleep 0.05; done")
+    try:
+        yield
+    finally:
+        desk.on(node, "/usr/sbin/sshd")
+
+
 SILENT: dict[str, Callable[[Desk], Any]] = {
     "killed": lambda desk: undone(desk, faults.kill),
     "engine stopped": lambda desk: undone(desk, faults.stop_engine),
     "paused": lambda desk: undone(desk, faults.pause),
     "partitioned": lambda desk: undone(desk, faults.partition),
     "sshd frozen": lambda desk: stopped(desk, 2, "sshd"),
+    "sshd stopped": lambda desk: without_sshd(desk, 2),
 }
 """Ways in which a node stops to answer."""
 
