@@ -19,8 +19,8 @@ from cube.scheduler.algorithms import ALGORITHMS
 from tests.build import GIB, container, job, node, seen, spec, task, unknown, world
 
 
-def big(cpu: int) -> TaskSpec:
-    return TaskSpec(image="app:1", resources=Resources(cpu=cpu, memory=GIB // 8))
+def big(cpu: int, memory: int = GIB // 8) -> TaskSpec:
+    return TaskSpec(image="app:1", resources=Resources(cpu=cpu, memory=memory))
 
 
 def actions(given: World) -> list[Place | Wait]:
@@ -72,6 +72,20 @@ class TestNewSlots:
         small, large = Group(name="a", spec=big(1000), count=2), Group(name="b", spec=big(3000))
         given = world(jobs=[Job(name="web", groups=(small, large), version=1)], observed=[seen("node1")])
         assert places(given) == ["web/b[0] on node1", "web/a[0] on node1"]
+
+    def test_on_a_small_fleet_stand_in_line_exactly_by_hardness(self) -> None:
+        jobs = [job("a", task=big(1000)), job("b", task=big(1100)), job("c", task=big(1000))]
+        told = [place.split()[0] for place in places(world(jobs=jobs))]
+        assert told == ["b/main[0]", "a/main[0]", "c/main[0]"]
+
+    def test_of_a_large_deploy_are_placed_in_the_order_that_needs_the_fewest_nodes(self) -> None:
+        """Kind after kind, 120 that ask for CPU fill 30 nodes, and 120 that ask for memory 30 more."""
+        kinds = big(1000), big(125, 2 * GIB)
+        jobs = [job(f"j{number:03}", task=kinds[number // 120]) for number in range(240)]
+        looks = [seen(f"node{number:02}", cpus=4, memory=8 * GIB) for number in range(80)]
+        found = [place.split()[-1] for place in places(world(jobs=jobs, observed=looks))]
+        assert len(found) == 240
+        assert len(set(found)) <= 40
 
     def test_come_after_those_that_have_waited(self) -> None:
         waiting = task(job="old", node=None, state=State.PENDING, spec=big(1000))

@@ -16,6 +16,7 @@ from cube.model.resources import Resources
 from cube.model.task import Slot, Task
 from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.batch import best_order
 from cube.scheduler.board import Board
 from cube.scheduler.bulk import in_order
 from cube.scheduler.filters import choose_ports, refusals_of
@@ -189,6 +190,23 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
     assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
 
 
+@settings(max_examples=40)
+@given(data=st.data())
+def test_the_best_order_places_no_fewer_and_begins_no_more_nodes_than_the_one_given(
+    data: st.DataObject,
+) -> None:
+    algorithm, nodes = algorithm_of("tight"), data.draw(fleets())
+    classes = data.draw(st.lists(demands(), min_size=2, max_size=4))
+    asked = [data.draw(requests(classes, order)) for order in range(data.draw(st.integers(2, 20)))]
+    order = best_order(algorithm, nodes, asked)
+    assert sorted(order) == list(range(len(asked)))
+    price, as_given = (
+        _price(Board(algorithm, nodes).place_all(found), nodes)
+        for found in ([asked[at] for at in order], asked)
+    )
+    assert price <= as_given
+
+
 @pytest.mark.parametrize("has_some", [False, True])
 def test_a_node_knows_whose_tasks_it_took_in_a_run(*, has_some: bool) -> None:
     nodes = [_sized(f"n{number}", 4000, 4) for number in range(3)]
@@ -289,6 +307,10 @@ def test_a_plan_for_a_large_fleet_is_the_one_that_would_be_made_node_by_node(
         )
     assert plans[0] == plans[1]
     assert len(plans[0]) == 55
+
+
+def _price(places: list[int | None], nodes: list[NodeState]) -> tuple[int, int]:
+    return places.count(None), len({at for at in places if at is not None and not nodes[at].tasks})
 
 
 def _leaving(request: Request, nodes: dict[str, NodeState]) -> Task | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from cube.model.action import Decision, Place, Refusal, Wait
 from cube.model.task import Slot
 from cube.reconciler.homes import why_it_waits
-from cube.reconciler.line import Batch, Opening
+from cube.reconciler.line import Asked, Batch, Opening
 from cube.reconciler.preemption import NOBODY, Crowd, Eviction, after, held, room_for
 from cube.scheduler.algorithms import Scheduler, name_of
-from cube.scheduler.fleet import fleet_of
+from cube.scheduler.fleet import fleet_of, order_of
 from cube.scheduler.placement import Placement
 from cube.scheduler.state import Demand, NodeState, Request
 
@@ -63,8 +63,8 @@ def fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Re
     `absent` says of the nodes that did not answer why they take nothing.
     """
     filling = Filling(batch, scheduler, before, absent)
-    for opening, request in batch.asked:
-        filling.place(opening, request)
+    for wave in batch.waves:
+        filling.place_wave(wave)
     return filling.as_a_whole(before) if batch.together else filling.one_by_one()
 
 
@@ -91,6 +91,11 @@ class Filling:
         self._name, self._moves, self._crowd = name_of(scheduler), before.leeway.moves, before.leeway.crowd
         self._answers: list[Answer] = []
         self._hopeless: set[tuple[Demand, str | None, int]] = set()
+
+    def place_wave(self, wave: Sequence[Asked]) -> None:
+        """Promise each its place, in the order that packs them best."""
+        for at in order_of(self._scheduler, self._fleet.room(), [request for _, request in wave]):
+            self.place(*wave[at])
 
     def place(self, opening: Opening, request: Request) -> None:
         """Promise the opening a place, or room that others give up for it, if there is either."""

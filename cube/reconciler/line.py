@@ -60,15 +60,25 @@ class Opening:
         return self.want.job.name if self.want.job.all_or_nothing and not stands_alone else ""
 
 
+Asked = tuple[Opening, Request]
+"""An opening, and what it asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Openings that one scheduler places one after the other, each with what it asks.
+    """Openings that one scheduler places one after the other, wave by wave.
 
-    `together`: the job that they are all of; all of them are placed, or none.
+    A wave are new slots of one priority, the hardest first, whose order is free; any other opening is one of
+    its own. `together`: the job that all openings are of; all of them are placed, or none.
     """
 
-    asked: Sequence[tuple[Opening, Request]]
+    waves: Sequence[Sequence[Asked]]
     together: str
+
+    @property
+    def asked(self) -> Sequence[Asked]:
+        """All openings in line."""
+        return tuple(one for wave in self.waves for one in wave)
 
 
 def batches(world: World, openings: Sequence[Opening], room: Mapping[str, NodeState]) -> Iterator[Batch]:
@@ -77,8 +87,13 @@ def batches(world: World, openings: Sequence[Opening], room: Mapping[str, NodeSt
     newest = max((task.order for task in world.tasks), default=0)
     line = in_line(openings, earlier, room_in(room.values()))
     asked = [(opening, _request(opening, newest + 1 + position)) for position, opening in enumerate(line)]
+
+    def wave(one: Asked) -> tuple[int, Slot | None]:
+        slot = one[0].want.slot
+        return one[0].want.job.priority, slot if slot in earlier else None
+
     for (_, together), found in groupby(asked, key=lambda one: (one[0].want.job.scheduler, one[0].together)):
-        yield Batch(tuple(found), together)
+        yield Batch(tuple(tuple(equals) for _, equals in groupby(found, key=wave)), together)
 
 
 def in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int], room: Resources) -> list[Opening]:

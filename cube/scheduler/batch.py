@@ -1,37 +1,59 @@
-"""Many requests at once: where the order is free, the hardest go first."""
+"""Many requests whose order is free: the order is found in which they take the fewest nodes."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from cube.scheduler.algorithms import Algorithm, ByFormula
 from cube.scheduler.board import Board
-from cube.scheduler.fit import Fit, Number, tight
-from cube.scheduler.hardest import hardest_first
-from cube.scheduler.state import NodeState, Request
+from cube.scheduler.fit import tight
+from cube.scheduler.hardest import doublings
+from cube.scheduler.state import Demand, NodeState, Request
 
-
-def aligned(fit: Fit) -> Number:
-    """The node whose free room is most like the request: (a_c f_c + a_m f_m) / 2.
-
-    a are the shares that it asks, f those that are free before it: the dot product of Tetris (Grandl and
-    others, SIGCOMM 2014). Poor where tasks come as they come, the best of the cheap rules where the hardest
-    go first.
-    """
-    (cpu, memory), (had_cpu, had_memory) = fit.asks, fit.had
-    return (cpu * (1.0 - had_cpu) + memory * (1.0 - had_memory)) / 2.0
-
-
-ALIGNED = Algorithm(ByFormula(aligned))
 TIGHT = Algorithm(ByFormula(tight))
 
 
 def in_batch(nodes: Sequence[NodeState], requests: Sequence[Request]) -> list[int | None]:
-    """The position of each request's node, for requests that may be placed in any order; None: none is left.
+    """The position of each request's node, under best fit in the best order; None: none is left."""
+    order = best_order(TIGHT, nodes, requests)
+    places = Board(TIGHT, nodes).place_all([requests[at] for at in order])
+    by_request = dict(zip(order, places, strict=True))
+    return [by_request[at] for at in range(len(requests))]
 
-    Two ways are tried, the hardest first by alignment and as they come by best fit: which of them places more
-    is taken, among equals which takes fewer nodes.
+
+def best_order(
+    algorithm: Algorithm, nodes: Sequence[NodeState], requests: Sequence[Request]
+) -> tuple[int, ...]:
+    """The requests' positions in the order in which most of them find a place, on the fewest idle nodes.
+
+    Three orders are tried, among equals the first is taken: as the requests come; all kinds of them evenly
+    mixed, so that what asks for much CPU meets on each node what asks for much memory; and the hardest first
+    by doublings, mixed within each, so that the small ones fill what the large ones leave. An exact order of
+    hardness packs worse: kind comes after kind, and each fills nodes of its own.
     """
-    hard = hardest_first(requests, nodes)
-    aligned_places = Board(ALIGNED, nodes).place_all([requests[at] for at in hard])
-    by_request = dict(zip(hard, aligned_places, strict=True))
-    ways = ([by_request[at] for at in range(len(requests))], Board(TIGHT, nodes).place_all(requests))
-    return min(ways, key=lambda places: (places.count(None), len(set(places))))
+    hard, turns = doublings(requests, nodes), _turns(requests)
+    as_they_come = range(len(requests))
+    orders = (
+        as_they_come,
+        sorted(as_they_come, key=lambda at: (-hard[at], turns[at])),
+        sorted(as_they_come, key=lambda at: turns[at]),
+    )
+    different = tuple(dict.fromkeys(tuple(order) for order in orders))
+    if len(different) == 1:
+        return different[0]
+    return min(different, key=lambda order: _price(algorithm, nodes, [requests[at] for at in order]))
+
+
+def _turns(requests: Sequence[Request]) -> list[float]:
+    """Of n requests that ask the same the first comes at 1/2n, the second at 3/2n, and so on."""
+    many, met, turns = Counter(request.demand for request in requests), Counter[Demand](), list[float]()
+    for request in requests:
+        turns.append((met[request.demand] + 0.5) / many[request.demand])
+        met[request.demand] += 1
+    return turns
+
+
+def _price(algorithm: Algorithm, nodes: Sequence[NodeState], requests: Sequence[Request]) -> tuple[int, int]:
+    """How many find no place, and how many idle nodes the others need."""
+    places = Board(algorithm, nodes).place_all(requests)
+    begun = {at for at in places if at is not None and not nodes[at].tasks}
+    return places.count(None), len(begun)

@@ -112,9 +112,12 @@ def spread(fit: Fit) -> Number:
 
 
 def greedy(fit: Fit) -> Number:
-    """The least busy CPU: the share of it that is idle by `/proc`, less what was promised since.
+    """The least busy CPU: the share of it that the load average of the last minute leaves, less what was
+    promised since.
 
-    Boring's book calls the same rule greedy, with the samples of `/proc/stat`.
+    Boring's book calls the same rule greedy, with two samples of `/proc/stat`, three seconds apart. A sweep
+    looks once, and the load average tells of a minute in that one look, and of the queue of a CPU that is
+    full besides.
     """
     one = fit.maths.one
     return one - fit.maths.smaller(fit.busy + fit.asks[0], one)

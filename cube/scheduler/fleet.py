@@ -1,7 +1,7 @@
 """A fleet on which one request after another is placed: node by node where it is small, else in arrays."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cube.model.task import Task
 from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler, place
@@ -16,6 +16,8 @@ They cost 0.1 s once, for the import of numpy; a pair costs some 10 microseconds
 """
 WORTHWHILE_AGAIN = 1_000
 """The same where numpy has been loaded already."""
+MANY = 10_000
+"""From so many pairs of a node and a request whose order is free, it is tried which order packs best."""
 
 
 def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:
@@ -28,6 +30,19 @@ def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int
 
     assert isinstance(scheduler, Algorithm)
     return InArrays(scheduler, tuple(nodes.values()))
+
+
+def order_of(
+    scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: Sequence[Request]
+) -> Sequence[int]:
+    """The requests' positions in the order in which they are placed best; as they stand if they are few."""
+    is_formula = isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula)
+    if not is_formula or len(nodes) * len(requests) < MANY:
+        return range(len(requests))
+    from cube.scheduler.batch import best_order  # noqa: PLC0415 - it loads numpy
+
+    assert isinstance(scheduler, Algorithm)
+    return best_order(scheduler, tuple(nodes.values()), requests)
 
 
 def make_ready(nodes: int, requests: int) -> None:

@@ -1,9 +1,13 @@
-"""Which of many requests go first: those for which a place is hardest to find."""
+"""How hard it is to find a place for a request."""
 
 from collections.abc import Iterable, Sequence
+from math import log2
 
 from cube.model.resources import Resources
 from cube.scheduler.state import NodeState, Request
+
+EASY = -1000
+"""The doublings of what asks nothing."""
 
 
 def room_in(nodes: Iterable[NodeState]) -> Resources:
@@ -17,7 +21,8 @@ def hardness(request: Request, room: Resources) -> float:
     return max(asked.cpu / (room.cpu or 1), asked.memory / (room.memory or 1))
 
 
-def hardest_first(requests: Sequence[Request], nodes: Iterable[NodeState]) -> list[int]:
-    """The requests' positions, the hardest first, equal ones as they come."""
+def doublings(requests: Sequence[Request], nodes: Sequence[NodeState]) -> list[int]:
+    """How hard each is, roughly: the power of two nearest to the share of a mean node that it asks."""
     room = room_in(nodes)
-    return sorted(range(len(requests)), key=lambda at: (-hardness(requests[at], room), at))
+    shares = (hardness(request, room) * len(nodes) for request in requests)
+    return [round(log2(share)) if share else EASY for share in shares]
