@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cube.model.task import Task
-from cube.store.store import Mark, Store
+from cube.store.reader import Mark
+from cube.store.store import Store
 from cube.view.fleet import JobView, job_views
 
 

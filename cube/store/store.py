@@ -1,10 +1,9 @@
 """The store: what is remembered, in one database; every change is one transaction with its event."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from cube.errors import InputError
@@ -15,18 +14,16 @@ from cube.model.maintenance import Maintenance
 from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
-from cube.model.observation import Observation, Stats
+from cube.model.observation import Observation
 from cube.model.rollout import Rollout, RolloutState
-from cube.model.task import Slot, Task, TaskEvent
 from cube.model.token import Token
 from cube.store import read, rows, transfer, write
 from cube.store.address import Server, StatePlace
-from cube.store.check import problems
 from cube.store.database import Database
-from cube.store.guard import Guard
 from cube.store.lease import Lease
+from cube.store.reader import Reader, known_as
 from cube.store.record import Recording
-from cube.store.rows import Death, JobVersion, Look, Restored, Sweep
+from cube.store.rows import JobVersion, Restored, Sweep
 from cube.store.sqlite import Durable, File, open_file
 
 PATIENCE = 5.0
@@ -70,63 +67,18 @@ def _at_server(place: Server, *, create: bool, patience: float) -> Database:
     return open_server(place, create=create, patience=patience)
 
 
-class Mark(NamedTuple):
-    """What the state is known by: another `record` after each change, another `looks` also after a look."""
-
-    record: object
-    looks: int
-
-
-class Store:
+class Store(Reader):
     """What is remembered of one cluster: jobs, tasks and every event; safe to share between threads.
 
     Every method raises LockedError where another process keeps the state locked for too long, InputError
     where it is damaged or gone, CubeError where the disk is full or a server does not answer; then nothing
-    was changed. `path` is its file, where it is one.
+    was changed.
     """
 
     def __init__(self, connection: Database, path: Path | None, *, new_id: Callable[[], str]) -> None:
-        self.path = path
+        super().__init__(connection, path)
         self._new_id = new_id
-        self._connection = connection
         self._tables = write.Tables(connection)
-        self._guard = Guard(connection)
-        self._changes = self._notes = 0
-        self._current: tuple[Mark | None, tuple[Task, ...]] = (None, ())
-
-    def close(self) -> None:
-        """Let go of it."""
-        with self._guard as connection:
-            connection.close()
-
-    @property
-    def where(self) -> str:
-        """What it is called in messages: its path, or its URL without a password."""
-        return self._connection.where
-
-    @property
-    def owner(self) -> str:
-        """The store's own id, made once: a container with another one was started from another state."""
-        with self._guard as connection:
-            (owner,) = connection.execute("SELECT owner FROM identity").fetchone()
-        return str(owner)
-
-    @property
-    def epoch(self) -> int:
-        """How often the work was taken over from a holder that died; from 1."""
-        with self._guard as connection:
-            return read.number(connection, "SELECT epoch FROM identity")
-
-    def mark(self) -> Mark | None:
-        """Another one whenever anything was recorded since, by whomever; None where nobody can tell."""
-        with self._guard as connection:
-            others = connection.mark()
-            return None if others is None else Mark((others, self._changes), self._notes)
-
-    @property
-    def term(self) -> float | None:
-        """Seconds after which a lease that is not renewed is another's; None where a lock keeps it."""
-        return self._connection.term
 
     def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
         """The job with its version: a new one if it differs from the newest, else the newest as it is.
@@ -136,19 +88,13 @@ class Store:
         with self._recording(now, actor) as recording:
             connection = self._connection
             newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
-            if newest is None or not _known_as(job, newest):
+            if newest is None or not known_as(job, newest):
                 return recording.want(job, reason, stable=read.stable_version(connection, job.name))
             last = next(iter(read.rollouts(connection, job.name)[-1:]), None)
             if last is not None and last.state is RolloutState.FAILED:
                 again = replace(last, state=RolloutState.RUNNING, since=now, reason="")
                 recording.roll(again, f"{reason} again: version {last.version}")
             return newest
-
-    def version_of(self, job: Job) -> int:
-        """The version that `put_job` would give it."""
-        with self._guard as connection:
-            newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
-            return _known_as(job, newest) or read.next_version(connection, job.name)
 
     def put_run(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
         """A run of a parameterized job, its name made different from all others by a number."""
@@ -158,30 +104,10 @@ class Store:
                 number += 1
             return recording.want(replace(job, name=f"{job.name}.{number}"), reason)
 
-    def rollouts(self) -> Mapping[str, Rollout]:
-        """How far the newest version of each job has come."""
-        with self._guard as connection:
-            return {rollout.job: rollout for rollout in read.rollouts(connection)}
-
-    def stable_version(self, job: str) -> int | None:
-        """The newest version of the job that succeeded and wanted it to run."""
-        with self._guard as connection:
-            return read.stable_version(connection, job)
-
-    def rollouts_of(self, job: str) -> tuple[Rollout, ...]:
-        """How far each version of the job has come, the oldest first."""
-        with self._guard as connection:
-            return read.rollouts(connection, job)
-
     def put_rollout(self, rollout: Rollout, *, now: float, actor: str, reason: str) -> None:
         """Somebody promoted, paused or resumed the rollout."""
         with self._recording(now, actor) as recording:
             recording.roll(rollout, reason)
-
-    def cordons(self) -> Mapping[str, Cordon]:
-        """The nodes that get no new tasks."""
-        with self._guard as connection:
-            return {cordon.node: cordon for cordon in read.cordons(connection)}
 
     def put_cordon(self, cordon: Cordon) -> None:
         """Keep new tasks away from the node."""
@@ -198,20 +124,10 @@ class Store:
             recording.tell_of_node(node, "uncordoned")
             return True
 
-    def moves(self) -> Mapping[Slot, Move]:
-        """The slots that are to be filled on another node."""
-        with self._guard as connection:
-            return {move.slot: move for move in read.moves(connection)}
-
     def put_move(self, move: Move, *, now: float, actor: str) -> None:
         """Want the slot on another node; an earlier wish for it is over."""
         with self._recording(now, actor) as recording:
             recording.move(move)
-
-    def maintenances(self) -> Mapping[str, Maintenance]:
-        """The jobs that proxies send no request to."""
-        with self._guard as connection:
-            return {found.job: found for found in read.maintenances(connection)}
 
     def put_maintenance(self, maintenance: Maintenance, version: int) -> None:
         """Have requests for the job, which is in that version, answered by a page."""
@@ -225,11 +141,6 @@ class Store:
             sql = "DELETE FROM maintenances WHERE job = ?"
             if self._connection.execute(sql, [job]).rowcount:
                 recording.tell_of_job(job, version, "maintenance ended")
-
-    def tokens(self) -> tuple[Token, ...]:
-        """Every token that requests to a manager may show, by name; expired ones, too."""
-        with self._guard as connection:
-            return read.tokens(connection)
 
     def put_token(self, token: Token) -> None:
         """Let requests show that token. Raises InputError where another one has its name."""
@@ -248,16 +159,6 @@ class Store:
             self._connection.execute("DELETE FROM tokens WHERE name = ?", [name])
             recording.tell_of_node("", f"token {name} revoked")
             return True
-
-    def silences(self) -> Mapping[str, Silence]:
-        """How long the nodes that did not answer the last look have been silent."""
-        with self._guard as connection:
-            return {silence.node: silence for silence in read.silences(connection)}
-
-    def post_mortems(self, name: str) -> tuple[Death, ...]:
-        """What the containers of that task (or the start of its id), or of that job, left behind."""
-        with self._guard as connection:
-            return read.post_mortems(connection, name)
 
     def tell_of_job(self, job: str, version: int, *, now: float, actor: str, reason: str) -> None:
         """An event about a whole job."""
@@ -290,21 +191,6 @@ class Store:
             for task in found.tasks:
                 recording.take_in(task)
 
-    def jobs(self) -> tuple[Job, ...]:
-        """The newest version of each job, by name."""
-        with self._guard as connection:
-            return tuple(found.job for found in read.newest_jobs(connection))
-
-    def job(self, name: str, version: int | None = None) -> Job | None:
-        """That version of the job, by default the newest; None where there is none."""
-        found = [known.job for known in self.versions(name) if version in (None, known.job.version)]
-        return found[-1] if found else None
-
-    def versions(self, name: str) -> tuple[JobVersion, ...]:
-        """Every version of the job, the oldest first."""
-        with self._guard as connection:
-            return read.job_versions(connection, name)
-
     def forget_job(self, name: str) -> bool:
         """Remove the job, its versions and its tasks; False, and nothing is done, while a task of it is live.
 
@@ -312,26 +198,6 @@ class Store:
         """
         with self._change() as connection:
             return write.forget_job(connection, name)
-
-    def tasks(self, job: str | None = None) -> tuple[Task, ...]:
-        """Every task, or those of one job, in the order in which they were wanted."""
-        with self._guard as connection:
-            return read.tasks(connection, "job = coalesce(?, job)", [job])
-
-    def current_tasks(self) -> tuple[Task, ...]:
-        """The newest task of every slot, and every older one that is live or in quarantine."""
-        with self._guard as connection:
-            mark, (of, tasks) = self.mark(), self._current
-            if mark is None or of is None or mark.record != of.record:
-                where = f"{read.LIVE} OR {read.IN_QUARANTINE} OR {read.NEWEST_OF_ITS_SLOT}"
-                tasks = read.tasks(connection, where)
-                self._current = (mark, tasks)
-            return tasks
-
-    def former_tasks(self) -> tuple[Task, ...]:
-        """Of every slot whose newest task has no node the newest one that had: its data may be there."""
-        with self._guard as connection:
-            return read.tasks(connection, read.LAST_ON_A_NODE_OF_EACH_WAITING_SLOT)
 
     def record_plan(self, plan: Plan, *, now: float, actor: str) -> tuple[Effect, ...]:
         """Record what the plan intends, all of it or nothing; the effects to carry out, in the plan's order.
@@ -350,20 +216,6 @@ class Store:
         with self._recording(now, actor) as recording:
             recording.conclude(effect, outcome)
 
-    def events(
-        self,
-        *,
-        job: str | None = None,
-        task: str | None = None,
-        since: float | None = None,
-        after: int | None = None,
-        limit: int | None = None,
-    ) -> tuple[TaskEvent, ...]:
-        """The events in order, at most the newest `limit`: of a job or task, since a time, after a number."""
-        conditions = [("job = ?", job), ("task = ?", task), ("at >= ?", since), ("number > ?", after)]
-        with self._guard as connection:
-            return read.events(connection, conditions, limit=limit)
-
     def put_observations(self, observations: Iterable[Observation]) -> None:
         """Remember the last look at each of these nodes; what one that did not answer had shown is kept."""
         with self._note() as connection:
@@ -381,20 +233,6 @@ class Store:
             for node, what in news:
                 recording.tell_of_node(node, what)
 
-    def looks(self) -> tuple[Look, ...]:
-        """The last look at each node, by name."""
-        with self._guard as connection:
-            return read.looks(connection)
-
-    def silent(self) -> frozenset[str]:
-        """The nodes that did not answer the last look at them."""
-        with self._guard as connection:
-            return read.silent(connection)
-
-    def samples(self) -> Mapping[str, Stats]:
-        """The newest stats of each node that ever showed some: the earlier sample for its CPU use."""
-        return {look.node: look.stats for look in self.looks() if look.stats}
-
     def put_measures(self, measures: Iterable[Measure], *, now: float, keep: float) -> None:
         """Remember what was measured of nodes, at most once a minute of each, for `keep` seconds.
 
@@ -404,29 +242,10 @@ class Store:
             write.note_measures(connection, measures)
             write.forget_measures(connection, now=now, keep=keep)
 
-    def measures(self, node: str, since: float) -> tuple[Measure, ...]:
-        """What was measured of the node since then, the oldest first."""
-        with self._guard as connection:
-            return read.measures(connection, node, since)
-
     def put_sweep(self, sweep: Sweep) -> None:
         """Remember that a run over the fleet ended; the newest thousand are kept."""
         with self._note() as connection:
             write.note_sweep(connection, sweep)
-
-    def last_sweep(self) -> Sweep | None:
-        """The newest run over the fleet."""
-        return next(iter(self.sweeps(1)), None)
-
-    def sweeps(self, count: int) -> tuple[Sweep, ...]:
-        """So many of the newest runs over the fleet, the newest first."""
-        with self._guard as connection:
-            return read.sweeps(connection, count)
-
-    def lease(self) -> Lease | None:
-        """Who holds the lock, or died holding it."""
-        with self._guard as connection:
-            return read.lease(connection)
 
     def take_lease(self, lease: Lease) -> int:
         """Write who works on the state now; the epoch, one higher if the last one died.
@@ -454,34 +273,10 @@ class Store:
             finally:
                 connection.rollback()
 
-    def may_act(self) -> bool:
-        """Whoever has taken the lease has it still, as far as can be told without asking."""
-        return self._connection.may_act()
-
-    def backup(self, target: Path) -> None:
-        """A whole and checked copy, 0600; others may go on working. Raises InputError if `target` exists."""
-        with self._guard as connection:
-            connection.back_up(target)
-
     def pour_into(self, other: "Store") -> None:
         """All that is remembered, and the identity, into an empty store. Raises InputError."""
         with self.moment(), other._change() as target:  # noqa: SLF001 - the other one is a store, too
             transfer.pour(self._connection, target)
-
-    def check(self) -> tuple[str, ...]:
-        """Everything that is wrong with the state and what it holds; nothing is, where it is empty."""
-        with self._guard as connection:
-            return problems(connection)
-
-    @contextmanager
-    def moment(self) -> Iterator[None]:
-        """All that is read inside is of one moment, whatever other processes write meanwhile."""
-        with self._guard as connection:
-            try:
-                connection.begin_look()
-                yield
-            finally:
-                connection.rollback()
 
     @contextmanager
     def _recording(self, now: float, actor: str) -> Iterator[Recording]:
@@ -511,8 +306,3 @@ class Store:
                 raise
             finally:
                 self._notes += 1
-
-
-def _known_as(job: Job, newest: Job | None) -> int:
-    """The newest version, if the job differs in nothing from it; else 0."""
-    return newest.version if newest and newest == replace(job, version=newest.version) else 0
