@@ -112,8 +112,7 @@ def spread(fit: Fit) -> Number:
 
 
 def greedy(fit: Fit) -> Number:
-    """The least busy CPU: the share of it that the load average of the last minute leaves, less what was
-    promised since.
+    """The least busy CPU: the share that the last minute's load average leaves, less what was promised since.
 
     Boring's book calls the same rule greedy, with two samples of `/proc/stat`, three seconds apart. A sweep
     looks once, and the load average tells of a minute in that one look, and of the queue of a CPU that is
