@@ -1,10 +1,21 @@
 """How tightly tasks are packed, on a sample of a real trace: it must not get worse unnoticed."""
 
 from statistics import mean
+from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from tests.bench.scheduler_packing import Packer, bound, identical, needed, nomad, online, planned
+from tests.bench.scheduler_packing import (
+    Packer,
+    arriving,
+    bound,
+    identical,
+    needed,
+    nomad,
+    online,
+    planned,
+)
+from tests.bench.scheduler_plots import bars, lines
 from tests.bench.scheduler_report import BEGIN, END, Result, as_json, from_json, section, with_section
 from tests.bench.scheduler_speed import algorithm
 from tests.bench.scheduler_traces import SAMPLES, openb
@@ -49,3 +60,15 @@ def test_figures_take_the_place_of_older_ones() -> None:
     assert "| x | **2** | 2 | 9 | 1 to 3 (3) |" in text
     assert with_section(with_section(page, "older"), text) == with_section(page, text)
     assert from_json(as_json([found], {})) == [found]
+
+
+def test_plots_have_a_bar_or_a_line_for_each_with_its_name_and_are_xml() -> None:
+    shares = {"first <fit>": 0.5, "tight": 0.25}
+    drawn = fromstring(bars("over the bound", shares))
+    widths = [float(found.get("width", 0)) for found in drawn.iter() if found.get("fill") == "#1f6feb"]
+    assert widths[0] == 2 * widths[1] > 0
+    assert {"first <fit>", "50.00%", "tight", "25.00%"} <= {found.text for found in drawn.iter()}
+    used = arriving(online(algorithm("spread")), TRACE)
+    assert (used[:3], len(used), used == sorted(used)) == ([0, 1, 2], len(TRACE.tasks) + 1, True)
+    text = lines("pods", "nodes", {"spread": used, "tight": arriving(online(algorithm("tight")), TRACE)})
+    assert [found.tag.split("}")[1] for found in fromstring(text).iter()].count("polyline") == 2

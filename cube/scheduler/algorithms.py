@@ -118,7 +118,7 @@ class InTurn:
 
 
 def in_line(request: Request) -> int:
-    """Request number n starts at candidate n."""
+    """Request number n starts at candidate n, counted among those that can take it, again and again."""
     return request.order
 
 

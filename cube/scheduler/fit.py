@@ -112,11 +112,10 @@ def spread(fit: Fit) -> Number:
 
 
 def greedy(fit: Fit) -> Number:
-    """The least busy CPU: the share that the last minute's load average leaves, less what was promised since.
+    """The least busy CPU: what the load average of the last minute leaves, less what was promised since.
 
-    Boring's book calls the same rule greedy, with two samples of `/proc/stat`, three seconds apart. A sweep
-    looks once, and the load average tells of a minute in that one look, and of the queue of a CPU that is
-    full besides.
+    Boring's book calls the same rule greedy, with two samples of `/proc/stat`. A sweep looks once, and in
+    that one look the load average tells of a minute.
     """
     one = fit.maths.one
     return one - fit.maths.smaller(fit.busy + fit.asks[0], one)

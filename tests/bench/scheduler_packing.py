@@ -76,11 +76,25 @@ def bound(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> int:
 
 def identical(pack: Packer, node: Shape, tasks: Sequence[Shape]) -> int:
     """How many nodes of one shape are not empty once all tasks that fit on one have a place."""
-    fitting = [task for task in tasks if task[0] <= node[0] and task[1] <= node[1]]
-    many = bound([node] * len(fitting), fitting) * 12 // 10
-    places = pack([node] * many, fitting)
+    able = fitting(node, tasks)
+    many = bound([node] * len(able), able) * 12 // 10
+    places = pack([node] * many, able)
     assert None not in places, "there were too few nodes"
     return len(set(places))
+
+
+def fitting(node: Shape, tasks: Sequence[Shape]) -> list[Shape]:
+    """The tasks that fit on one such node."""
+    return [task for task in tasks if _is_in(task, node)]
+
+
+def arriving(pack: Packer, trace: Trace) -> list[int]:
+    """How many of the trace's nodes have a task after each arrival."""
+    met, used = set[int](), [0]
+    for at in pack(trace.nodes, trace.tasks):
+        met |= set() if at is None else {at}
+        used.append(len(met))
+    return used
 
 
 def first_fit(fit: Fit) -> Number:

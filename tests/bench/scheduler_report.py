@@ -30,8 +30,8 @@ class Result:
         return median(self.runs)
 
     def reaches(self, aim: float | None) -> bool:
-        """The median is as good as that."""
-        return aim is None or (self.median <= aim if self.is_most else self.median >= aim)
+        """The median is as good as that; nothing reaches an aim that there is none of."""
+        return aim is not None and (self.median <= aim if self.is_most else self.median >= aim)
 
 
 TABLES: Mapping[str, str] = {
