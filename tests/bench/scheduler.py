@@ -1,8 +1,8 @@
 """`make bench-scheduler`: how quickly and how tightly tasks are placed.
 
-The folder of the full traces is the argument, or CUBE_TRACES. Writes docs/benchmarks/scheduler.json and the
-tables in docs/scheduling.md. RUNS (default 5) is how often each speed is measured, ONLY names tables to make
-(speed, ratio, shapes, packing, identical): the others stay as they were.
+The folder of the full traces is the argument, or CUBE_TRACES. Writes docs/benchmarks/scheduler.json, two
+plots beside it, and the tables in docs/scheduling.md. RUNS (default 5) is how often each speed is measured,
+ONLY names tables to make (speed, ratio, shapes, packing, identical): the others stay as they were.
 """
 
 import os
@@ -52,6 +52,8 @@ def main() -> None:
             for found in make(folder, runs):
                 print(f"{found.table:<10} {found.name:<60} {found.median:14,.4f} {found.unit}", flush=True)
                 results.append(found)
+    if not only or "packing" in only:
+        _draw_arriving(openb(folder))
     _write([*results, *_kept({found.table for found in results})])
 
 
@@ -67,13 +69,23 @@ def _write(results: Sequence[Result]) -> None:
     facts = {"machine": _machine(), "python": platform.python_version()}
     in_order = sorted(results, key=lambda found: list(TABLES).index(found.table))
     (DOCS / "benchmarks" / "scheduler.json").write_text(as_json(in_order, facts))
-    packed = [found for found in results if found.unit == "of the bound"]
-    (DOCS / "benchmarks" / "packing.svg").write_text(
-        bars("nodes over the bound", {found.name.strip("`"): found.median - 1 for found in packed})
-    )
+    _draw_packing(results)
     page = DOCS / "scheduling.md"
     page.write_text(with_section(page.read_text(), section(results, facts)))
-    print("written: docs/scheduling.md, docs/benchmarks/scheduler.json")
+    print("written: docs/scheduling.md, docs/benchmarks/scheduler.json and its plots")
+
+
+def _draw_packing(results: Sequence[Result]) -> None:
+    shares = {found.name.strip("`"): found.median - 1 for found in results if found.unit == "of the bound"}
+    (DOCS / "benchmarks" / "packing.svg").write_text(bars("nodes over the bound", shares))
+
+
+def _draw_arriving(trace: Trace) -> None:
+    curves = {
+        name: arriving(online(speed.algorithm(name)), trace) for name in ("tight", "random", "epvm", "spread")
+    }
+    text = lines("pods that have arrived", "nodes with a pod", curves)
+    (DOCS / "benchmarks" / "arriving.svg").write_text(text)
 
 
 def _speeds(folder: Path, runs: int) -> Iterator[Result]:
@@ -134,7 +146,6 @@ def _shape_cases(trace: Trace) -> Iterator[tuple[str, str, Callable[[int], float
 
 def _packings(folder: Path, _runs: int) -> Iterator[Result]:
     trace = openb(folder)
-    _draw_arriving(trace)
     bounds = {seed: _bound(trace, seed) for seed in SEEDS}
     yield Result(table="packing", name="the bound itself, in nodes", unit="nodes", runs=list(bounds.values()))
     packers = {name: online(found) for name, found in baselines().items()}
@@ -152,14 +163,6 @@ def _packings(folder: Path, _runs: int) -> Iterator[Result]:
             stretch=stretch,
             is_most=True,
         )
-
-
-def _draw_arriving(trace: Trace) -> None:
-    curves = {
-        name: arriving(online(speed.algorithm(name)), trace) for name in ("tight", "random", "epvm", "spread")
-    }
-    text = lines("pods that have arrived", "nodes with a pod", curves)
-    (DOCS / "benchmarks" / "arriving.svg").write_text(text)
 
 
 def _identicals(folder: Path, _runs: int) -> Iterator[Result]:
