@@ -10,8 +10,9 @@ from cube.model.job import Constraint, Operator, Port
 from cube.model.node import Node
 from cube.model.resources import Resources
 from cube.model.task import Slot
-from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, ByFormula, place
 from cube.scheduler.filters import refusals_of
+from cube.scheduler.fit import tight
 from cube.scheduler.in_arrays import InArrays
 from cube.scheduler.remedy import reliefs, remedies
 from cube.scheduler.state import Demand, NodeState, Request
@@ -20,6 +21,8 @@ from tests.test_scheduler_board import demands, fleets, requests
 
 MIB = 2**20
 ROOMY = Resources(cpu=4000, memory=8 * GIB, disk=8 * GIB)
+GPUS = node("n1", devices={"gpu": ("0", "1")})
+TIGHT = Algorithm(ByFormula(tight))
 
 
 def state(name: str = "n1", *, of: Node | None = None, **changes: object) -> NodeState:
@@ -76,6 +79,13 @@ CASES = [
         state(ports=frozenset({8080})),
         "stop what has it there, or ask for another port",
     ),
+    (request(devices=(("gpu", 2),)), state(of=GPUS, devices={"gpu": 0}), "free 2 gpu there"),
+    (
+        request(devices=(("gpu", 2),)),
+        state(of=GPUS, devices={"gpu": 1}),
+        "ask for 1 gpu fewer, or free 1 gpu there",
+    ),
+    (request(devices=(("gpu", 9),)), state(of=GPUS, devices={"gpu": 2}), "ask for 7 gpu fewer"),
 ]
 
 
@@ -108,9 +118,25 @@ def test_the_node_that_lacks_least_is_told_first_and_few_changes_come_before_man
 def test_of_a_large_fleet_those_are_told_against_which_the_fewest_filters_speak() -> None:
     far = [state(f"n{number}", closed="it is drained", promised=ROOMY) for number in range(50)]
     nodes = (*far, state("near", promised=Resources(memory=8 * GIB - MIB)))
-    tight = ALGORITHMS["tight"]
-    assert isinstance(tight, Algorithm)
-    decision = InArrays(tight, nodes).explain(request())
+    decision = InArrays(TIGHT, nodes).explain(request())
+    assert decision.remedies[0].node == "near"
+
+
+def test_of_many_that_one_filter_refuses_those_are_told_that_lack_least() -> None:
+    """They stand at the end of a large fleet."""
+    far = [state(f"n{number}", promised=Resources(cpu=4000)) for number in range(50)]
+    near = [state(f"near{left}", promised=Resources(cpu=3000 + left)) for left in (300, 100, 200)]
+    decision = InArrays(TIGHT, (*far, *near)).explain(request(resources=Resources(cpu=1000)))
+    assert [remedy.node for remedy in decision.remedies] == ["near100", "near200", "near300"]
+
+
+def test_of_many_that_lack_devices_those_are_told_that_lack_the_fewest() -> None:
+    gpus = node("n1", devices={"gpu": ("0", "1", "2", "3")})
+    far = [
+        state(f"n{number}", of=replace(gpus, name=f"n{number}"), devices={"gpu": 1}) for number in range(50)
+    ]
+    near = state("near", of=replace(gpus, name="near"), devices={"gpu": 3})
+    decision = InArrays(TIGHT, (*far, near)).explain(request(devices=(("gpu", 4),)))
     assert decision.remedies[0].node == "near"
 
 

@@ -30,23 +30,26 @@ T = TypeVar("T")
 MIB = 2**20
 CPUS = st.sampled_from([0, 100, 250, 500, 1000, 3000])
 SIZES = st.sampled_from([0, 64 * MIB, 512 * MIB, GIB, 3 * GIB])
-ZONES = st.sampled_from(
+LABELS = st.sampled_from(
     [
         {},
-        {"zone": "a"},
-        {"zone": "a", "disk": "ssd"},
-        {"zone": "b", "disk": "ssd"},
-        {"zone": "c", "disk": "hdd"},
+        {"zone": "a", "kernel": "5.10"},
+        {"zone": "a", "disk": "ssd", "has": "avx, ssd"},
+        {"zone": "b", "disk": "ssd", "kernel": "6.1-rc1", "has": "ssd"},
+        {"zone": "c", "disk": "hdd", "kernel": "7"},
     ]
 )
 GROUPS = st.sampled_from([("web", "main"), ("db", "main")])
-
 CONSTRAINTS = (
     Constraint(attribute="label.disk", operator=Operator.EQUAL, values=("ssd",)),
     Constraint(attribute="label.zone", operator=Operator.NOT_IN, values=("a", "x")),
     Constraint(attribute="label.zone", operator=Operator.IS_SET),
     Constraint(attribute="label.zone", operator=Operator.DISTINCT_PROPERTY, values=("2",)),
     Constraint(attribute="", operator=Operator.DISTINCT_HOSTS),
+    Constraint(attribute="label.zone", operator=Operator.REGEXP, values=("^[ab]$",)),
+    Constraint(attribute="label.kernel", operator=Operator.VERSION, values=(">= 5.4", "< 6.1-rc2")),
+    Constraint(attribute="label.kernel", operator=Operator.LESS, values=("6",)),
+    Constraint(attribute="label.has", operator=Operator.SET_CONTAINS, values=("ssd", "avx")),
 )
 AFFINITIES = (
     Affinity(constraint=CONSTRAINTS[0], weight=70),
@@ -83,7 +86,8 @@ def demands(draw: st.DrawFn) -> Demand:
         count=draw(st.integers(1, 6)),
         max_per_node=draw(st.sampled_from([None, None, 1, 2])),
         image=draw(st.sampled_from(["", "app:1"])),
-        devices=draw(st.sampled_from([(), (), (("gpu", 1),)])),
+        volumes=draw(st.sampled_from([(), (), ("data",), ("data", "logs")])),
+        devices=draw(st.sampled_from([(), (), (("gpu", 1),), (("gpu", 3),)])),
     )
 
 
@@ -98,9 +102,10 @@ def _node(draw: st.DrawFn, name: str) -> NodeState:
     return NodeState(
         node=node(
             name,
-            labels=draw(ZONES),
+            labels=draw(LABELS),
             datacenter=draw(st.sampled_from(["dc1", "dc1", "dc2"])),
-            schedulable=draw(st.booleans()) or True,
+            schedulable=draw(st.sampled_from([True, True, True, False])),
+            devices=draw(st.sampled_from([{}, {"gpu": ("0", "1", "2")}])),
         ),
         capacity=Resources(
             cpu=draw(st.sampled_from([2000, 4000, 8000])),
@@ -113,6 +118,7 @@ def _node(draw: st.DrawFn, name: str) -> NodeState:
         closed=draw(st.sampled_from(["", "", "", "it is drained"])),
         load=draw(st.none() | busy | busy),
         images=draw(st.sampled_from([frozenset(), frozenset({"app:1"})])),
+        volumes=draw(st.sampled_from([frozenset(), frozenset({"data"}), frozenset({"data", "logs"}), None])),
         devices=draw(st.sampled_from([{}, {"gpu": 2}])),
     )
 
@@ -273,6 +279,9 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
         by_filter = {(refusal.filter, refusal.node) for refusal in one.decision.refusals}
         assert sum(other.decision.refused.values()) == len(by_filter)
         assert set(other.decision.refusals) <= set(one.decision.refusals)
+        last = list(one.decision.last.items())
+        assert list(other.decision.last.items()) == last[:5]
+        assert other.decision.last_others == len(last[5:])
     assert [_same(state) for state in small.room().values()] == [
         _same(state) for state in large.room().values()
     ]
@@ -318,8 +327,13 @@ def _leaving(request: Request, nodes: dict[str, NodeState]) -> Task | None:
     return task(job=request.slot.job, node=where[0]) if where else None
 
 
-@pytest.mark.parametrize(("nodes", "requests", "kind"), [(3, 30, NodeByNode), (1000, 30, InArrays)])
-def test_arrays_are_for_large_fleets(nodes: int, requests: int, kind: type) -> None:
+@pytest.mark.parametrize(
+    ("nodes", "requests", "kind"),
+    [(3, 30, NodeByNode), (20, 5000, NodeByNode), (21, 5000, InArrays), (1000, 30, InArrays)],
+)
+def test_arrays_are_for_large_fleets_however_many_requests_a_small_one_gets(
+    nodes: int, requests: int, kind: type
+) -> None:
     states = {f"n{number}": _sized(f"n{number}", 4000, 4) for number in range(nodes)}
     assert isinstance(fleet_of(ALGORITHMS["tight"], states, requests), kind)
 

@@ -1,5 +1,6 @@
 """What a score is made of: the formulas, the wishes of a group, and what other packages bring along."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib import metadata
@@ -14,10 +15,13 @@ from cube.model.job import Affinity, Constraint, Operator, Spread
 from cube.model.node import Node
 from cube.model.resources import Resources
 from cube.model.task import Slot
-from cube.scheduler.algorithms import ALGORITHMS, Algorithms, place, terms_of
-from cube.scheduler.board import Board
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm, Algorithms, ByFormula, place, terms_of
+from cube.scheduler.board import Board, suits
+from cube.scheduler.fit import Formula
+from cube.scheduler.fleet import fleet_of
 from cube.scheduler.state import Demand, Load, NodeState, Request
 from cube.scheduler.terms import WHOLE, liked, quiet, spread_value
+from cube.whatif.trace import places_of
 from tests import own_algorithm
 from tests.build import GIB, node
 
@@ -213,7 +217,26 @@ class TestOtherPackages:
         nodes = [state("a", memory=GIB), state("b", cpu=500), state("c", cpu=1000)]
         found, _ = place(own_algorithm.scheduler, request(), nodes)
         assert found is not None
+        assert all(suits(found) for found in (own_algorithm.scheduler, *ALGORITHMS.values()))
         assert Board(own_algorithm.scheduler, nodes).find(request()) == nodes.index(found) == 1
+
+    @pytest.mark.parametrize(
+        "formula",
+        [
+            lambda fit: min(fit.used()),
+            lambda fit: 1.0 - fit.busy if fit.had[0] > 0.1 else 0.25,
+            lambda _fit: 0.5,
+            lambda fit: math.exp(-fit.had[1]),
+        ],
+    )
+    def test_may_write_theirs_in_any_python_which_is_then_asked_node_by_node(self, formula: Formula) -> None:
+        scheduler = Algorithm(ByFormula(formula))
+        nodes = {f"n{number:02}": state(f"n{number:02}", cpu=100 * number) for number in range(30)}
+        found, _ = place(scheduler, request(), tuple(nodes.values()))
+        assert found is not None
+        assert fleet_of(scheduler, nodes, 10_000).place(request()).node == found.node.name
+        sizes = [Resources(cpu=1000, memory=GIB)] * 3
+        assert places_of(scheduler, sizes, sizes[:1]) == [0]
 
     def found(self, monkeypatch: pytest.MonkeyPatch, value: str) -> Algorithms:
         entry = metadata.EntryPoint(name="mine", value=value, group="cube.schedulers")

@@ -147,6 +147,8 @@ def _print_candidates(decision: Decision) -> None:
         render.line(f"and {decision.others} candidates more")
     for node, why in decision.last.items():
         render.line(f"{node} would be taken only if no other could: {why}")
+    if decision.last_others:
+        render.line(f"and {decision.last_others} nodes more only if no other could")
 
 
 def _in_order(decision: Decision) -> tuple[str, ...]:

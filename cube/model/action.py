@@ -61,7 +61,7 @@ class Decision:
     `terms` are what the best scores are made of, the winner's first, where the scheduler can tell.
     `last` are nodes that would only be taken if no other could be, each with the reason.
     Of a large fleet only the best few scores are told and some refusals; `others` counts the candidates
-    beside those, `refused` all nodes that each filter refuses.
+    beside those, `last_others` the nodes beside `last`, `refused` all nodes that each filter refuses.
     `remedies` are what would make a task fit that fits nowhere, the smallest change first.
     """
 
@@ -71,6 +71,7 @@ class Decision:
     others: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
     last: Mapping[str, str] = field(default_factory=dict)
+    last_others: int = 0
     remedies: tuple[Remedy, ...] = ()
     scheduler: str = ""
 

@@ -13,11 +13,12 @@ This module loads numpy, which takes 60 to 100 ms: it is imported where a fleet 
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import TypeGuard
 
 import numpy as np
 
-from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn
-from cube.scheduler.arrays import Mask
+from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler
+from cube.scheduler.arrays import Mask, takes_arrays
 from cube.scheduler.bulk import RUN, Run, following
 from cube.scheduler.cell import Cell
 from cube.scheduler.kinds import Kind, Kinds
@@ -27,6 +28,14 @@ from cube.scheduler.table import Table
 
 BLOCK = 1024
 """Of how many nodes it is looked up one by one which is the next in line."""
+
+
+def suits(scheduler: Scheduler) -> TypeGuard[Algorithm]:
+    """A Board would take the same nodes: it scores by turns, or by a formula that takes arrays."""
+    if not isinstance(scheduler, Algorithm):
+        return False
+    rule = scheduler.rule
+    return isinstance(rule, InTurn) or (isinstance(rule, ByFormula) and takes_arrays(rule.formula))
 
 
 class Board:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cube.scheduler.arrays import Mask
+from cube.scheduler.arrays import Floats, Mask
 from cube.scheduler.filters import choose_ports
 from cube.scheduler.state import Demand, NodeState
 
@@ -51,6 +51,16 @@ class Extras:
             found["devices"] = np.ones(self._fleet, dtype=np.bool_)
             for at in self._devices:
                 found["devices"][at] = self._lacks_devices(at, demand)
+        return found
+
+    def lacking(self, demand: Demand) -> Floats:
+        """Which share of the devices that it asks for each node has too few, of all kinds together."""
+        found = np.zeros(self._fleet)
+        for kind, asked in demand.devices:
+            left = np.zeros(self._fleet)
+            for at, here in self._devices.items():
+                left[at] = here.get(kind, 0)
+            found += np.maximum(asked - left, 0.0) / max(asked, 1)
         return found
 
     def _lacks_devices(self, at: int, demand: Demand) -> bool:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from cube.model.task import Task
-from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler, place
+from cube.scheduler.algorithms import ByFormula, Scheduler, place
 from cube.scheduler.filters import choose_ports
 from cube.scheduler.placement import Fleet, Placement
 from cube.scheduler.state import Demand, NodeState, Request
@@ -18,31 +18,34 @@ WORTHWHILE_AGAIN = 1_000
 """The same where numpy has been loaded already."""
 MANY = 10_000
 """From so many pairs of a node and a request whose order is free, it is tried which order packs best."""
+SMALL = 20
+"""So few nodes are asked one by one however many requests there are: a decision tells of each of them."""
 
 
 def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:
     """The nodes, for so many requests. Whatever it is, the same nodes are taken."""
-    is_known = isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula | InTurn)
     worthwhile = WORTHWHILE_AGAIN if "numpy" in sys.modules else WORTHWHILE
-    if not is_known or len(nodes) * requests < worthwhile:
+    if len(nodes) <= SMALL or len(nodes) * requests < worthwhile:
         return NodeByNode(scheduler, nodes)
-    from cube.scheduler.in_arrays import InArrays  # noqa: PLC0415 - it loads numpy
+    from cube.scheduler.board import suits  # noqa: PLC0415 - it loads numpy
+    from cube.scheduler.in_arrays import InArrays  # noqa: PLC0415 - as above
 
-    assert isinstance(scheduler, Algorithm)
-    return InArrays(scheduler, tuple(nodes.values()))
+    return InArrays(scheduler, tuple(nodes.values())) if suits(scheduler) else NodeByNode(scheduler, nodes)
 
 
 def order_of(
     scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: Sequence[Request]
 ) -> Sequence[int]:
     """The requests' positions in the order in which they are placed best; as they stand if they are few."""
-    is_formula = isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula)
-    if not is_formula or len(nodes) * len(requests) < MANY:
-        return range(len(requests))
+    as_they_stand = range(len(requests))
+    if len(nodes) * len(requests) < MANY:
+        return as_they_stand
     from cube.scheduler.batch import best_order  # noqa: PLC0415 - it loads numpy
+    from cube.scheduler.board import suits  # noqa: PLC0415 - as above
 
-    assert isinstance(scheduler, Algorithm)
-    return best_order(scheduler, tuple(nodes.values()), requests)
+    if suits(scheduler) and isinstance(scheduler.rule, ByFormula):
+        return best_order(scheduler, tuple(nodes.values()), requests)
+    return as_they_stand
 
 
 def make_ready(nodes: int, requests: int) -> None:

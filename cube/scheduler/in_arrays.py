@@ -7,7 +7,7 @@ import numpy as np
 
 from cube.model.action import Decision
 from cube.model.task import Task
-from cube.scheduler.algorithms import Algorithm, InTurn, terms_of
+from cube.scheduler.algorithms import Algorithm, InTurn, terms_of, why_last
 from cube.scheduler.arrays import Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
@@ -61,8 +61,9 @@ class InArrays:
         preferred = entries >= (0 if (entries >= 0).any() else LEAST)
         candidates = int(np.count_nonzero(preferred))
         scores = self._scores(request, entries, preferred, candidates)
-        asked = self.asked(request)
-        told = _first(entries < LEAST) if candidates else _nearest(refused)
+        asked, is_last = self.asked(request), (entries >= LEAST) & ~preferred
+        told = _first(entries < LEAST) if candidates else self._nearest(request, refused)
+        last = {self._names[at]: why_last(request, self._cell.nodes[at]) for at in _first(is_last)}
         refusing = [self._cell.state(at) for at in told]
         counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
         return Decision(
@@ -71,6 +72,8 @@ class InArrays:
             terms=terms_of(self._scheduler, asked, [self._cell.state(at) for at in scores]),
             others=candidates - len(scores),
             refused={name: count for name, count in counts.items() if count},
+            last=last,
+            last_others=int(np.count_nonzero(is_last)) - len(last),
             remedies=() if candidates else remedies(asked, refusing),
         )
 
@@ -95,6 +98,12 @@ class InArrays:
         used = peers.overlay(kind).used() if kind.is_counted else {}
         return replace(request, fleet=len(self._names), peers=used)
 
+    def _nearest(self, request: Request, refused: Mapping[str, Mask]) -> list[int]:
+        """Where nothing fits: the nodes that the fewest filters refuse, of these those that lack least."""
+        misses = np.sum(list(refused.values()), axis=0)
+        lacking = self._cell.room.lacking(request.resources) + self._cell.extras.lacking(request.demand)
+        return [int(at) for at in np.lexsort((lacking, misses))[:TOLD]]
+
     def _scores(
         self, request: Request, entries: Points, preferred: Mask, candidates: int
     ) -> Mapping[int, float]:
@@ -106,12 +115,6 @@ class InArrays:
             return {int(in_line[(first + turn) % candidates]): 1 - turn / candidates for turn in range(few)}
         best = {at: int(entries[at]) for at in _highest(entries, few)}
         return {at: (entry + FAR if entry < 0 else entry) / WHOLE for at, entry in best.items()}
-
-
-def _nearest(refused: Mapping[str, Mask]) -> list[int]:
-    """The nodes that the fewest filters refuse, of a request that every node refuses; in order."""
-    misses = np.sum(list(refused.values()), axis=0) if refused else np.zeros(0)
-    return [int(at) for at in np.argsort(misses, kind="stable")[:TOLD]]
 
 
 def _first(mask: Mask) -> list[int]:

@@ -216,6 +216,31 @@ def _with_volumes(request: Request, state: NodeState) -> Relief | None:
     )
 
 
+def _with_devices(request: Request, state: NodeState) -> Relief | None:
+    asked, free = dict(request.demand.devices), state.devices
+    short = {kind: count - free.get(kind, 0) for kind, count in asked.items() if count > free.get(kind, 0)}
+    ways = [_ways_to_devices(kind, asked[kind], state) for kind in short]
+    if not all(ways):
+        return None
+    fewer = {kind: free[kind] for kind in short if free.get(kind, 0) > 0}
+    freed = {kind: asked[kind] for kind in short if kind not in fewer}
+    return Relief(
+        fault=f"lacks {' and '.join(f'{count} {kind}' for kind, count in short.items())}",
+        change=" and ".join(ways),
+        cost=sum(count / asked[kind] for kind, count in short.items()),
+        request=_asking(request, devices=tuple((asked | fewer).items())),
+        state=replace(state, devices={**free, **freed}),
+    )
+
+
+def _ways_to_devices(kind: str, asked: int, state: NodeState) -> str:
+    """What lets the node have enough devices of the kind; empty: nothing does."""
+    free, there = state.devices.get(kind, 0), len(state.node.devices.get(kind, ()))
+    ways = [f"ask for {asked - free} {kind} fewer"] * (free > 0)
+    ways += [f"free {asked - free} {kind} there"] * (asked <= there)
+    return ", or ".join(ways)
+
+
 def _numbers(port: Port) -> Iterable[int]:
     first, last = port.host_range
     return (port.host,) if port.host is not None else range(first, last + 1)
@@ -242,5 +267,6 @@ _RELIEFS: Mapping[str, Relieve] = {
     "disk": _roomier("disk", _mebibytes),
     "host ports": _without_ports,
     "volumes": _with_volumes,
+    "devices": _with_devices,
 }
 """By the filter's name. Nothing helps against the others: a system task belongs to its node, as data does."""

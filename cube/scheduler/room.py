@@ -7,7 +7,7 @@ import numpy as np
 
 from cube.model.resources import Resources
 from cube.model.task import Slot
-from cube.scheduler.arrays import ARRAYS, Integers, Mask, views
+from cube.scheduler.arrays import ARRAYS, Floats, Integers, Mask, views
 from cube.scheduler.fit import PLAIN, Fit
 from cube.scheduler.state import Demand, NodeState, Request
 from cube.scheduler.terms import fit_of
@@ -35,6 +35,7 @@ class Room:
         self.busy, self._all_busy = views(found.busy for found in fits)
         self._load, self._all_loads = views(nan if found.load is None else found.load.cpu for found in nodes)
         self._all_sizes_cpu, self._all_sizes_memory = np.array(self.sizes).reshape(-1, 2).T.copy()
+        self._all_sizes_disk = np.array([float(max(found.disk, 1)) for found in self._capacity])
         self._all_capacity_cpu = np.array([float(found.cpu) for found in self._capacity])
         self._all_capacity_memory = np.array([float(found.memory) for found in self._capacity])
         self.is_short_of_disk = bool((self.all_disk < 0).any())
@@ -108,6 +109,16 @@ class Room:
             "memory": self.all_memory < asked.memory,
             "disk": self.all_disk < asked.disk,
         }
+
+    def lacking(self, asked: Resources) -> Floats:
+        """Which share of its size each node has too little, of CPU, memory and disk together."""
+        sizes = self._all_sizes_cpu, self._all_sizes_memory, self._all_sizes_disk
+        left = self.all_cpu, self.all_memory, self.all_disk
+        pairs = zip((asked.cpu, asked.memory, asked.disk), left, sizes, strict=True)
+        found: Floats = sum(
+            (np.maximum(amount - free, 0.0) / size for amount, free, size in pairs), np.zeros(len(self.sizes))
+        )
+        return found
 
     def lacks_on_all(self, asked: Resources) -> Mask:
         """The nodes that have too little left for it."""

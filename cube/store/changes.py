@@ -305,6 +305,7 @@ def _bounded(decision: Decision, picked: str | None) -> Decision:
     best = ranking[:CANDIDATES_KEPT]
     refusals = sorted(decision.refusals, key=lambda refusal: refusal.node)
     refusing = set(list(dict.fromkeys(refusal.node for refusal in refusals))[:REFUSING_KEPT])
+    last = dict(list(decision.last.items())[:REFUSING_KEPT])
     names = {name for name, _ in best}
     return replace(
         decision,
@@ -313,7 +314,8 @@ def _bounded(decision: Decision, picked: str | None) -> Decision:
         terms={name: found for name, found in decision.terms.items() if name in names},
         others=decision.others + len(decision.scores) - len(best),
         refused=decision.refusals_by_filter,
-        last=dict(list(decision.last.items())[:REFUSING_KEPT]),
+        last=last,
+        last_others=decision.last_others + len(decision.last) - len(last),
     )
 
 

@@ -9,7 +9,7 @@ from cube.errors import InputError
 from cube.model.node import Access, Node
 from cube.model.resources import Resources
 from cube.model.task import Slot
-from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler
+from cube.scheduler.algorithms import Scheduler
 from cube.scheduler.fleet import NodeByNode
 from cube.scheduler.state import Demand, Load, NodeState, Request
 
@@ -89,10 +89,10 @@ def places_of(
     scheduler: Scheduler, nodes: Sequence[Resources], tasks: Sequence[Resources]
 ) -> list[int | None]:
     """The position of each task's node, in order; None: it fits nowhere."""
-    fleet, requests = _fleet(nodes), _requests(tasks)
-    if isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula | InTurn):
-        from cube.scheduler.board import Board  # noqa: PLC0415 - it loads numpy
+    from cube.scheduler.board import Board, suits  # noqa: PLC0415 - it loads numpy
 
+    fleet, requests = _fleet(nodes), _requests(tasks)
+    if suits(scheduler):
         return Board(scheduler, fleet).place_all(requests)
     slowly = NodeByNode(scheduler, {state.node.name: state for state in fleet})
     positions = {state.node.name: position for position, state in enumerate(fleet)}
