@@ -63,8 +63,8 @@ def fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Re
     `absent` says of the nodes that did not answer why they take nothing.
     """
     filling = Filling(batch, scheduler, before, absent)
-    for wave in batch.waves:
-        filling.place_wave(wave)
+    for rank in batch.ranks:
+        filling.place_rank(rank)
     return filling.as_a_whole(before) if batch.together else filling.one_by_one()
 
 
@@ -92,10 +92,13 @@ class Filling:
         self._answers: list[Answer] = []
         self._hopeless: set[tuple[Demand, str | None, int]] = set()
 
-    def place_wave(self, wave: Sequence[Asked]) -> None:
+    def place_rank(self, rank: Sequence[Asked]) -> None:
         """Promise each its place, in the order that packs them best."""
-        for at in order_of(self._scheduler, self._fleet.room(), [request for _, request in wave]):
-            self.place(*wave[at])
+        if len(rank) == 1:
+            self.place(*rank[0])
+            return
+        for at in order_of(self._scheduler, self._fleet.room(), [request for _, request in rank]):
+            self.place(*rank[at])
 
     def place(self, opening: Opening, request: Request) -> None:
         """Promise the opening a place, or room that others give up for it, if there is either."""

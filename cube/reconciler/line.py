@@ -66,19 +66,19 @@ Asked = tuple[Opening, Request]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Openings that one scheduler places one after the other, wave by wave.
+    """Openings that one scheduler places one after the other, rank by rank.
 
-    A wave are new slots of one priority, the hardest first, whose order is free; any other opening is one of
-    its own. `together`: the job that all openings are of; all of them are placed, or none.
+    New slots of one priority are of one rank, the hardest first, and their order is free; any other opening
+    has a rank of its own. `together`: the job that all openings are of; all of them are placed, or none.
     """
 
-    waves: Sequence[Sequence[Asked]]
+    ranks: Sequence[Sequence[Asked]]
     together: str
 
     @property
     def asked(self) -> Sequence[Asked]:
         """All openings in line."""
-        return tuple(one for wave in self.waves for one in wave)
+        return tuple(one for rank in self.ranks for one in rank)
 
 
 def batches(world: World, openings: Sequence[Opening], room: Mapping[str, NodeState]) -> Iterator[Batch]:
@@ -88,12 +88,12 @@ def batches(world: World, openings: Sequence[Opening], room: Mapping[str, NodeSt
     line = in_line(openings, earlier, room_in(room.values()))
     asked = [(opening, _request(opening, newest + 1 + position)) for position, opening in enumerate(line)]
 
-    def wave(one: Asked) -> tuple[int, Slot | None]:
+    def rank(one: Asked) -> tuple[int, Slot | None]:
         slot = one[0].want.slot
         return one[0].want.job.priority, slot if slot in earlier else None
 
     for (_, together), found in groupby(asked, key=lambda one: (one[0].want.job.scheduler, one[0].together)):
-        yield Batch(tuple(tuple(equals) for _, equals in groupby(found, key=wave)), together)
+        yield Batch(tuple(tuple(equals) for _, equals in groupby(found, key=rank)), together)
 
 
 def in_line(openings: Sequence[Opening], earlier: Mapping[Slot, int], room: Resources) -> list[Opening]:
