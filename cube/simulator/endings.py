@@ -22,6 +22,9 @@ from cube.simulator.history import History
 from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of
 from cube.simulator.machine import Machine
 
+MISSES = 3
+"""Looks, a minute apart, that are more than enough to give a node up if its silence had not begun anew."""
+
 SWEEPS_TO_HEAL = 2
 """One asks the check until it has failed often enough, and acts; the other one finds what was left over."""
 
@@ -177,13 +180,21 @@ def a_dead_node_is_given_up(history: History) -> None:
 
 
 def we_are_cut_off(history: History) -> None:
-    """P8, 7: while most of the fleet is silent, nothing is moved, however long that lasts."""
+    """P8, 7: while most of the fleet is silent, nothing is moved, however long that lasts.
+
+    Nor at once off a node that is still silent when the others are back: its time begins anew.
+    """
     names = sorted(history.nodes)
     before = {found.id for _, found in ours(history.site.machines) if runs(found)}
     history.site.down.update(names if len(names) < 5 else names[: len(names) // 2 + 1])
     pass_time(history)
     after = {found.id for _, found in ours(history.site.machines) if runs(found)}
     must(before == after, f"P8 brakes: {sorted(before ^ after)} while we were cut off")
+    history.site.down.difference_update(names[1:])
+    for _ in range(MISSES):
+        mutations_of_a_sweep(history)
+    after = {found.id for _, found in ours(history.site.machines) if runs(found)}
+    must(before == after, f"P8, 7 timers begin anew: {sorted(before ^ after)} once most of them were back")
 
 
 def _where_all_run(history: History) -> set[tuple[str, Slot]]:

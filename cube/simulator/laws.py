@@ -4,7 +4,7 @@ Nothing here asks the product what it thinks: the numbers are those of RELIABILI
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from cube.model.job import Job, JobType, TaskSpec
 from cube.model.observation import Container, ContainerState
@@ -155,9 +155,15 @@ def nothing_is_left(machines: Mapping[str, Machine]) -> None:
     must(not left, f"P20 clean stop: {left} left behind")
 
 
-def nothing_is_remembered(store: Store) -> None:
-    """24: once every job was removed, the record has no job, no task and no silence left."""
-    left = [*(job.name for job in store.jobs()), *(task.id for task in store.current_tasks())]
+def nothing_is_remembered(store: Store, nodes: Collection[str]) -> None:
+    """24: once every job was removed and every node answers, only the past is left in the record.
+
+    And what was said of a node that has another name now, and had no task by which to know it again.
+    """
+    tasks = [task.id for task in (*store.current_tasks(), *store.former_tasks())]
+    of_jobs = [*(job.name for job in store.jobs()), *store.rollouts(), *store.maintenances(), *store.moves()]
+    closed = [name for name in store.cordons() if name in nodes]
+    left = [*tasks, *map(str, of_jobs), *closed, *store.silences()]
     must(not left, f"24 {left} left in the record")
 
 

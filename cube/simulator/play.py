@@ -117,5 +117,5 @@ def stop_everything(history: History) -> None:
     store = history.open()
     laws.the_record_adds_up(store)
     if removal:
-        laws.nothing_is_remembered(store)
+        laws.nothing_is_remembered(store, history.nodes)
     history.put_back(store)
