@@ -77,7 +77,15 @@ def test_the_figures_are_those_of_the_first_failure_and_of_the_end() -> None:
     found = replay(places_of(ALGORITHMS["tight"], nodes, tasks), nodes, tasks)
     assert (found.placed, found.pending, found.nodes_used, found.first_failure) == (2, 1, 1, 1)
     assert (found.at_failure, found.at_end) == ((0.25, 0.5), (1.0, 0.75))
-    assert found.full == ((0, 0.0, 0.0), (1, 0.25, 0.5), (2, 0.25, 0.5), (3, 1.0, 0.75))
+
+
+def test_the_course_tells_how_many_nodes_each_algorithm_has_begun_as_tasks_arrive() -> None:
+    nodes, tasks = [Resources(cpu=4000, memory=4 * MIB)] * 3, [Resources(cpu=1000, memory=MIB)] * 3
+    found = {
+        name: replay(places_of(ALGORITHMS[name], nodes, tasks), nodes, tasks) for name in ("tight", "spread")
+    }
+    assert found["tight"].course == ((0, 0), (1, 1), (2, 1), (3, 1))
+    assert found["spread"].course == ((0, 0), (1, 1), (2, 2), (3, 3))
 
 
 def simulate(*words: object) -> subprocess.CompletedProcess[str]:

@@ -46,18 +46,18 @@ def show(trace: Path, nodes: Path | None, schedulers: str, file: Path | None, ou
     render.table([_row(name, *result) for name, result in found.items()], COLUMNS, output)
     if output is options.Output.TABLE:
         for name, (result, _) in found.items():
-            _plot(name, result)
+            _plot(name, result, len(fleet))
 
 
 def draw(found: Mapping[str, Replay], file: Path) -> None:
-    """Write a PNG of how much CPU and memory is promised as tasks arrive. Raises InputError."""
+    """Write a PNG of how many nodes have a task as tasks arrive. Raises InputError."""
 
     def on(axes: Any) -> None:
-        for number, (name, result) in enumerate(found.items()):
-            arrivals, cpu, memory = zip(*result.full, strict=True)
-            axes.plot(arrivals, cpu, color=f"C{number}", label=f"{name}: CPU")
-            axes.plot(arrivals, memory, color=f"C{number}", linestyle="--", label=f"{name}: memory")
-        axes.set(xlabel="tasks that have arrived", ylabel="share promised", ylim=(0, 1))
+        for name, result in found.items():
+            arrivals, nodes = zip(*result.course, strict=True)
+            axes.plot(arrivals, nodes, label=name)
+        axes.set(xlabel="tasks that have arrived", ylabel="nodes with a task")
+        axes.set_ylim(bottom=0)
 
     plot.write(file, on)
 
@@ -102,11 +102,11 @@ def _row(name: str, result: Replay, seconds: float) -> dict[str, Any]:
     }
 
 
-def _plot(name: str, result: Replay) -> None:
-    """How the nodes fill, as bars of plain characters."""
+def _plot(name: str, result: Replay, nodes: int) -> None:
+    """How many nodes have a task as tasks arrive, as bars of plain characters."""
     render.line("")
-    render.line(f"{name}: CPU and memory promised as tasks arrive")
-    last = len(result.full) - 1
+    render.line(f"{name}: nodes with a task as tasks arrive")
+    last = len(result.course) - 1
     for at in dict.fromkeys(last * step // STEPS for step in range(1, STEPS + 1)):
-        arrived, cpu, memory = result.full[at]
-        render.line(f"{arrived:>9}  {bar(cpu)} {cpu:>4.0%}  {bar(memory)} {memory:>4.0%}")
+        arrived, in_use = result.course[at]
+        render.line(f"{arrived:>9}  {bar(in_use / nodes)} {in_use:>4}")

@@ -20,7 +20,7 @@ _MOST = 2**53
 """Larger numbers are no longer exact in arrays."""
 
 POINTS = 400
-"""Of how many moments a replay tells how full the fleet was."""
+"""Of how many moments a replay tells how many nodes were in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ MEMORY = (_Column("memory_mib", 2**20), _Column("memory_gb", 2**30))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What came of a trace. `full` are the shares of CPU and memory promised after so many arrivals.
+    """What came of a trace. `course`: after so many arrivals, how many nodes had a task.
 
     `first_failure`: how many arrivals came before the first that fitted nowhere, and `at_failure` the shares
     then; None: all fitted.
@@ -49,7 +49,7 @@ class Replay:
     first_failure: int | None
     at_failure: tuple[float, float]
     at_end: tuple[float, float]
-    full: tuple[tuple[int, float, float], ...]
+    course: tuple[tuple[int, int], ...]
 
 
 def read_trace(lines: Iterable[str], source: str) -> Iterator[Resources]:
@@ -72,7 +72,7 @@ def read_trace(lines: Iterable[str], source: str) -> Iterator[Resources]:
 def replay(places: Sequence[int | None], nodes: Sequence[Resources], tasks: Sequence[Resources]) -> Replay:
     """What comes of the tasks at those places on the nodes; nothing ever leaves."""
     first = places.index(None) if None in places else None
-    full = list(_filling(nodes, tasks, places))
+    full, in_use = list(_filling(nodes, tasks, places)), list(_in_use(places))
     told = dict.fromkeys((*range(0, len(full), len(full) // POINTS + 1), len(places)))
     return Replay(
         placed=len(places) - places.count(None),
@@ -81,7 +81,7 @@ def replay(places: Sequence[int | None], nodes: Sequence[Resources], tasks: Sequ
         first_failure=first,
         at_failure=full[len(places) if first is None else first],
         at_end=full[-1],
-        full=tuple((number, *full[number]) for number in told),
+        course=tuple((number, in_use[number]) for number in told),
     )
 
 
@@ -116,6 +116,16 @@ def _filling(
     cpus = accumulate((task.cpu for task in taken), initial=0)
     memories = accumulate((task.memory for task in taken), initial=0)
     return ((had / cpu, held / memory) for had, held in zip(cpus, memories, strict=True))
+
+
+def _in_use(places: Iterable[int | None]) -> Iterator[int]:
+    """How many nodes have a task before the first arrival, and after each."""
+    used = set[int]()
+    yield 0
+    for place in places:
+        if place is not None:
+            used.add(place)
+        yield len(used)
 
 
 def _fleet(nodes: Sequence[Resources]) -> list[NodeState]:
