@@ -47,11 +47,14 @@ def main() -> None:
     FILE.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
-def late(route: tuple[str, str]) -> tuple[bool, bool, bool, str]:
-    """First what only supposes, then what makes something and what shows it, last what takes it away."""
+def late(route: tuple[str, str]) -> tuple[bool, bool, bool, bool, str]:
+    """First what only supposes, then what makes something and what shows it, last what takes it away.
+
+    The job goes at the very end: everything else is asked of it, or of its tasks.
+    """
     method, path = route
     takes_away = method == "DELETE" or path.endswith("/remove")
-    return takes_away, method == "GET", not path.endswith("/simulate"), path
+    return takes_away and "/jobs/" in path, takes_away, method == "GET", not path.endswith("/simulate"), path
 
 
 def asked(api: Api, method: str, path: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cube.model.job import (
     Port,
     TaskSpec,
 )
+from cube.model.node import Cordon
 from cube.model.observation import Container, ContainerState
 from cube.model.policy import Order, ReschedulePolicy, RestartPolicy
 from cube.model.resources import Resources
@@ -116,6 +117,14 @@ class TestASettledJob:
         given = world(observed=[seen("node1", container(task(), owner="owner-2"))])
         assert plan(given).actions == ()
         assert "another store" in plan(given).warnings[0]
+
+
+def test_a_cordon_of_a_node_that_the_inventory_does_not_have_is_told_p12() -> None:
+    """Its name may be another by now: an empty node cannot be known by its containers."""
+    closed = {"gone": Cordon(node="gone", at=NOW, actor="ann", draining=True)}
+    (warning,) = plan(replace(world(observed=[seen("node1")]), cordons=closed)).warnings
+    assert "gone: closed for new tasks, and not in the inventory" in warning
+    assert "cube node uncordon gone" in warning
 
 
 class TestAPausedTask:

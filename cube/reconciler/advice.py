@@ -37,6 +37,10 @@ def _about_nodes(world: World, tasks: Sorted) -> Iterator[str]:
     for name in sorted(set(held) - set(world.observed)):
         cure = f"if it is gone for good: cube node forget {name}"
         yield f"{name}: not in the inventory; its {held[name]} tasks are left as they are; {cure}"
+    for name in sorted(set(world.cordons) - set(world.observed) - set(held)):
+        # Without a container of ours nothing says which node of the inventory it may be by now.
+        cure = f"under another name: cordon that; gone for good: cube node uncordon {name}"
+        yield f"{name}: closed for new tasks, and not in the inventory; {cure}"
 
 
 def _about_disk(seen: Seen) -> Iterator[str]:
