@@ -151,6 +151,15 @@ def test_a_node_that_does_not_answer_is_asked_once_in_a_run(manager: Manager, st
     assert first.at == begun
 
 
+def test_a_node_that_has_left_can_be_uncordoned_as_long_as_it_is_cordoned(manager: Manager) -> None:
+    manager.cordon("node1", RUN)
+    assert isinstance(manager.loop, Loop)
+    manager.loop.cluster = replace(manager.cluster, nodes=manager.cluster.nodes[1:])
+    assert manager.uncordon("node1", RUN)
+    with pytest.raises(InputError, match="there is no node 'node1'"):
+        manager.uncordon("node1", RUN)
+
+
 class LosesANode:
     """As the fleet under it; the first node does not answer any more once that file is there."""
 

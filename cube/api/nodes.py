@@ -86,7 +86,8 @@ def cordon(desk: AtDesk, who: Who, name: Name) -> Response:
 @router.post("/nodes/{name}/uncordon", status_code=204, **CHANGES)
 def uncordon(desk: AtDesk, who: Who, name: Name) -> Response:
     """Let a node have new tasks again."""
-    known_node(desk, name)
+    if name not in desk.manager.store.cordons():
+        known_node(desk, name)
     desk.manager.uncordon(name, Run(until=0.0, actor=who.name))
     desk.service.wake()
     return Response(status_code=204)

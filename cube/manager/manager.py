@@ -176,8 +176,9 @@ class Manager:
         self.store.put_cordon(Cordon(node=node, at=self._clock.now(), actor=run.actor))
 
     def uncordon(self, node: str, run: Run) -> bool:
-        """Let the node have new tasks again; False: nobody had kept them away."""
-        self.refuse_unknown(node)
+        """Let the node have new tasks again, also one that has left; False: nobody had kept them away."""
+        if node not in self.store.cordons():
+            self.refuse_unknown(node)
         return self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
 
     def drain(
