@@ -184,13 +184,13 @@ def we_are_cut_off(history: History) -> None:
 
     Nor at once off a node that is still silent when the others are back: its time begins anew.
     """
-    names = sorted(history.nodes)
+    names, dead = sorted(history.nodes), set(history.site.down)
     before = {found.id for _, found in ours(history.site.machines) if runs(found)}
     history.site.down.update(names if len(names) < 5 else names[: len(names) // 2 + 1])
     pass_time(history)
     after = {found.id for _, found in ours(history.site.machines) if runs(found)}
     must(before == after, f"P8 brakes: {sorted(before ^ after)} while we were cut off")
-    history.site.down.difference_update(names[1:])
+    history.site.down.difference_update(set(names[1:]) - dead)
     for _ in range(MISSES):
         mutations_of_a_sweep(history)
     after = {found.id for _, found in ours(history.site.machines) if runs(found)}

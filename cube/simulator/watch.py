@@ -120,7 +120,8 @@ class Watch:
             )
             self._finds_what_it_depends_on(effect, job, group)
             self._goes_where_it_is_to_go(effect)
-            self._goes_where_its_data_is(effect)
+            if job.type_of(group) is not JobType.SYSTEM:  # Its slots belong to nodes, and so does its data.
+                self._goes_where_its_data_is(effect)
             self._is_the_only_run(effect, job)
 
     def _has_room(self, effect: Start) -> None:
