@@ -92,7 +92,7 @@ class History:
     def cluster(self) -> Cluster:
         """The inventory as it is now."""
         nodes = tuple(Node(name=name, access=Access(address=name)) for name in self.nodes)
-        return Cluster(name=CLUSTER, nodes=nodes, preemption=self.preempts)
+        return Cluster(name=CLUSTER, nodes=nodes, preemption=self.preempts, stats_keep=0.0)
 
     @property
     def preempts(self) -> bool:
