@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from cube.cli.progress import print_needs
-from cube.model.job import JobType, Port
+from cube.model.job import JobType, Port, Volume
 from cube.model.resources import Resources
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
-from cube.whatif.needs import Need, needs
+from cube.whatif.needs import Need, need, needs, play_anew
 from tests.build import GIB, container, foreign, job, seen, spec, task, world
 
 NODES = ("node1", "node2", "node3")
@@ -78,3 +78,31 @@ def test_it_is_told_where_it_costs_something_and_packing_has_room_for_all(
         [Need(scheduler=name, nodes=count, stuck=stuck) for name, count in zip(names, nodes, strict=True)]
     )
     assert capsys.readouterr().out == told
+
+
+def test_placed_anew_by_another_algorithm_tasks_go_where_it_would_have_put_them() -> None:
+    found = play_anew(fleet(4), ALGORITHMS["tight"])
+    assert {move.target for move in found.moves} == {"node1"}
+    assert sorted(move.source or "" for move in found.moves) == ["node2", "node3"]
+    assert [(packing.node, packing.after == Resources()) for packing in found.packing] == [
+        ("node1", False), ("node2", True), ("node3", True),
+    ]  # fmt: skip
+
+
+def test_placed_anew_a_task_stays_with_what_it_has_written_and_work_where_it_is() -> None:
+    writes = spec(volumes=(Volume(source="data", target="/data"),))
+    kept = task(job="db", node="node3", spec=writes)
+    work = task(job="once", node="node2")
+    given = world(
+        jobs=[job("db", task=writes), job("once", type=JobType.BATCH)],
+        tasks=[kept, work],
+        observed=[seen(name, memory=GIB) for name in NODES],
+    )
+    assert play_anew(given, ALGORITHMS["tight"]).moves == ()
+
+
+@pytest.mark.parametrize("name", ["tight", "spread", "binpack", "epvm"])
+def test_placed_anew_the_nodes_in_use_are_those_that_the_need_tells(name: str) -> None:
+    given, how = fleet(7), ALGORITHMS[name]
+    in_use = [found for found in play_anew(given, how).packing if found.after != Resources()]
+    assert len(in_use) == need(given, how).nodes

@@ -52,6 +52,12 @@ def test_what_would_be_is_told_as_data_too(folder: Path) -> None:
     assert [stuck["slot"]["job"] for stuck in found["stuck"]] == ["web"]
 
 
+def test_a_scheduler_alone_places_all_services_anew(folder: Path) -> None:
+    done = cube(folder, "simulate", "--scheduler", "spread")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "placed anew by spread; nodes in use: 0 now, 1 then"
+
+
 def test_the_store_is_left_as_it_was(folder: Path) -> None:
     before = (folder / "test.db").read_bytes()
     assert cube(folder, "simulate", "--lose", "node1").returncode == 0

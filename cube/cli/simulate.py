@@ -65,6 +65,7 @@ def simulate(
 ) -> None:
     """Print what would move, what would find no room, and how full nodes would be; nothing is touched.
 
+    With --scheduler alone all services are placed anew.
     Example: cube simulate --lose web3 --scale api=12; cube simulate --n-plus-1;
     cube simulate --trace PODS.csv --nodes NODES.csv --scheduler tight,spread;
     cube simulate --replay --since 7d --scheduler tight,spread --plot week.png
@@ -96,6 +97,9 @@ def simulate(
     change = supposed.change_of(world, lose or [], add or [], scale or [])
     if n_plus_1:
         raise typer.Exit(supposed.show_falls(world, change, place.scheduler, output))
+    if scheduler is not None and change == supposed.NOTHING:
+        supposed.show_anew(world, place.scheduler, output)
+        return
     supposed.show(world, change, place.scheduler, output)
 
 

@@ -24,12 +24,16 @@ from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.rows import Look
 from cube.whatif.change import NO_ENGINE, Addition, Change, added_nodes
 from cube.whatif.loss import falls
+from cube.whatif.needs import play_anew
 from cube.whatif.play import Move, Packing, Play, Stuck, play
 
 MOVE = ("task", "from", "to", "score", "reason")
 STUCK = ("task", "from", "reason")
 PACKING = ("node", "cpu", "cpu then", "memory", "memory then", "fuller")
 FALL = ("node", "survives", "reason")
+
+NOTHING = Change()
+"""Nothing is supposed."""
 
 TOLD = 5
 """Of how many nodes a cell tells why they refuse."""
@@ -86,7 +90,23 @@ def change_of(world: World, lose: Sequence[str], add: Sequence[str], scale: Sequ
 
 def show(world: World, change: Change, scheduler: str, output: options.Output) -> None:
     """Print what would come of the change."""
-    found = play(world, change, ALGORITHMS[scheduler])
+    _print(play(world, change, ALGORITHMS[scheduler]), output)
+
+
+def show_anew(world: World, scheduler: str, output: options.Output) -> None:
+    """Print where all services would be if that scheduler placed every task of theirs anew."""
+    found = play_anew(world, ALGORITHMS[scheduler])
+    _print(found, output)
+    if output is not options.Output.JSON:
+        before, after = (sum(map(bool, shares)) for shares in zip(*map(_in_use, found.packing), strict=True))
+        render.line(f"placed anew by {scheduler}; nodes in use: {before} now, {after} then", "bright_black")
+
+
+def _in_use(found: Packing) -> tuple[bool, bool]:
+    return found.before not in (None, Resources()), found.after not in (None, Resources())
+
+
+def _print(found: Play, output: options.Output) -> None:
     if output is options.Output.JSON:
         render.as_json({**to_data(found), "ended": [str(task.slot) for task in found.ended]})
         return

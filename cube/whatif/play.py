@@ -1,6 +1,6 @@
 """The recorded fleet played on: the tasks that need a place are given one by the code that really does it."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cube.model.action import Place, Refusal, Wait
@@ -71,7 +71,7 @@ def play(world: World, change: Change, scheduler: Scheduler) -> Play:
         moves=tuple(_move(found, homes) for found in placed.actions if isinstance(found, Place)),
         stuck=tuple(stuck_of(found, homes) for found in placed.actions if isinstance(found, Wait)),
         ended=ended,
-        packing=tuple(_packing(known_room(world), placed.room)),
+        packing=packings(known_room(world), placed.room),
     )
 
 
@@ -138,12 +138,14 @@ def _move(place: Place, homes: Mapping[Slot, str]) -> Move:
     )
 
 
-def _packing(before: Room, after: Room) -> Iterator[Packing]:
-    for name in dict.fromkeys((*before, *after)):
-        known = before.get(name) or after[name]
-        yield Packing(
+def packings(before: Room, after: Room) -> tuple[Packing, ...]:
+    """How full each node is, and how full it would be; in their order."""
+    return tuple(
+        Packing(
             node=name,
-            capacity=known.capacity,
+            capacity=(before.get(name) or after[name]).capacity,
             before=before[name].promised if name in before else None,
             after=after[name].promised if name in after else None,
         )
+        for name in dict.fromkeys((*before, *after))
+    )
