@@ -71,7 +71,7 @@ class Service:
         self.store = store
         self.clock: Clock = WallClock()
         self.holding = Holding(store, command="manager")
-        self.last_plan = Plan()
+        self._plan = self.last_plan = Plan()
         self._find = find
         self._duty = duty
         self._inbox: SimpleQueue[Sight | Answered | Asking | None] = SimpleQueue()
@@ -293,7 +293,7 @@ class Service:
             return
         refuse_strangers(self._picture.observed, self.cluster, self.store)
         world = self.world(self._picture.observed)
-        plan = self.plan(world)
+        self._plan = plan = self.plan(world)
         check_room(plan, world)
         self.last_plan = todo = worth_trying(plan, self._staff.done)
         for asking in [asking for asking in self._asked if self._is_answered(asking, world, todo)]:
@@ -344,7 +344,7 @@ class Service:
     def _report(self, asking: Asking, done: Sequence[Done]) -> Report:
         return Report(
             job=asking.concern.job,
-            plan=self.last_plan,
+            plan=self._plan,  # Also what was tried in vain too often: it is not done.
             done=tuple(done),
             tasks=self.store.current_tasks(),
             observed=dict(self._picture.observed),
