@@ -129,9 +129,9 @@ def _through(desk: Desk, manager: Running, *words: str) -> subprocess.CompletedP
 
 
 def _lasting(text: str) -> str:
-    """Without what another second changes: ages, times, and when somebody looked."""
+    """Without what another second changes: ages, times, when somebody looked, and how busy nodes were."""
     lines = [line for line in text.splitlines() if not line.startswith("cluster ")]
-    return re.sub(r"\s+\d+[smhd]\b|\d\d:\d\d:\d\d|\s+", " ", "\n".join(lines))
+    return re.sub(r"\s+\d+[smhd]\b|\d\d:\d\d:\d\d|[+-]?\d+\.\d+|\s+", " ", "\n".join(lines))
 
 
 def test_an_old_client_s_task_runs_and_outlives_its_node_s_silence_p3(desk: Desk, manager: Running) -> None:
