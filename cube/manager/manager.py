@@ -299,10 +299,12 @@ class Manager:
         )
 
     def _look_as_planned(self, job: Job, expected: Sequence[str] | None) -> Mapping[str, Observation]:
-        """Every node, as the plan that was looked at saw them. Raises CubeError where they have moved on."""
+        """Every node. Raises CubeError where the expected plan, if any, would not be made from them again."""
         observed = self.loop.look_before_a_change()
-        found = self._preview(job, observed).fingerprint if expected is not None else ()
-        if expected is not None and tuple(expected) != found:
+        if expected is None:
+            return observed
+        found = self._preview(job, observed).fingerprint
+        if tuple(expected) != found:
             gone, new = set(expected) - set(found), set(found) - set(expected)
             why = "; ".join(
                 [*(f"no longer: {what}" for what in sorted(gone)), *(f"now: {what}" for what in sorted(new))]

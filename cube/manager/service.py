@@ -71,7 +71,7 @@ class Service:
         self.store = store
         self.clock: Clock = WallClock()
         self.holding = Holding(store, command="manager")
-        self._plan = self.last_plan = Plan()
+        self.last_plan = Plan()
         self._find = find
         self._duty = duty
         self._inbox: SimpleQueue[Sight | Answered | Asking | None] = SimpleQueue()
@@ -293,9 +293,9 @@ class Service:
             return
         refuse_strangers(self._picture.observed, self.cluster, self.store)
         world = self.world(self._picture.observed)
-        self._plan = plan = self.plan(world)
+        plan = self.plan(world)
         check_room(plan, world)
-        self.last_plan = todo = worth_trying(plan, self._staff.done)
+        self.last_plan, todo = plan, worth_trying(plan, self._staff.done)
         for asking in [asking for asking in self._asked if self._is_answered(asking, world, todo)]:
             self._asked.remove(asking)
             asking.answer(self._report(asking, asking.done))
@@ -344,11 +344,11 @@ class Service:
     def _report(self, asking: Asking, done: Sequence[Done]) -> Report:
         return Report(
             job=asking.concern.job,
-            plan=self._plan,  # Also what was tried in vain too often: it is not done.
+            plan=self.last_plan,
             done=tuple(done),
             tasks=self.store.current_tasks(),
             observed=dict(self._picture.observed),
-            is_late=not asking.is_over(self.last_plan),
+            is_late=not asking.is_over(worth_trying(self.last_plan, self._staff.done)),
             rollouts=self.store.rollouts(),
             asked=asking.version,
         )
