@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from cube.model.image import Image
 from cube.model.job import Group, Job, TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.move import Move
@@ -109,9 +110,18 @@ def stats(*, cpus: int = 4, memory: int = 8 * GIB, disk: int = 100 * GIB) -> Sta
     )
 
 
+IMAGES = tuple(
+    Image(id=f"sha256:{name}", names=(name,), size=1000, created_at=1.0)
+    for name in ("app:1", "app:2", "app:3")
+)
+"""What every node has."""
+
+
 def seen(name: str, *containers: Container, **capacity: int) -> Seen:
     engine = Engine(version="20.10", api_version="1.41")
-    return Seen(node=name, at=NOW, stats=stats(**capacity), engine=engine, containers=containers)
+    return Seen(
+        node=name, at=NOW, stats=stats(**capacity), engine=engine, containers=containers, images=IMAGES
+    )
 
 
 def unknown(name: str) -> Unknown:

@@ -19,6 +19,16 @@ class Pair(NamedTuple):
     key: Path
 
 
+def encrypted(pair: Pair, password: bytes) -> Pair:
+    """The same, its key in a file that only the password opens."""
+    key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(password)
+    forms = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+    file = pair.key.with_suffix(".locked")
+    file.write_bytes(key.private_bytes(*forms))
+    return Pair(pair.certificate, file)
+
+
 def certified(folder: Path, name: str, *addresses: str) -> Pair:
     """A certificate for those addresses that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -1,32 +1,42 @@
 """The API over a real socket: who may do what, what is refused at the gate, and how it fails."""
 
+import asyncio
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 
-from cube.api.app import guarded, make_app
+from cube.api.app import MOST, guarded, make_app
 from cube.api.desk import Desk
 from cube.api.failures import FAILURES, MINUTE, Failures
-from cube.api.feed import Feed
+from cube.api.feed import STALE, Feed
+from cube.api.health import read_health
+from cube.api.problem import status_of
 from cube.api.server import Address, listening, refuse_unsafe
 from cube.api.standing import Standings
 from cube.book.event import read_event
 from cube.book.job import job_of
 from cube.cli import composing, settle, submitting
-from cube.errors import CubeError, InputError
+from cube.errors import ChangedError, CubeError, InputError, LockedError, UnreachableError
+from cube.manager.manager import Manager
 from cube.manager.operations import Operations
 from cube.manager.tokens import make_token
+from cube.manager.turn import Run
+from cube.model.precondition import Precondition
+from cube.model.task import TaskEvent
 from cube.model.token import Role
 from cube.remote.link import Link
 from cube.remote.manager import remote_office
-from tests.stage import BOOK_EVENT, TASK, Stage, free_port, staged
+from cube.spec.parse import parse
+from tests.stage import BOOK_EVENT, NAMES, TASK, Stage, free_port, run, staged
 
 JOB = "job: web\ngroups:\n  main:\n    count: 2\n    image: app:1\n    cpu: 100m\n    memory: 64MiB\n"
 
@@ -131,6 +141,13 @@ TABLE = {
     ("GET", "/api/v1/nodes/{name}"): READ,
     ("GET", "/api/v1/nodes/{name}/observation"): READ,
     ("GET", "/api/v1/nodes/{name}/stats"): READ,
+    ("GET", "/api/v1/nodes/{node}/volumes"): READ,
+    ("GET", "/api/v1/nodes/{node}/volumes/{volume}/content"): OPERATE,
+    ("PUT", "/api/v1/nodes/{node}/volumes/{volume}/content"): OPERATE,
+    ("DELETE", "/api/v1/nodes/{node}/volumes/{volume}"): OPERATE,
+    ("DELETE", "/api/v1/nodes/{node}/images"): OPERATE,
+    ("GET", "/api/v1/images/push"): OPERATE,
+    ("GET", "/api/v1/images/lend"): OPERATE,
     ("POST", "/api/v1/nodes/{name}/cordon"): OPERATE,
     ("POST", "/api/v1/nodes/{name}/uncordon"): OPERATE,
     ("POST", "/api/v1/nodes/{name}/drain"): OPERATE,
@@ -140,6 +157,7 @@ TABLE = {
     ("GET", "/api/v1/operations/{id}"): READ,
     ("GET", "/api/v1/operations/{id}/report"): READ,
     ("GET", "/api/v1/operations/{id}/steps"): READ,
+    ("GET", "/api/v1/operations/{id}/trace"): READ,
     ("GET", "/api/v1/tokens"): ADMIN,
     ("POST", "/api/v1/tokens"): ADMIN,
     ("DELETE", "/api/v1/tokens/{name}"): ADMIN,
@@ -149,6 +167,7 @@ TABLE = {
     ("DELETE", "/tasks/{id}"): OPERATE,
     ("GET", "/nodes"): READ,
     ("GET", "/metrics"): READ,
+    ("GET", "/healthz"): ANYBODY,
 }
 ENDLESS = "/api/v1/events/stream"
 """An answer without an end: it is asked for by a test of its own."""
@@ -158,10 +177,51 @@ ROLES = ("nobody", "read", "operate", "admin")
 
 def test_every_route_is_in_the_table_of_roles_p18(api: Api) -> None:
     paths = make_app(api.desk).openapi()["paths"]
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == set(TABLE)
+    routes = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert routes == set(TABLE) | {("HEAD", path) for method, path in TABLE if method == "GET"}
 
 
-@pytest.mark.parametrize(("method", "path"), [route for route in TABLE if route[1] != ENDLESS])
+GUARDED = [route for route, rank in TABLE.items() if rank != ANYBODY and route[1] != ENDLESS]
+
+
+def test_the_description_says_what_needs_a_token_and_how_every_route_may_fail(api: Api) -> None:
+    document = make_app(api.desk).openapi()
+    assert document["security"] == [{"token": []}]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for (method, path), rank in TABLE.items():
+        described = document["paths"][path][method.lower()]
+        assert (described.get("security") == []) is (rank == ANYBODY), path
+        everywhere = {"413", "500", "503"} | ({"401", "403", "421", "429"} if rank != ANYBODY else set())
+        assert everywhere <= set(described["responses"]), path
+
+
+@pytest.mark.parametrize("path", sorted({path for _, path in TABLE}))
+def test_a_path_is_asked_as_it_is_described_and_not_otherwise(api: Api, path: str) -> None:
+    """HEAD as GET, without its body; by other methods 405, which names those; with a slash more 404."""
+    described = {method for method, each in TABLE if each == path}
+    filled = re.sub(r"{.*?}", "nobody", path)
+    other = api.ask("PATCH", filled)
+    assert (other.status, set(other.headers["allow"].split(", ")) - {"HEAD"}) == (405, described)
+    assert ("HEAD" in other.headers["allow"]) is ("GET" in described)
+    assert api.ask("GET", f"{filled}/").status == 404
+    if "GET" in described:
+        head = api.ask("HEAD", filled)
+        assert head.text == ""
+        if path != ENDLESS:
+            got = api.ask("GET", filled)
+            assert (head.status, head.headers["content-type"]) == (got.status, got.headers["content-type"])
+
+
+def test_what_is_said_to_be_too_large_is_refused_before_anything_is_done(api: Api) -> None:
+    """Also where nobody would have read it."""
+    told = {"Content-Length": str(2 * MOST)}
+    cordoned = api.ask("POST", "/api/v1/nodes/node1/cordon", " ", **told)
+    assert (cordoned.status, cordoned.headers["content-type"]) == (413, "application/problem+json")
+    assert api.ask("GET", "/tasks", **told).data == {"HTTPStatusCode": 413, "Message": "content too large"}
+    assert not api.stage.store.cordons()
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
 def test_a_role_may_do_what_the_table_says_and_no_more_p18(api: Api, method: str, path: str) -> None:
     """A body that is none, and names that nobody has: what is let in fails there, and changes nothing."""
     filled = (
@@ -170,6 +230,7 @@ def test_a_role_may_do_what_the_table_says_and_no_more_p18(api: Api, method: str
         .replace("{job}", "x")
         .replace("{node}", "x")
         .replace("{question}", "x")
+        .replace("{volume}", "x")
     )
     for rank, role in enumerate(ROLES):
         answer = api.ask(method, filled, "[" if method == "POST" else None, role=role)
@@ -185,6 +246,43 @@ def test_a_host_that_is_not_ours_is_refused_whatever_it_asks_for_p18(api: Api) -
     for path in ("/tasks", "/api/v1/jobs", "/nowhere"):
         assert api.ask("GET", path, Host="evil.example").status == 421
         assert api.ask("GET", path, Host=f"cube.example:{api.port}").status != 421
+
+
+@pytest.mark.parametrize(("path", "role", "most"), [
+    ("/login", "nobody", 8192), ("/job/web/stop", "operate", 8192),
+    ("/api/v1/plan", "read", MOST), ("/tasks", "operate", MOST),
+])  # fmt: skip
+@pytest.mark.parametrize("told", [{}, {"content-length": str(2 * MOST)}])
+def test_a_body_without_end_is_refused_before_it_is_kept_p18(
+    api: Api, path: str, role: str, most: int, told: dict[str, str]
+) -> None:
+    """Told by its length, or as it comes: so much is read, and no more."""
+    piece, sent = b" " * 4096, []
+
+    async def receive() -> Any:
+        sent.append(len(piece))
+        assert sum(sent) <= most + len(piece)
+        return {"type": "http.request", "body": piece, "more_body": True}
+
+    answers: list[Any] = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    headers = {"host": "127.0.0.1", "authorization": f"Bearer {api.tokens.get(role, '')}", **told}
+    scope = {
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http",
+        "headers": [(name.encode(), text.encode()) for name, text in headers.items()],
+    }  # fmt: skip
+    app = guarded(api.desk, hosts=["127.0.0.1"], tokens=api.stage.store.tokens)
+
+    async def ask() -> None:
+        await app(scope, receive, send)
+
+    asyncio.run(ask())
+    assert answers[0]["status"] == 413
+    assert b"content too large" in answers[1]["body"].lower()
+    assert bool(sent) is not bool(told)
 
 
 def test_a_page_from_elsewhere_is_refused_and_no_page_may_read_p18(api: Api) -> None:
@@ -289,6 +387,127 @@ def test_a_job_is_deployed_scaled_and_removed_by_its_operations(api: Api) -> Non
     assert api.ask("GET", "/api/v1/jobs/web").status == 404
 
 
+def test_whoever_shows_a_token_that_is_not_good_is_told_so_and_not_to_make_their_first(api: Api) -> None:
+    for headers, words in (({}, "a token is needed"), ({"Authorization": "Bearer cube_x"}, "is not good")):
+        answer = api.ask("GET", "/api/v1/jobs", role="nobody", **headers)
+        assert answer.status == 429 or (answer.status, words in answer.data["detail"]) == (401, True)
+
+
+def test_what_has_a_default_in_full_needs_no_body(api: Api) -> None:
+    api.done(api.ask("POST", "/api/v1/jobs", {"source": JOB}))
+    for path in ("jobs/web/stop", "reconcile", "rebalance"):
+        assert api.done(api.ask("POST", f"/api/v1/{path}"))["exit_code"] == 0
+    assert api.ask("POST", "/api/v1/jobs/web/scale").status == 422
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/plan", "/tasks"])
+def test_what_is_no_json_is_a_bad_request_everywhere(api: Api, path: str) -> None:
+    answer = api.ask("POST", path, '{"source": ')
+    assert (answer.status, "it is no JSON" in answer.text) == (400, True)
+
+
+RUNS = "job: runs\ntype: parameterized\nparameters: {required: [day]}\ngroups: {main: {image: 'app:1'}}\n"
+
+
+@pytest.mark.parametrize(("path", "body", "field"), [
+    ("jobs/web/scale", {"counts": {"man": 3}}, "counts.man"),
+    ("jobs/web/scale", {"counts": {"main": -1}}, "counts.main"),
+    ("jobs/runs/dispatch", {}, "values.day"),
+    ("jobs/runs/dispatch", {"values": {"day": "1", "hour": "2"}}, "values.hour"),
+    ("jobs/web/dispatch", {}, ""),
+    ("jobs/web/rollback", {"version": 7}, "version"),
+    ("jobs/web/rollback", {}, "version"),
+    ("jobs/web/maintenance", {}, ""),
+    ("jobs/runs/pause", {}, ""),
+    ("jobs/runs/promote", {}, ""),
+    ("jobs/web/resume", {}, ""),
+    ("jobs", {"source": JOB + "type: batch\n"}, ""),
+    ("move", {"task": "web/main[9]", "node": "node1"}, "task"),
+    ("move", {"task": "web", "node": "node1"}, "task"),
+    ("move", {"task": "web/main[0]", "node": "node9"}, "node"),
+    ("nodes/node1/forget", {}, ""),
+    ("nodes/node9/forget", {}, ""),
+    ("simulate", {"scale": {"wb": 3}}, "scale.wb"),
+    ("simulate", {"scale": {"web/man": 3}}, "scale.web/man"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_at_once_and_no_operation_is_made(
+    wanting: Api, path: str, body: Any, field: str
+) -> None:
+    before = wanting.desk.operations.all()
+    answer = wanting.ask("POST", f"/api/v1/{path}", body)
+    assert (answer.status, answer.data.get("field")) == (422, field), answer
+    assert wanting.desk.operations.all() == before
+
+
+@pytest.fixture(scope="module")
+def wanting() -> Iterator[Api]:
+    """Two jobs: a service that runs in its first version, and one that is dispatched."""
+    with staged() as stage, api_over(stage) as found:
+        for source in (JOB, RUNS):
+            found.done(found.ask("POST", "/api/v1/jobs", {"source": source}))
+        yield found
+
+
+def test_what_a_key_has_begun_is_not_judged_again(api: Api) -> None:
+    """By the second time the job may be stopped: nothing is begun, and nothing refused."""
+    api.done(api.ask("POST", "/api/v1/jobs", {"source": RUNS}))
+    body = {"values": {"day": "1"}}
+    first = api.ask("POST", "/api/v1/jobs/runs/dispatch", body, Idempotency_Key="day-1")
+    api.done(first)
+    api.done(api.ask("POST", "/api/v1/jobs/runs/stop"))
+    again = api.ask("POST", "/api/v1/jobs/runs/dispatch", body, Idempotency_Key="day-1")
+    assert (again.status, again.data["id"]) == (202, first.data["id"])
+    assert api.ask("POST", "/api/v1/jobs/runs/dispatch", body, Idempotency_Key="day-2").status == 422
+    api.done(api.ask("DELETE", "/api/v1/jobs/runs"))
+
+
+def test_a_supposition_may_name_a_job_of_one_group_alone(wanting: Api) -> None:
+    answers = [
+        wanting.ask("POST", "/api/v1/simulate", {"scale": {name: 3}}).data for name in ("web", "web/main")
+    ]
+    assert answers[0] == answers[1]
+    assert len(answers[0]["moves"]) == 1
+
+
+def test_a_balancer_asks_without_a_token_whether_the_state_is_read(api: Api) -> None:
+    asked = api.ask("GET", "/healthz", role="nobody", Host="10.0.0.7:7070")
+    assert (asked.status, asked.data) == (200, {"status": "ok"})
+    with staged() as stage:
+        feed = Feed(stage.store)
+        silent = replace(api.desk, feed=feed)
+        assert asyncio.run(read_health(silent)).status_code == 200
+        feed._heard -= STALE
+        with pytest.raises(UnreachableError) as refused:
+            asyncio.run(read_health(silent))
+        assert status_of(refused.value) == 503
+
+
+def test_a_store_that_does_not_answer_once_is_asked_again() -> None:
+    """Whoever listens hears what happened meanwhile."""
+    with staged() as stage:
+
+        class Locked(Feed):
+            tries = 0
+
+            def _tell(self, found: Sequence[TaskEvent]) -> None:
+                self.tries += 1
+                if self.tries == 1:
+                    raise LockedError("the state is locked")
+                super()._tell(found)
+
+        async def hear() -> str:
+            feed = Locked(stage.store)
+            start = feed.last
+            asking = asyncio.create_task(feed.run())
+            stage.store.tell_of_node("node1", "it happened", now=0.0, actor="ann")
+            async for event in feed.after(start):
+                asking.cancel()
+                return event.reason
+            return ""
+
+        assert asyncio.run(asyncio.wait_for(hear(), 10)) == "it happened"
+
+
 def test_the_same_key_is_the_same_operation(api: Api) -> None:
     first, again = (api.ask("POST", "/api/v1/jobs", {"source": JOB}, Idempotency_Key="one") for _ in range(2))
     assert first.data["id"] == again.data["id"]
@@ -296,6 +515,69 @@ def test_the_same_key_is_the_same_operation(api: Api) -> None:
         api.ask("POST", "/api/v1/jobs", {"source": JOB}, Idempotency_Key="two").data["id"] != first.data["id"]
     )
     api.done(api.ask("DELETE", "/api/v1/jobs/web"))
+
+
+def test_a_key_that_comes_with_another_request_is_refused(api: Api) -> None:
+    first = api.ask("POST", "/api/v1/jobs", {"source": JOB}, Idempotency_Key="mine")
+    other = api.ask("POST", "/api/v1/jobs", {"source": JOB + "# \n"}, Idempotency_Key="mine")
+    assert (other.status, "'mine' belongs to another request" in other.text) == (422, True)
+    others = api.ask("POST", "/api/v1/jobs", {"source": JOB}, role="operate", Idempotency_Key="mine")
+    assert others.data["id"] != first.data["id"], "each token has keys of its own"
+    api.done(api.ask("DELETE", "/api/v1/jobs/web"))
+
+
+@pytest.mark.parametrize("count", [True, "3", 3.0, None])
+def test_a_value_of_another_type_is_refused_and_not_turned_into_one_that_fits(api: Api, count: Any) -> None:
+    api.done(api.ask("POST", "/api/v1/jobs", {"source": JOB}))
+    answer = api.ask("POST", "/api/v1/jobs/web/scale", {"counts": {"main": count}})
+    assert (answer.status, answer.data["where"]) == (422, "body.counts.main")
+    assert api.ask("POST", "/tasks", {**BOOK_EVENT, "State": str(count)}).status == 400
+
+
+def test_of_two_who_have_seen_the_same_version_one_changes_it_and_the_other_is_told() -> None:
+    with staged() as stage, api_over(stage) as api:
+        api.done(api.ask("POST", "/api/v1/jobs", {"source": JOB}))
+        statuses: list[int] = []
+
+        def scale(count: int) -> None:
+            body = {"counts": {"main": count}}
+            statuses.append(api.ask("POST", "/api/v1/jobs/web/scale", body, If_Match='"1"').status)
+
+        both = [threading.Thread(target=scale, args=(count,)) for count in (3, 4)]
+        for asking in both:
+            asking.start()
+        for asking in both:
+            asking.join(20)
+        assert sorted(statuses) == [202, 412]
+        assert [found.job.version for found in stage.store.versions("web")] == [1, 2]
+
+
+@pytest.mark.parametrize("change", [
+    lambda manager, run: manager.stop("web", run),
+    lambda manager, run: manager.scale("web", {"main": 3}, run),
+    lambda manager, run: manager.rollback("web", 1, run),
+    lambda manager, run: manager.pause("web", run),
+    lambda manager, run: manager.begin_maintenance("web", 60.0, run),
+    lambda manager, run: manager.end_maintenance("web", run),
+    lambda manager, run: manager.deploy(parse(JOB, "web.yml", {}), run),
+])  # fmt: skip
+def test_a_change_is_refused_where_it_would_be_recorded(change: Callable[[Manager, Run], Any]) -> None:
+    """Whatever was seen before: somebody else may come in between."""
+    served = f"{JOB}    ports: {{http: {{container: 80, public: true}}}}\n    ingress: {{port: http}}\n"
+    with staged() as stage:
+        for count in (1, 2):
+            stage.manager.want(parse(served.replace("count: 2", f"count: {count}"), "web.yml", {}), run())
+        before = stage.store.events()
+        with pytest.raises(ChangedError, match="job web is in version 2"):
+            change(stage.manager, replace(run(), given=Precondition(versions=frozenset({1}))))
+        assert not [event for event in stage.store.events()[len(before) :] if event.actor == "ann"]
+
+
+def test_a_job_that_is_not_there_is_not_what_anybody_has_seen(api: Api) -> None:
+    for tag in ('"3"', "*"):
+        answer = api.ask("POST", "/api/v1/jobs", {"source": JOB.replace("web", "no")}, If_Match=tag)
+        assert (answer.status, answer.data["detail"]) == (412, "there is no job 'no'")
+    assert api.ask("GET", "/api/v1/jobs/no").status == 404
 
 
 def test_what_fails_is_a_problem_document_with_the_words_of_the_command(api: Api) -> None:
@@ -311,6 +593,39 @@ def test_hooks_are_refused_to_who_is_not_an_admin(api: Api) -> None:
     refused = api.ask("POST", "/api/v1/jobs", {"source": hooked}, role="operate")
     assert refused.status == 422
     assert "hooks" in refused.data["detail"]
+
+
+def test_an_operation_is_traced_with_what_it_waited_for_and_what_each_node_took() -> None:
+    with staged() as stage, api_over(stage) as api:
+        begun = api.done(api.ask("POST", "/api/v1/jobs", {"source": JOB}))
+        late = api.done(
+            api.ask("POST", "/api/v1/jobs", {"source": JOB.replace("app:1", "nowhere:1"), "timeout": 3.0})
+        )
+        refused = api.done(api.ask("POST", "/api/v1/jobs", {"source": JOB, "expected": ["something else"]}))
+        traces = [
+            api.ask("GET", f"/api/v1/operations/{each['id']}/trace", role="read").data
+            for each in (begun, late, refused)
+        ]
+    found, bad, other = (trace["resourceSpans"][0]["scopeSpans"][0]["spans"] for trace in traces)
+    whole, *parts = found
+    assert [span["name"] for span in found] == [
+        "deploy web", "wait for the lock", "check and record", "start", "start",
+    ]  # fmt: skip
+    assert {span["parentSpanId"] for span in parts} == {whole["spanId"]}
+    assert {(span["traceId"], span["status"]["code"]) for span in found} == {(UUID(begun["id"]).hex, 1)}
+    assert len({span["spanId"] for span in found}) == len(found)
+    began, ended = (int(whole[f"{edge}TimeUnixNano"]) for edge in ("start", "end"))
+    for span in parts:
+        assert began <= int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) <= ended, span
+    told = {each["key"]: each["value"]["stringValue"] for each in found[3]["attributes"]}
+    assert told["cube.subject"].startswith("web/main[")
+    assert told["cube.node"] in NAMES
+    assert any(int(each["value"]["stringValue"]) for plan in whole["events"] for each in plan["attributes"])
+    assert {span["name"] for span in bad if span["status"]["code"] == 2} == {"deploy web", "fetch"}
+    assert (other[0]["status"]["code"], other[0]["status"]["message"]) == (
+        2,
+        "the fleet has moved on since the plan was made",
+    )
 
 
 def test_events_are_listed_by_number_and_streamed_as_they_come(api: Api) -> None:
@@ -368,7 +683,18 @@ class TestTheBook:
         assert (found["RestartPolicy"], found["FinishTime"]) == ("always", "0001-01-01T00:00:00Z")
         assert api.ask("DELETE", f"/tasks/{TASK}").status == 204
         api.stage.until(lambda: self.find(api)["State"] == 3)
-        assert self.find(api)["FinishTime"].endswith("Z")
+        ended = self.find(api)
+        assert found["StartTime"] < ended["FinishTime"]
+        kept = ("ID", "StartTime", "ContainerID", "Image")
+        assert {key: ended[key] for key in kept} == {key: found[key] for key in kept}
+        assert api.ask("GET", f"/tasks/{TASK}").data == ended
+
+    def test_json_that_does_not_say_what_it_is_is_read(self, api: Api) -> None:
+        connection = HTTPConnection("127.0.0.1", api.port, timeout=20)
+        token = {"Authorization": f"Bearer {api.tokens['operate']}"}
+        connection.request("POST", "/tasks", json.dumps(BOOK_EVENT | {"State": 3}), token)
+        assert connection.getresponse().status == 201, "it was stopped before, and is so again"
+        connection.close()
 
     def test_what_it_does_not_know_is_refused(self, api: Api) -> None:
         strange = {**BOOK_EVENT["Task"], "Surprise": 1}
@@ -401,8 +727,13 @@ def test_a_job_whose_secrets_or_templates_are_not_there_is_refused_before_anythi
     text = "job: vault\ngroups: {main: {image: 'app:1', KEY}}"
     refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "secrets: [db]")})
     assert (refused.status, "there is no secret 'db'" in str(refused.data)) == (422, True)
+    for question in ("plan", "parse"):
+        asked = {"source": text.replace("KEY", "secrets: [db]")}
+        refused = api.ask("POST", f"/api/v1/{question}", asked, role="read")
+        assert "this job has secrets" in refused.text, "who reads runs no command of the vault's"
+        assert "there is no secret" in api.ask("POST", f"/api/v1/{question}", asked, role="operate").text
     refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", "templates: {/a.conf: a.j2}")})
-    assert (refused.status, "templates do not go through a manager" in str(refused.data)) == (422, True)
+    assert (refused.status, "the template a.j2 was not sent" in str(refused.data)) == (422, True)
     texts = ", ".join(f"/{name}: {{text: {name * 40_000}}}" for name in "ab")
     refused = api.ask("POST", "/api/v1/jobs", {"source": text.replace("KEY", f"templates: {{{texts}}}")})
     assert (refused.status, "of group main are too large" in str(refused.data)) == (422, True)
@@ -414,7 +745,9 @@ def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, t
     file.write_text(
         "name: shop\nservices: {web: {image: 'app:1', mem_limit: 32m, environment: {A: '{{ x }} $$HOME'}}}\n"
     )
-    office = remote_office(Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None)
+    office = remote_office(
+        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
+    )
     job = settle.read_job([file], [], [], office)
     assert job == composing.job_of({file: file.read_text()}, [])
     assert job.groups[0].spec.env == {"A": "{{ x }} $HOME"}
@@ -424,7 +757,9 @@ def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, t
 
 
 def test_a_task_of_the_book_goes_through_a_manager_as_the_job_that_it_is(api: Api) -> None:
-    office = remote_office(Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None)
+    office = remote_office(
+        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
+    )
     event, place = read_event(
         json.dumps(BOOK_EVENT | {"Task": BOOK_EVENT["Task"] | {"Name": "{{ x }}"}}), "f"
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cube.errors import InputError
-from cube.manager.keeping import AGAIN, due, keep_due
+from cube.manager.keeping import AGAIN, Keeper
 from cube.manager.notify import kind_of
 from cube.manager.office import Office
 from cube.model.action import Note, Plan
@@ -84,12 +84,13 @@ def test_one_that_failed_is_told_and_is_not_tried_again_at_once(tmp_path: Path) 
         )
         begun = Note(task=found, target=State.RUNNING, reason="seen running")
         store.record_plan(Plan(actions=(begun,)), now=deployed, actor="ann")
-        (made,) = keep_due(place, now)
-        assert str(made) == (f"backup of data on node1 failed: {tmp_path}/a-file/sim: Not a directory")
+        (made,) = Keeper().keep_due(place, now)
+        why = "the archive cannot be read or written: Not a directory"
+        assert str(made) == f"backup of data on node1 failed: {tmp_path}/a-file/sim: {why}"
         (event,) = [told for told in store.events(job="db") if told.actor == "backup"]
         assert (event.reason, kind_of(event)) == (str(made), "backup")
-        assert not due(place, store, event.at + 1)
-        assert due(place, store, event.at + AGAIN + 1)
+        assert not list(Keeper().due(store, event.at + 1))
+        assert list(Keeper().due(store, event.at + AGAIN + 1))
 
 
 class TestAJobFile:
@@ -112,8 +113,19 @@ groups:
             (TEXT.format(source="/srv/data"), "'backup' is for volumes with a name"),
             (TEXT.format(source="data") + "type: batch", "'backup' is for groups of services"),
             (TEXT.format(source="data").replace("0 3", "0 33"), "is no cron expression"),
+            (
+                TEXT.format(source="data").replace("keep", "to: sftp://ann:hunter2@vault/srv, keep"),
+                "no password",
+            ),
         ],
     )
     def test_that_asks_for_what_cannot_be_is_refused(self, text: str, says: str) -> None:
-        with pytest.raises(InputError, match=says):
+        with pytest.raises(InputError, match=says) as refused:
             parse(text, "db.yml", {})
+        assert "hunter2" not in str(refused.value)
+
+    def test_may_name_a_folder_of_another_machine(self) -> None:
+        url = "sftp://ann@vault/srv/backups"
+        text = self.TEXT.format(source="data").replace("keep: 7", f"to: {url}")
+        (group,) = parse(text, "db.yml", {}).groups
+        assert group.backups["data"].folder == url

@@ -177,6 +177,9 @@ class TestAnOption:
             (("plan", "--out", "web.plan"), "Name a job file"),
             (("reconcile", "--watch", "--every", "often"), "--every"),
             (("cron", "install", "--every", "7m"), "cron"),
+            (("manager", "start", "--every", "0s"), "--every"),
+            (("token", "create", "ci", "--role", "read", "--expires", "0s"), "no token is good for so long"),
+            (("token", "create", "ci", "--role", "read", "--expires", "99999d"), "at most 3660d"),
             (("adopt", "nosuch", "db"), "Known nodes: node1, node2"),
         ],
     )

@@ -26,6 +26,7 @@ REFUSED = sorted((CASES / "refused").glob("*.yaml"))
 BESIDE = {
     "forum.env": "# secret things\nexport SECRET='$not'\nURL=http://${HOSTTYPE}/x # comment\n"
     'LOG="a\\nb"\nHOSTTYPE\n',
+    "web.labels": "# of the site\ncom.example.team=shop\ncom.example.on=${HOSTTYPE}\ntier=back\n",
     "dynamic.yml": "http: {routers: {site: {rule: 'Host(`example.org`)', service: site}}}\n",
     "rules.yml": "groups: [{name: up, rules: [{alert: Down, annotations: {text: '{{ $labels.job }}'}}]}]\n",
     "search/compose.yaml": "services: {index: {image: 'search:${VERSION}', volumes: ['index:/data', "
@@ -172,6 +173,34 @@ def test_a_service_that_names_another_as_a_host_finds_it_where_it_publishes(
     job: Any = plain(found.job)
     assert job["groups"]["a"].get("discover", {}) == discovers
     resolve(found.job)
+
+
+@pytest.mark.parametrize(
+    ("a", "cache", "name"),
+    [
+        ("environment: {U: 'redis://kv/0'}", "networks: {default: {aliases: [kv, store]}}", "kv"),
+        ("links: ['cache:kv']", "", "kv"),
+        ("links: [cache]", "", "cache"),
+    ],
+)
+def test_a_service_finds_another_by_whatever_name_compose_gives_it(a: str, cache: str, name: str) -> None:
+    text = (
+        f"services: {{a: {{image: x, mem_limit: 8m, {a}}}, "
+        f"cache: {{image: y, mem_limit: 8m, ports: ['6379:6379'], {cache}}}}}"
+    )
+    found = converted(text)
+    assert any(f"'{name}' leads to the nodes that run it, at port 6379" in str(told) for told in found.told)
+    job: Any = plain(found.job)
+    assert job["groups"]["a"]["discover"] == {name: "some-folder/cache"}
+
+
+def test_a_service_that_is_to_have_started_is_waited_for_until_it_is_healthy_and_that_is_told() -> None:
+    text = (
+        "services: {a: {image: x, mem_limit: 8m, depends_on: [db]}, "
+        "db: {image: y, mem_limit: 8m, healthcheck: {test: [CMD, 'true']}}}"
+    )
+    (told,) = converted(text).told
+    assert "the service 'db' is waited for until it is healthy" in str(told)
 
 
 @pytest.mark.parametrize("hosts", ["'cache:10.0.0.7'", "'out:host-gateway'"])

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
-from cube.manager.crew import LANES, Crew
-from cube.model.action import Effect, Outcome, Start, Verdict
+from cube.manager.crew import LANES, STALE, Crew
+from cube.model.action import Effect, Fetch, Outcome, Start, Verdict
 from cube.model.observation import Observation
+from cube.model.transit import Told, Transit
 from cube.simulator.clock import VirtualClock
 from tests.build import task, unknown
 
@@ -28,9 +29,14 @@ class Hand:
     def observe(self, now: float) -> Observation:
         return unknown(f"node at {now}")
 
-    def perform(self, effect: Effect) -> Outcome:
+    def perform(self, effect: Effect, told: Told) -> Outcome:
         self.asked.append(effect)
+        if isinstance(effect, Fetch):
+            told(transit_of(effect))
         return self.act(effect)
+
+    def digest(self, image: str) -> str:
+        return f"sha256:{image}"
 
 
 @pytest.fixture
@@ -43,6 +49,10 @@ def ctrl_c() -> Iterator[None]:
 
 def done(_effect: Effect) -> Outcome:
     return Outcome(verdict=Verdict.OK)
+
+
+def transit_of(fetch: Fetch) -> Transit:
+    return Transit(node=fetch.node, image=fetch.image, job=fetch.job, layers=1)
 
 
 def slowly(effect: Effect) -> Outcome:
@@ -63,6 +73,12 @@ def test_every_effect_is_answered_once() -> None:
     effects = [*starts("node1", 7), *starts("node2", 5)]
     answered = [effect for effect, _ in crew_of(hands).perform(effects, SOON)]
     assert sorted(answered, key=id) == sorted(effects, key=id)
+
+
+def test_how_far_an_image_is_comes_before_what_came_of_its_effect() -> None:
+    fetch = Fetch(node="node1", image="shop/web:7", pinned="", job="web", reason="")
+    answers = list(crew_of({"node1": Hand(done)}).perform([fetch], SOON))
+    assert answers == [(fetch, transit_of(fetch)), (fetch, done(fetch))]
 
 
 def test_a_node_that_hangs_delays_no_other() -> None:
@@ -133,9 +149,22 @@ def test_a_bug_in_a_worker_is_not_lost_in_its_thread() -> None:
         list(crew_of({"node1": Hand(fail)}).perform(starts("node1", 1), SOON))
 
 
+def test_an_outcome_says_how_long_its_node_took() -> None:
+    clock = VirtualClock()
+
+    def takes_a_while(_effect: Effect) -> Outcome:
+        clock.sleep(2.5)
+        return Outcome(verdict=Verdict.OK)
+
+    crew = Crew({"node1": Hand(takes_a_while)}, clock)
+    ((_, outcome),) = crew.perform(starts("node1", 1), SOON)
+    assert isinstance(outcome, Outcome)
+    assert outcome.seconds == 2.5
+
+
 def test_an_effect_of_a_plan_that_is_too_old_is_not_tried() -> None:
     """P3: the process may have been stopped for hours between the plan and the act."""
     hand = Hand(done)
     ((_, outcome),) = crew_of({"node1": hand}).perform(starts("node1", 1), CLOCK.now() - 1)
-    assert outcome.verdict is Verdict.STALE
+    assert outcome is STALE
     assert hand.asked == []

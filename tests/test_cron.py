@@ -106,10 +106,13 @@ class TestWhereNoSystemdRuns:
         monkeypatch.setattr(installing, "_systemd", lambda: (tmp_path / "units", ()))
         return tmp_path / "units"
 
-    def test_nothing_is_written_and_the_way_on_is_told_p17(self, folder: Path) -> None:
-        with pytest.raises(InputError, match=r"does not run on this machine\n  Use the crontab"):
+    def test_what_would_be_written_is_shown_nothing_is_and_the_way_on_is_told_p17(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(InputError, match=r"does not run .+ nothing was written\n  Use the crontab"):
             installing.install_units(sweeping(), yes=True)
         assert not folder.exists()
+        assert "WantedBy=timers.target" in capsys.readouterr().out
 
     def test_what_was_written_is_removed_all_the_same(self, folder: Path) -> None:
         folder.mkdir()

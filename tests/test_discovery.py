@@ -60,6 +60,7 @@ def test_a_name_cannot_be_discovered_where_the_inventory_has_no_address() -> Non
     [
         ("discover: {db: a/b/c}", "is neither a job nor a group"),
         ("discover: {db: x}, extra_hosts: {db: 10.0.0.7}", "'extra_hosts' has 'db' already"),
+        ("discover: {localhost: x}", "'localhost' is the task itself"),
         ("discover: {db: x}, extra_hosts: {a: host-gateway}", "only the engine knows this address"),
         ("discover: {db: x}, templates: {/etc/hosts: a.j2}", "something else is mounted at /etc/hosts"),
     ],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cube.connection import Channel
 from cube.model.action import Start, Verdict
-from cube.model.job import CheckKind, HealthCheck, Port, TaskSpec, Volume
+from cube.model.job import CheckKind, HealthCheck, Port, SecretUse, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
 from cube.model.node import Login
 from cube.model.observation import ContainerState, PostMortem
@@ -257,6 +257,9 @@ def no_witness(_found: Any) -> PostMortem:
     raise AssertionError("nothing has ended")
 
 
+MEANS = effects.Means(claim=CLAIM, witness=no_witness, porter=PORTER)
+
+
 @pytest.mark.parametrize("hangs_up", [True, False])
 def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> None:
     """P1: whichever library the broken stream's error comes from, there is an outcome, and in time."""
@@ -273,16 +276,32 @@ def test_a_pull_that_breaks_off_or_stalls_fails_the_start(hangs_up: bool) -> Non
         return cast("Channel", near)
 
     with sdk.open_client(open_channel, api_version="1.41", timeout=1, stall=1) as client:
-        outcome = effects.perform(client, Start(task=TASK, reason=""), CLAIM, no_witness, PORTER)
+        outcome = effects.perform(client, Start(task=TASK, reason=""), MEANS)
     assert (outcome.verdict, "the pull broke off" in outcome.why) == (Verdict.FAILED, True)
     for end in ours:
         end.close()
 
 
+def test_p15_a_reason_that_the_engine_gives_quotes_no_secret_of_the_task() -> None:
+    use = SecretUse(name="db", env="DB")
+    porter = replace(PORTER, secret=lambda name, _fingerprint: Secret(name, b"hunter2"))
+    refused = response(b'{"message":"invalid environment: DB=hunter2"}', status="400 Bad Request")
+    start = Start(task=replace(TASK, spec=replace(TASK.spec, secrets=(use,))), reason="")
+    with (
+        answering(refused) as channel,
+        sdk.open_client(lambda _: channel, api_version="1.41", timeout=5, stall=5) as client,
+    ):
+        outcome = effects.perform(client, start, replace(MEANS, porter=porter))
+    assert (outcome.verdict, outcome.why) == (
+        Verdict.FAILED,
+        "the engine refused: invalid environment: DB=***",
+    )
+
+
 def test_a_login_is_told_for_its_own_registry_alone_without_the_end_of_a_line() -> None:
     porter = replace(
         PORTER,
-        secret=lambda name: Secret(name, b"pass word\n"),
+        secret=lambda name, _fingerprint: Secret(name, b"pass word\n"),
         registries={"docker.io": Login(user="me", secret="hub")},
     )
     assert porter.login("nginx") == {

@@ -11,13 +11,13 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from cube.api.execution import AT_ONCE
+from cube.api.doors import COMMANDS
 from cube.errors import CubeError, UnreachableError
 from cube.manager.seams import Process
 from cube.manager.tasks import converse
 from cube.model.task import Task
+from cube.remote.hand import RemoteHand
 from cube.remote.link import Link
-from cube.remote.manager import RemoteHand
 from cube.remote.store import RemoteStore
 from cube.worker.terminal import Ends
 from tests.build import job
@@ -40,7 +40,7 @@ def task_of(api: Api) -> Task:
 def begun(api: Api, *argv: str, role: str = "operate", has_input: bool = False) -> Process:
     link = Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens.get(role, "cube_wrong"))
     reading = Link(url=link.url, token=api.tokens["read"])
-    hand = RemoteHand(link, RemoteStore(reading))
+    hand = RemoteHand(link, RemoteStore(reading), "node1", lock_wait=0.0)
     return hand.execute(str(task_of(api).container), argv, has_input=has_input)
 
 
@@ -124,11 +124,11 @@ def test_a_command_whose_caller_has_left_is_left_as_well(api: Api) -> None:
 def test_no_more_run_at_once_than_there_is_room_for(api: Api) -> None:
     task = task_of(api).id
     with ExitStack() as stack:
-        for _ in range(AT_ONCE):
+        for _ in range(COMMANDS):
             stack.enter_context(opened(api, task, {"command": ["sleep"]}))
         with pytest.raises(InvalidStatus) as refused:
             stack.enter_context(opened(api, task, {"command": ["sleep"]}))
-        assert refused.value.response.status_code == 409
+        assert refused.value.response.status_code == 429
 
 
 def test_a_manager_that_goes_away_is_told_as_unreachable(api: Api) -> None:

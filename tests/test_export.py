@@ -12,7 +12,7 @@ import yaml
 from cube.compose.convert import convert
 from cube.compose.loader import Source
 from cube.compose.project import Surroundings
-from cube.document.template import as_literal
+from cube.document.template import as_literal, literal
 from cube.export.compose import compose
 from cube.export.kubernetes import kubernetes
 from cube.export.nomad import nomad
@@ -50,6 +50,33 @@ def test_kubernetes_takes_the_manifests(job: Job) -> None:
         kubernetes_validate.validate(manifest, "1.30", strict=True)
 
 
+def test_kubernetes_is_told_of_requests_from_outside_and_of_secrets_by_their_names() -> None:
+    text = """
+job: shop
+groups:
+  web:
+    image: web:7
+    ports: {http: {container: 80, public: true}}
+    ingress: {host: [shop.example, www.shop.example], path: /api, tls: required, sticky: true}
+    secrets: {db_password: /run/pw, token: {env: TOKEN}}
+"""
+    found = kubernetes(parse(text, "job.yml", {}))
+    manifests = {each["kind"]: each["spec"] for each in yaml.safe_load_all(found.text)}
+    rules = manifests["Ingress"]["rules"]
+    assert [rule["host"] for rule in rules] == ["shop.example", "www.shop.example"]
+    backend = {"service": {"name": "shop-web", "port": {"name": "http"}}}
+    assert rules[0]["http"]["paths"] == [{"path": "/api", "pathType": "Prefix", "backend": backend}]
+    assert manifests["Ingress"]["tls"] == [{"hosts": ["shop.example", "www.shop.example"]}]
+    (container,) = manifests["Deployment"]["template"]["spec"]["containers"]
+    assert {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}} in container[
+        "env"
+    ]
+    mount = {"name": "db-password", "mountPath": "/run/pw", "subPath": "db_password", "readOnly": True}
+    assert mount in container["volumeMounts"]
+    assert "web.ingress.sticky: true" in found.lost
+    assert any("kubectl create secret generic db-password" in each for each in found.lost)
+
+
 def test_the_parser_of_hcl_takes_the_job_of_nomad_and_reads_its_words_back(job: Job) -> None:
     (found,) = hcl2.loads(nomad(job).text)["job"]
     (body,) = found.values()
@@ -68,6 +95,13 @@ def test_a_dollar_sign_of_the_job_is_no_template_of_nomad_s_or_anybody_s() -> No
     assert 'args = ["$${node.datacenter}", "%%{if}", "$(HOME)", "$HOME"]' in nomad(job).text
     assert "- $$(HOME)" in kubernetes(job).text
     assert taken_back(job).groups[0].spec.command == spec.command
+
+
+def test_a_file_of_variables_is_no_mere_file_and_told() -> None:
+    variables = Template(target="/vars", source="", text=literal("A=1"), env=True)
+    spec = replace(EXAMPLES["web"].groups[0].spec, templates=(variables,))
+    job = Job(name="a", groups=(Group(name="a", spec=spec),))
+    assert all(any("/vars" in line for line in way(job).lost) for way in WAYS.values())
 
 
 def _alike(group: Group) -> tuple[Template, ...]:

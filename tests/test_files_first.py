@@ -159,18 +159,41 @@ class TestAFile:
         (refresh,) = refreshes(self.plan(there(listing(1), told=["old"])))
         assert (refresh.tellings, refresh.reason) == ((HUP,), "it was not told of its files as they are")
 
+    @pytest.mark.parametrize(("tries", "wait"), [(1, 5), (2, 10), (4, 40), (7, 320), (40, 600)])
+    def test_whose_task_could_not_be_told_is_told_again_later_each_time(self, tries: int, wait: int) -> None:
+        waiting, due = (
+            self.plan(replace(there(listing(1), told=["old"], at=NOW - ago), tries=tries))
+            for ago in (wait - 1, wait)
+        )
+        assert (refreshes(waiting), waiting.later["proxy"]) == ([], NOW + 1)
+        assert waiting.due == ({"proxy": NOW + 1} if tries < 5 else {}), (
+            "a command waits for no more than the first tries"
+        )
+        assert [refresh.tries for refresh in refreshes(due)] == [tries]
+
+    def test_that_is_to_be_another_is_changed_at_once_however_often_telling_failed(self) -> None:
+        (refresh,) = refreshes(self.plan(replace(there("old", told=["older"], at=NOW), tries=6)))
+        assert refresh.texts == (listing(1),)
+
     def test_that_an_older_cube_brought_is_left_alone_where_it_is_right(self) -> None:
         assert self.plan(replace(there(listing(1)), told=None)).changes == ()
 
-    def test_that_was_removed_is_put_back_by_a_restart_for_only_that_mounts_it_anew(self) -> None:
-        (refresh,) = refreshes(self.plan(there("")))
+    @pytest.mark.parametrize("how", [HUP, NONE])
+    def test_that_was_removed_is_put_back_by_a_restart_for_only_that_mounts_it_anew(
+        self, how: OnChange
+    ) -> None:
+        (refresh,) = refreshes(self.plan(there(""), template(on_change=how)))
         assert (refresh.tellings, refresh.restarts) == ((RESTART,), True)
         assert refresh.reason == "/etc/list was removed from the node"
 
     def test_of_which_nobody_is_told_is_only_written(self) -> None:
-        for files in (there("old"), there("")):
-            (refresh,) = refreshes(self.plan(files, template(on_change=NONE)))
-            assert refresh.tellings == ()
+        (refresh,) = refreshes(self.plan(there("old"), template(on_change=NONE)))
+        assert refresh.tellings == ()
+
+    def test_that_was_put_back_and_not_mounted_yet_is_mounted_by_a_restart_p9(self) -> None:
+        put_back = there(listing(1), told=[])
+        (refresh,) = refreshes(self.plan(put_back, template(on_change=NONE)))
+        assert refresh.tellings == (RESTART,)
 
     def test_tells_in_its_own_way_once_and_a_restart_tells_all(self) -> None:
         two = template("two", HUP, "/two"), template("three", CHECK, "/three"), template("four", HUP, "/four")
@@ -221,6 +244,11 @@ class TestATaskThatLeaves:
 
     def test_serves_on_until_the_reader_was_told_and_not_only_its_file_is_right(self) -> None:
         assert stops(self.plan(there(listing(2), told=[listing(1, 2)]))) == []
+
+    def test_waits_no_more_for_a_reader_that_could_not_be_told_five_times(self) -> None:
+        untold = [replace(there(listing(2), told=[listing(1, 2)]), tries=tries) for tries in (4, 5)]
+        assert [stops(self.plan(each)) for each in untold] == [[], ["web-1"]]
+        assert any("nobody waits for proxy/main[0]" in told for told in self.plan(untold[1]).warnings)
 
     def test_drains_and_then_ends(self) -> None:
         plan = self.plan(there(listing(2), at=NOW - 3))

@@ -1,21 +1,25 @@
 """Files from templates: what they may name, what is refused, and how they reach a container."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
 from cube.cli.settle import with_templates
+from cube.connection.ssh import Connection
 from cube.document.template import as_literal, literal
 from cube.errors import InputError
 from cube.manager.served import nobody, served_by
-from cube.manager.templates import MAX_BYTES, checked, filled, rendered
+from cube.manager.templates import MAX_BYTES, checked, filled, rendered, tried
 from cube.model.files import Delivered
 from cube.model.job import Job, SecretUse, Template
 from cube.model.node import Access, Cluster, Node
 from cube.spec.parse import parse
+from cube.worker.belongings import Porter, no_secrets
 from cube.worker.container import Claim, container_config
 from cube.worker.delivered import with_files
 from tests import build
@@ -80,6 +84,42 @@ def test_what_differs_from_task_to_task_is_no_text_of_its_own(template: str) -> 
     assert as_literal(template) is None
 
 
+class TestAFileOfVariables:
+    def job(self, text: str, **more: object) -> Job:
+        group = {
+            "image": "a:1",
+            "env": {"MODE": "slow"},
+            "templates": {"/vars": {"text": text, "env": True, **more}},
+        }
+        return parse(yaml.safe_dump({"job": "shop", "groups": {"web": group}}), "job.yml", {})
+
+    def test_is_part_of_the_environment_and_a_file_as_well(self) -> None:
+        render = partial(rendered, CLUSTER, NODES[0], nobody)
+        porter = Porter(connect=no_connection, secret=no_secrets, render=render)
+        task = build.task(spec=self.job("MODE=fast\n# no\n\n  ADDR=a b=c ").groups[0].spec)
+        found = porter.variables(task)
+        assert found == {"MODE": "fast", "ADDR": "a b=c"}
+        assert porter.variables(task, ["MODE=other"]) == {"MODE": "other"}
+        config = container_config(task, Claim(cluster="c", owner="o", epoch=1), env=found)
+        assert config["Env"] == ["ADDR=a b=c", "MODE=fast"]
+        assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/vars"]
+
+    @pytest.mark.parametrize("text", ["MODE fast", "export MODE=fast", "A=1\n=2", "1=2"])
+    def test_with_another_line_is_refused_before_anything_is_touched(self, text: str) -> None:
+        with pytest.raises(InputError, match=r"/vars: the file is to hold variables: line \d is not of"):
+            tried(self.job(text), CLUSTER)
+
+    @pytest.mark.parametrize("how", [{"signal": "SIGHUP"}, {"exec": ["reload"]}])
+    def test_cannot_be_told_of_without_a_new_process(self, how: Mapping[str, object]) -> None:
+        with pytest.raises(InputError, match="write 'restart' or 'none'"):
+            self.job("A=1", on_change=how)
+        assert self.job("A=1", on_change="none").groups[0].spec.has_made_variables
+
+
+def no_connection() -> Connection:
+    raise AssertionError("nothing is brought anywhere")
+
+
 @pytest.mark.parametrize("origin", ["{}", "{source: a.j2, text: b}"])
 def test_a_file_has_one_origin(origin: str) -> None:
     with pytest.raises(InputError, match="write either 'source' or 'text'"):
@@ -117,6 +157,22 @@ def test_a_template_that_is_not_there_or_too_large_is_refused(
         checked("x" * (MAX_BYTES + 1), "a")
     with pytest.raises(InputError, match="too large"):
         job_with("x" * (MAX_BYTES + 1))
+
+
+def test_p15_a_template_that_leads_out_of_the_project_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it leads to would be kept with the job, for all who may read that."""
+    (tmp_path / "project" / "templates").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    (tmp_path / "key").write_text("private")
+    Path("templates/app.conf.j2").symlink_to(tmp_path / "key")
+    with pytest.raises(InputError, match="a link that leads out of this folder"):
+        with_templates(parse(JOB, "job.yml", {}), CLUSTER)
+    Path("templates/app.conf.j2").unlink()
+    Path("templates/app.conf.j2").symlink_to("other.j2")
+    Path("templates/other.j2").write_text("within")
+    assert with_templates(parse(JOB, "job.yml", {}), CLUSTER).groups[0].spec.templates[0].text == "within"
 
 
 def test_another_text_is_another_spec_and_the_container_is_told_no_more_than_the_place() -> None:
@@ -211,6 +267,7 @@ def test_an_ingress_that_no_proxy_could_serve_is_refused(written: str, says: str
     [
         (f"{'a' * 8} 12 {'e' * 64} {'b' * 64}", Delivered(hashes=("b" * 64,), told="e" * 64, told_at=12.0)),
         (f"{'a' * 8} 12 . {'b' * 64}", Delivered(hashes=("b" * 64,), told="", told_at=12.0)),
+        (f"{'a' * 8} 12 3 {'b' * 64}", Delivered(hashes=("b" * 64,), told="", told_at=12.0, tries=3)),
         (f"{'a' * 8} 0 - -", Delivered(hashes=("",), told=None)),
         (f"{'a' * 8} 12 {'e' * 64} ?", None),
         ("", None),

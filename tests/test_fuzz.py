@@ -16,6 +16,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from cube.api.app import make_app
+from cube.vault.source import Source, SourceKind
+from cube.vault.vault import MAX_BYTES, Vault
 from tests.build import job
 from tests.stage import run, staged
 from tests.test_api import ENDLESS, TABLE, Api, api_over
@@ -23,6 +25,24 @@ from tests.test_api import ENDLESS, TABLE, Api, api_over
 CASES = 8
 """Of each route."""
 
+VAULT = Vault(
+    sealed=lambda: {"db": "s3cret", "strange": "\udcff", "empty": "", "large": "x" * (MAX_BYTES + 1)},
+    sources=lambda: {
+        "variable": Source(kind=SourceKind.ENV, value=("TOLD",)),
+        "unset": Source(kind=SourceKind.ENV, value=("UNTOLD",)),
+        "missing": Source(kind=SourceKind.FILE, value=("nothing/there",)),
+        "folder": Source(kind=SourceKind.FILE, value=("/",)),
+        "program": Source(kind=SourceKind.COMMAND, value=("printf", "\\377")),
+        "failing": Source(kind=SourceKind.COMMAND, value=("false",)),
+        "no-program": Source(kind=SourceKind.COMMAND, value=("/nowhere/a-program",)),
+    },
+    environment={"TOLD": "\udcfe bytes"},
+    key=lambda: b"k",
+)
+"""What of these can be had, and what cannot, in each way."""
+
+SECRETS = ("db", "strange", "empty", "large", *VAULT.sources(), "unknown")
+USES = ("{}", "{file: /run/key}", "{env: KEY}", "{env: OTHER, file: /run/other}")
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance
 ]  # fmt: skip
@@ -37,7 +57,7 @@ CALM = settings(
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[Api]:
-    with staged() as stage, api_over(stage) as found:
+    with staged(vault=VAULT) as stage, api_over(stage) as found:
         stage.manager.deploy(job("web", 2), run())
         yield found
 
@@ -51,7 +71,14 @@ def schema(api: Api) -> Any:
 def known(api: Api) -> dict[str, str]:
     """A name that there is for each part of a path that is one."""
     (task, *_) = api.stage.store.current_tasks()
-    return {"id": task.id, "name": "web", "job": "web", "node": "node1", "question": "tasks"}
+    return {
+        "id": task.id,
+        "name": "web",
+        "job": "web",
+        "node": "node1",
+        "question": "tasks",
+        "volume": "web-data",
+    }
 
 
 def harm(route: tuple[str, str]) -> tuple[bool, bool]:
@@ -83,3 +110,29 @@ def test_whatever_is_sent_is_answered_as_described(
         case.call_and_validate(base_url=f"http://127.0.0.1:{api.port}", headers=token, checks=CHECKS)
 
     sent()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/parse", "/api/v1/plan", "/api/v1/jobs"])
+def test_a_job_with_secrets_is_answered_as_described_wherever_they_come_from(
+    api: Api, schema: Any, path: str
+) -> None:
+    """Whether they can be had or not; what is deployed ends as a job does, never by a bug."""
+    token = {"Authorization": f"Bearer {api.tokens['operate']}"}
+    begun: list[str] = []
+
+    @CALM
+    @given(st.dictionaries(st.sampled_from(SECRETS), st.sampled_from(USES), min_size=1, max_size=2))
+    def sent(uses: dict[str, str]) -> None:
+        told = ", ".join(f"{name}: {use}" for name, use in uses.items())
+        source = f"job: vault\ngroups: {{main: {{image: 'app:1', secrets: {{{told}}}}}}}\n"
+        body = {"source": source} | ({"timeout": 0.5} if path.endswith("/jobs") else {})
+        case = schema[path]["POST"].Case(body=body, media_type="application/json")
+        base = f"http://127.0.0.1:{api.port}"
+        answer = case.call_and_validate(base_url=base, headers=token, checks=CHECKS)
+        assert "s3cret" not in answer.text
+        begun.extend([answer.json()["id"]] if answer.status_code == 202 else [])
+
+    sent()
+    ends = [api.ask("GET", f"/api/v1/operations/{identity}?wait=20").data["error"] for identity in begun]
+    assert bool(ends) is (path == "/api/v1/jobs")
+    assert not [end for end in ends if end and "bug" in end["detail"]]

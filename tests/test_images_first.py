@@ -14,7 +14,7 @@ from cube.model.observation import Container, Observation
 from cube.model.policy import Order, Pull
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State
-from cube.reconciler.pins import pinned
+from cube.reconciler.pins import pinned, unsettled
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
@@ -155,6 +155,25 @@ class TestAnUpdate:
         looks = {**found.observed, "node2": unknown("node2")}
         assert pushes(replace(found, observed=looks)) == []
 
+    @pytest.mark.parametrize("stock", [STOCK, {}])
+    def test_stops_nothing_on_a_node_that_has_not_told_its_images_and_asks_it_again_p3_p19(
+        self, stock: Mapping[str, str]
+    ) -> None:
+        told = replace(self.update(("node1", "node2"), order=Order.STOP_FIRST, max_parallel=2), stock=stock)
+        late = look("node1", container(told.tasks[0]), images=None)
+        found = replace(told, observed={**told.observed, "node1": late})
+        assert [stop.node for stop in actions(found, Stop)] == ["node2"]
+        plan = reconcile(found, ALGORITHMS["spread"])
+        assert [str(held) for held in plan.held] == [
+            "web/main: 1 still to be replaced: node1 has not told in time which images it has"
+        ]
+        assert plan.due["web"] == NOW + 1
+
+    def test_that_asks_its_registry_at_each_start_waits_for_no_list_of_images(self) -> None:
+        found = self.update((), order=Order.STOP_FIRST, pull=Pull.ALWAYS)
+        late = {each.node: look(each.node, container(each), images=None) for each in found.tasks if each.node}
+        assert len(actions(replace(found, observed=late), Stop)) == 1
+
 
 class TestAnUpdateFromARegistry:
     """This machine does not have the image of the new version."""
@@ -254,6 +273,26 @@ class TestAName:
         )
         assert self.pin(self.NEXT, given({}, jobs=[known], observed=[look("node1")])) == ""
 
+    @pytest.mark.parametrize(
+        "there", [unknown("node1"), look("node1", container(task(spec=NEW)), images=None)]
+    )
+    def test_keeps_its_meaning_while_its_tasks_run_from_it_where_nobody_tells_p3_p10(
+        self, there: Observation
+    ) -> None:
+        found = given({}, jobs=[job(task=NEW)], tasks=[task(spec=NEW)], observed=[there])
+        assert self.pin(self.NEXT, found) == ID
+
+    def test_that_was_open_stays_so_while_nobody_sees_what_its_tasks_run_from_p3_p10(self) -> None:
+        before = spec("app:2")
+        looks = [unknown("node1"), look("node2", images=[image("app:2")])]
+        found = given({}, jobs=[job(task=before)], tasks=[task(spec=before)], observed=looks)
+        assert self.pin(self.NEXT, found) == ""
+
+    def test_that_was_open_stays_so_when_a_version_of_another_image_is_taken_back_p10(self) -> None:
+        ran = self.running(ID, spec("app:2"))
+        failed = replace(ran, jobs=(job(task=spec("app:3"), version=2),))
+        assert self.pin(self.NEXT, failed) == ""
+
     def running(self, identity: str, before: TaskSpec) -> World:
         """The job runs, and its node has that image by its name by now."""
         runs = task(spec=before, state=State.RUNNING)
@@ -266,3 +305,60 @@ class TestAName:
 
     def test_that_was_open_and_means_another_image_by_now_is_a_change(self) -> None:
         assert self.pin(self.NEXT, self.running("sha256:old", spec("app:2"))) == ID
+
+
+class TestARegistry:
+    """What it tells of a name that nobody else knows."""
+
+    NEXT = job(task=spec("app:2"))
+    SETTLED = job(task=spec("app:2@sha256:told"))
+    NOBODY = given({}, observed=[look("node1"), look("node2")])
+
+    def image(self, found: World, told: str = "") -> str:
+        return pinned(self.NEXT, found, {"app:2": told} if told else {}).groups[0].spec.image
+
+    def runs(self, before: TaskSpec, *names: str) -> World:
+        """The job runs from that on a node that has one image by those names."""
+        held = replace(container(task(spec=before)), image_id=ID)
+        images = [Image(id=ID, names=names, size=1, created_at=1.0)]
+        looks = [look("node1", held, images=images)]
+        return given({}, jobs=[job(task=before)], tasks=[task(spec=before)], observed=looks)
+
+    def test_is_asked_of_a_name_that_no_engine_knows_and_settles_it(self) -> None:
+        assert unsettled(self.NEXT, self.NOBODY) == ("app:2",)
+        assert self.image(self.NOBODY, told="sha256:told") == "app:2@sha256:told"
+        assert self.image(self.NOBODY) == "app:2"
+
+    @pytest.mark.parametrize("stock", [STOCK, {}])
+    def test_is_not_asked_of_a_name_that_an_engine_here_knows(self, stock: Mapping[str, str]) -> None:
+        looks = [look("node1", images=[] if stock else [image("app:2")])]
+        assert unsettled(self.NEXT, given(stock, observed=looks)) == ()
+
+    def test_is_asked_of_a_name_that_nodes_disagree_on(self) -> None:
+        looks = [look("node1", images=[image("app:2")]), look("node2", images=[image("app:2", "sha256:x")])]
+        assert unsettled(self.NEXT, given({}, observed=looks)) == ("app:2",)
+
+    def test_is_asked_at_each_deploy_of_what_is_pulled_always_and_never_of_what_is_pulled_never(self) -> None:
+        looks = [look("node1", images=[image("app:2")])]
+        asked = [unsettled(job(task=spec("app:2"), pull=pull), given({}, observed=looks)) for pull in Pull]
+        assert dict(zip(Pull, asked, strict=True)) == {
+            Pull.MISSING: (),
+            Pull.ALWAYS: ("app:2",),
+            Pull.NEVER: (),
+        }
+
+    def test_that_tells_the_same_again_changes_nothing_p10(self) -> None:
+        found = self.runs(self.SETTLED.groups[0].spec, "app@sha256:told")
+        assert unsettled(self.NEXT, found) == ("app:2",)
+        assert self.image(found, told="sha256:told") == "app:2@sha256:told"
+
+    def test_that_cannot_be_asked_leaves_the_name_what_it_was_p10(self) -> None:
+        assert self.image(self.runs(self.SETTLED.groups[0].spec)) == "app:2@sha256:told"
+
+    def test_is_not_asked_where_somebody_gave_the_same_image_its_tag_on_a_node_p10(self) -> None:
+        found = self.runs(self.SETTLED.groups[0].spec, "app:2", "app@sha256:told")
+        assert unsettled(self.NEXT, found) == ()
+        assert self.image(found) == "app:2@sha256:told"
+
+    def test_is_not_asked_of_what_runs_and_was_left_open_p10(self) -> None:
+        assert unsettled(self.NEXT, self.runs(spec("app:2"))) == ()

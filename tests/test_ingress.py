@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from cube.errors import InputError
+from cube.manager.planning import planned
 from cube.manager.served import Known, served_by, weighted
 from cube.manager.templates import rendered
+from cube.model.ingress import Ingress
 from cube.model.job import Job, TaskSpec, Template
 from cube.model.maintenance import Maintenance
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Task
+from cube.reconciler.ingresses import clashes
 from cube.reconciler.world import World
+from cube.scheduler.algorithms import ALGORITHMS
 from cube.spec.parse import parse
 from tests import build
 from tests.stage import run, staged
@@ -88,12 +92,20 @@ class TestMaintenance:
         assert (f"file {page} " in said) is (page is not None)
 
     def test_outlives_another_version_and_goes_with_the_job(self) -> None:
+        ingress = Ingress(port="http")
         with staged() as stage:
-            stage.manager.deploy(build.job(count=1, min_healthy_time=0.0), run())
+            stage.manager.deploy(build.job(count=1, min_healthy_time=0.0, ingress=ingress), run())
             stage.manager.begin_maintenance("web", 60.0, run())
-            stage.manager.deploy(build.job(count=2, min_healthy_time=0.0), run())
+            stage.manager.deploy(build.job(count=2, min_healthy_time=0.0, ingress=ingress), run())
             assert list(stage.store.maintenances()) == ["web"]
             stage.manager.remove("web", run())
+            assert stage.store.maintenances() == {}
+
+    def test_is_refused_for_a_job_to_which_no_proxy_sends_anybody(self) -> None:
+        with staged() as stage:
+            stage.manager.deploy(build.job(min_healthy_time=0.0), run())
+            with pytest.raises(InputError, match="no proxy sends requests to job web"):
+                stage.manager.begin_maintenance("web", 60.0, run())
             assert stage.store.maintenances() == {}
 
     def test_goes_on_where_the_job_is_stopped_meanwhile(self) -> None:
@@ -250,3 +262,17 @@ def test_what_a_proxy_that_runs_cannot_do_is_refused_before_anything_is_touched(
 def test_an_ingress_that_contradicts_itself_is_refused(written: str, says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
         shop(written)
+
+
+def test_of_two_that_ask_for_the_same_requests_it_is_told_who_gets_them() -> None:
+    asks = (
+        ("one", "{host: [a.example, b.example]}"),
+        ("two", "{host: b.example, path: /}"),
+        ("three", "{host: b.example, path: /api}"),
+        ("four", "{}"),
+    )
+    jobs = [replace(shop(ingress), name=name) for name, ingress in asks]
+    told = "two/web asks for b.example/, and one/web does: requests go to one/web"
+    assert list(clashes(jobs)) == [told]
+    assert told in planned(CLUSTER, build.world(jobs=jobs, nodes=NODES), ALGORITHMS["spread"]).warnings
+    assert list(clashes([jobs[0], replace(jobs[1], stopped=True)])) == []

@@ -73,6 +73,8 @@ def test_the_cluster_may_name_who_chooses_nodes() -> None:
 def test_the_cluster_may_let_tasks_give_way() -> None:
     assert reading("all: {vars: {cube_preemption: true}, hosts: {n1: }}").cluster.preemption
     assert not reading("all: {hosts: {n1: }}").cluster.preemption
+    assert reading("all: {vars: {cube_image_tree: true}, hosts: {n1: }}").cluster.image_tree
+    assert not reading("all: {hosts: {n1: }}").cluster.image_tree
     assert reading("all: {vars: {cube_stats_keep: 30d}, hosts: {n1: }}").cluster.stats_keep == 30 * 86400
     assert reading("all: {vars: {cube_stats_keep: 0s}, hosts: {n1: }}").cluster.stats_keep == 0
     assert reading("all: {hosts: {n1: }}").cluster.stats_keep == 7 * 86400
@@ -201,7 +203,7 @@ ALL = "all:\n  hosts: {n1: }\n  vars: "
          "f:4:5: 'a' and 'b' have the same address h:22: 'a' stands in f:3:5"),
         ("B7", "all:\n  hosts:\n    ../../etc/cron.d/x:\n", "host name '../../etc/cron.d/x'"),
         ("B7", "all:\n  hosts:\n    " + "a" * 64 + ":\n", "1 to 63"),
-        ("B7", "all:\n  hosts:\n    n\u00f6de:\n", "host name 'n\\xf6de'"),
+        ("B7", "all:\n  hosts:\n    n\u00f6de:\n", "host name 'n\u00f6de'"),
         ("B8", HOST + '{cube_labels: {a: "x\\ny"}}', "one line"),
         ("B8", HOST + "{cube_labels: {a=b: x}}", "other characters"),
         ("B8", HOST + "{cube_labels: {" + "".join(f"l{n}: x, " for n in range(65)) + "}}", "at most 64"),
@@ -229,6 +231,8 @@ ALL = "all:\n  hosts: {n1: }\n  vars: "
         ("B14", "all:\n  host:\n    n1:\n", "f:2:3: unknown key 'host' in the group 'all'\n  Did you mean 'hosts'?"),  # noqa: E501 - a case is one line
         ("", HOST + "{cube_cluster: x}", "in the vars of the group 'all' only"),
         ("", HOST + "{cube_scheduler: spread}", "in the vars of the group 'all' only"),
+        ("", HOST + "{cube_image_tree: true}", "in the vars of the group 'all' only"),
+        ("", ALL + "{cube_image_tree: maybe}", "write true or false"),
         ("", HOST + "{cube_schedulable: maybe}", "true or false"),
         ("", HOST + "{cube_host_key: AAAA}", "a host key is written"),
         ("", HOST + "{ansible_host: !vault x}", "encrypted"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cube.errors import InputError
-from cube.manager.manager import dispatched, scaled
+from cube.manager.wanted import dispatched, scaled
 from cube.model.action import Forget, Launch, Place, Plan, Stop
 from cube.model.job import Constraint, Job, JobType, Operator, Parameters, Schedule
 from cube.model.node import Cordon

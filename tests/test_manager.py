@@ -17,6 +17,7 @@ from cube.model.node import Cluster
 from cube.model.observation import Observation, Seen
 from cube.model.policy import RestartPolicy
 from cube.model.task import Health, Slot, State
+from cube.model.transit import Transit
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.simulator.clock import VirtualClock
 from cube.simulator.faults import SimulatedFleet, Site
@@ -172,8 +173,11 @@ class LosesANode:
             for name, found in self.under.observe(names, now).items()
         }
 
-    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome | Transit]]:
         return self.under.perform(effects, until)
+
+    def digest(self, image: str, node: str) -> str:
+        return self.under.digest(image, node)
 
     def stock(self) -> Mapping[str, str]:
         return self.under.stock()
@@ -194,11 +198,37 @@ class Unasked:
     def observe(self, names: Iterable[str], now: float) -> Mapping[str, Observation]:
         return {name: unchecked(found) for name, found in self.under.observe(names, now).items()}
 
-    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome | Transit]]:
         return self.under.perform(effects, until)
+
+    def digest(self, image: str, node: str) -> str:
+        return self.under.digest(image, node)
 
     def stock(self) -> Mapping[str, str]:
         return self.under.stock()
+
+
+class Registered(Unasked):
+    """A fleet whose registry tells what a name means, and remembers who asked."""
+
+    def __init__(self, under: Fleet) -> None:
+        super().__init__(under)
+        self.asked: list[tuple[str, str]] = []
+
+    def digest(self, image: str, node: str) -> str:
+        self.asked.append((image, node))
+        return "sha256:told"
+
+
+def test_what_is_held_to_its_plan_is_what_is_deployed_and_a_registry_is_asked_once(manager: Manager) -> None:
+    assert isinstance(manager.loop, Loop)
+    manager.loop.fleet = fleet = Registered(manager.loop.fleet)
+    wanted = job(task=spec("shop/web:7"))
+    plan, _ = manager.preview(wanted)
+    fleet.asked.clear()
+    manager.deploy(wanted, Run(until=manager._clock.now() + 60, actor="ann"), expected=plan.fingerprint)
+    assert fleet.asked == [("shop/web:7", NAMES[0])]
+    assert manager.job("web").groups[0].spec.image == "shop/web:7@sha256:told"
 
 
 def test_health_that_cannot_be_asked_is_unknown_after_its_grace_and_waited_for_no_longer(
@@ -233,3 +263,20 @@ def test_a_plan_shows_the_new_try_that_a_deploy_would_make(manager: Manager) -> 
         Slot(job="bad", group="main", index=0)
     ]
     assert manager.preview()[0].changes == (), "a sweep makes none"
+
+
+def test_a_cordon_follows_an_empty_node_that_is_called_otherwise_now_p7(
+    manager: Manager, store: Store
+) -> None:
+    manager.reconcile(RUN)
+    manager.cordon("node1", RUN)
+    loop = manager.loop
+    assert isinstance(loop, Loop)
+    assert isinstance(loop.fleet, SimulatedFleet)
+    machines = loop.fleet.site.machines
+    machines["web1"] = machines.pop("node1")
+    loop.cluster = Cluster(name="sim", nodes=(node("web1"), node("node2")))
+    done = manager.deploy(job(count=4), RUN).done
+    assert {step.effect.node for step in done} == {"node2"}
+    assert list(store.cordons()) == ["web1"]
+    assert manager.uncordon("web1", RUN)

@@ -28,10 +28,11 @@ def told() -> set[str]:
         tasks,
         Turning(
             turns=1,
+            planning=0.125,
             seconds=1.0,
             effects={"ok": 1},
             events=1,
-            lookouts=(Watching(node="node1", looks=1, seconds=1.0, streams=1),),
+            lookouts=(Watching(node="node1", looks=1, seconds=1.0, streams=1, connections=2),),
         ),
     )
     return set(re.findall(r"^(cube_\w+)", text, re.MULTILINE))

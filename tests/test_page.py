@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from cube.api.access import Caller
 from cube.api.page.board import Board
 from cube.api.page.views import Drawings, View
+from cube.model.ingress import Ingress
+from cube.model.job import Port, Volume
 from cube.model.task import State, Task
 from cube.model.token import Role
 from tests.build import job, spec
@@ -70,7 +72,7 @@ def is_live(page: Page) -> None:
 
 def test_who_signs_in_sees_the_fleet_and_what_happens_to_it_without_reloading(api: Api, page: Page) -> None:
     sign_in(page, "cube_wrong")
-    expect(page.get_by_role("alert")).to_contain_text("a token is needed")
+    expect(page.get_by_role("alert")).to_contain_text("this token is not good")
     sign_in(page, api.tokens["read"])
     expect(page.get_by_role("status")).to_have_text("live")
     (cookie,) = page.context.cookies()
@@ -123,6 +125,53 @@ def test_a_node_is_drained_and_let_in_again_after_a_confirmation_by_keyboard_alo
     page.get_by_role("button", name="Let it in …").click()
     page.get_by_role("button", name="Let it in", exact=True).click()
     expect(page.get_by_role("region", name="Node", exact=True)).to_contain_text("ready")
+
+
+def test_a_drain_leaves_data_behind_only_where_its_question_is_answered_so(api: Api, page: Page) -> None:
+    writes = spec(volumes=(Volume(source="db-data", target="/data"),))
+    api.stage.manager.deploy(job("db", task=writes, min_healthy_time=0.0), run())
+    home = str(tasks_of(api, "db")[0].node)
+    sign_in(page, api.tokens["operate"], f"/node/{home}")
+    is_live(page)
+    asked = page.get_by_role("region", name="What was asked for")
+    for answer in ("without", "with"):
+        page.get_by_role("button", name="Drain …").click()
+        if answer == "with":
+            page.get_by_label("Leave its data").check()
+        page.get_by_role("button", name="Drain it").click()
+        if answer == "without":
+            expect(asked).to_contain_text(f"tasks would leave their data on {home}")
+            assert api.stage.store.cordons() == {}
+            is_live(page)
+    api.stage.until(lambda: [task.node for task in tasks_of(api, "db")] not in ([], [home]))
+    assert api.stage.store.cordons()[home].leave_data
+    api.stage.manager.uncordon(home, run())
+    api.stage.manager.remove("db", run())
+
+
+def test_maintenance_begins_and_ends_where_there_are_requests_from_outside(api: Api, page: Page) -> None:
+    listens = spec(ports=(Port(name="http", container=80, public=True),))
+    site = job("site", task=listens, ingress=Ingress(port="http"), min_healthy_time=0.0)
+    api.stage.manager.deploy(site, run())
+    sign_in(page, api.tokens["operate"], "/job/web")
+    is_live(page)
+    expect(page.get_by_role("button", name="Maintenance …")).to_have_count(0)
+    page.goto("/job/site")
+    is_live(page)
+    page.get_by_role("button", name="Maintenance …").click()
+    page.get_by_role("button", name="Leave it").click()
+    assert api.stage.store.maintenances() == {}
+    page.get_by_role("button", name="Maintenance …").click()
+    page.get_by_role("button", name="Begin it").click()
+    shown = page.get_by_role("region", name="Job", exact=True)
+    expect(shown).to_contain_text("a page answers for it")
+    assert api.stage.store.maintenances()["site"].actor == "token operate"
+    is_live(page)
+    page.get_by_role("button", name="End maintenance …").click()
+    page.get_by_role("button", name="End it").click()
+    expect(shown).not_to_contain_text("a page answers for it")
+    assert api.stage.store.maintenances() == {}
+    api.stage.manager.remove("site", run())
 
 
 def test_a_rollback_is_of_the_version_that_was_looked_at(api: Api, page: Page) -> None:

@@ -143,11 +143,11 @@ def test_only_what_had_a_container_left_last_words_p12(
 def test_who_reads_no_more_ends_no_run() -> None:
     script = """
 import sys
-from cube.cli import progress, render
+from cube.cli import following, render
 from cube.model.action import Launch, Plan
 from tests.build import job
 
-with progress.telling() as tell:
+with following.telling() as tell:
     for _ in range(3):
         tell(Plan(actions=(Launch(job=job(), reason="due"),)))
         input()

@@ -1,4 +1,4 @@
-"""Which images a prune takes: those of old versions of our jobs that nothing runs from, and no other."""
+"""Images that take room: when a sweep warns, and which a prune takes: old ones that nothing runs from."""
 
 from dataclasses import replace
 
@@ -11,7 +11,9 @@ from cube.model.image import Image
 from cube.model.job import Job
 from cube.model.observation import Container, Seen
 from cube.reconciler.prune import leftovers
-from tests.build import container, job, seen, spec, task
+from cube.reconciler.reconcile import reconcile
+from cube.scheduler.algorithms import ALGORITHMS
+from tests.build import GIB, container, job, seen, spec, task, world
 
 OLD, MIDDLE, NEW = (
     job(task=spec("web:1", pinned="id1"), version=1),
@@ -96,6 +98,27 @@ def test_leaves_the_newest_that_fit_into_the_budget(budget: int, left: int) -> N
 
 def test_of_a_node_that_did_not_tell_its_images_takes_nothing_p3() -> None:
     assert gone(replace(node(*WEB), images=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        (10 * GIB, ()),
+        (10 * GIB - 1, ("10.0GiB of 100.0GiB",)),
+        (3 * GIB // 2, ("1.5GiB of 100.0GiB",)),
+        (0, ("0.0GiB of 100.0GiB",)),
+    ],
+)
+def test_a_sweep_warns_of_each_disk_of_which_less_than_a_tenth_is_left(
+    free: int, told: tuple[str, ...]
+) -> None:
+    look = seen("node1", disk=100 * GIB)
+    scarce = replace(look, stats=replace(look.stats, disk_free=free))
+    plan = reconcile(world(observed=[scarce, seen("node2")]), ALGORITHMS["spread"])
+    cure = "see: cube image prune --plan"
+    assert plan.warnings == tuple(
+        f"node1: the disk of its engine is almost full: {left} are left; {cure}" for left in told
+    )
 
 
 @given(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 
 from cube.errors import InputError
-from cube.manager.manager import dispatched
 from cube.manager.recover import Relic, chosen_owner, ports_of, refuse_a_store_in_use, restored
+from cube.manager.wanted import dispatched
 from cube.model.action import Decision, Place, Plan, Start
 from cube.model.job import Job, JobType, Parameters, Port, Schedule
 from cube.model.labels import bodies_of, devices_of, identity_of, job_of, labels_of, parent_of, spec_of

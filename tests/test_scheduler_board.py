@@ -164,13 +164,29 @@ def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.Data
     assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
 
 
+@pytest.mark.parametrize("name", ["roundrobin", "random"])
+@settings(max_examples=80)
+@given(data=st.data())
+def test_takes_the_very_nodes_where_those_in_line_are_counted_by_twos(name: str, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cube.scheduler.table.BLOCK", 2)
+        patch.setattr("cube.scheduler.lines.BLOCK", 2)
+        algorithm, nodes = algorithm_of(name), data.draw(fleets())
+        board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=2))
+        for order in range(data.draw(st.integers(1, 20))):
+            request = data.draw(requests(classes, order))
+            assert board.place(request) == naive(algorithm, request, nodes)
+
+
 @pytest.mark.parametrize("rows", [2, 512])
-@pytest.mark.parametrize("name", ["tight", "spread"])
+@pytest.mark.parametrize("name", ["tight", "spread", "roundrobin"])
 def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
     name: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixty tasks of four classes fill six nodes: the same node is taken again and again, then another."""
     monkeypatch.setattr("cube.scheduler.table.ROWS", rows)
+    monkeypatch.setattr("cube.scheduler.table.BLOCK", rows)
+    monkeypatch.setattr("cube.scheduler.lines.BLOCK", rows)
     shapes = ((100, 700), (900, 50), (400, 400), (50, 1200))
     classes = [Demand(resources=Resources(cpu=cpu, memory=memory * MIB)) for cpu, memory in shapes]
     nodes = [_sized(f"node{number}", 2000 + 700 * number, 5 - number % 3) for number in range(6)]

@@ -3,19 +3,22 @@
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from cube.errors import CubeError, UnreachableError
 from cube.manager.picture import Picture
+from cube.manager.report import Done, Step
 from cube.manager.upkeep import remember
 from cube.model.observation import Observation
 from cube.model.policy import RestartPolicy
 from cube.model.task import State
+from cube.model.transit import Transit
 from cube.store.store import open_store
-from tests.build import NOW, job, seen, unknown
+from tests.build import NOW, job, seen, spec, unknown
 from tests.stage import PATIENCE, Stage, run, staged
 
 
@@ -38,6 +41,22 @@ def test_what_the_engine_tells_is_acted_upon_without_waiting_for_the_next_look(s
     machine.machine.end(str(task.container), 1)
     machine.told.put("die")
     stage.until(lambda: stage.store.current_tasks()[0].restarts == 1)
+
+
+def test_a_fleet_that_is_settled_is_planned_for_again_once_something_has_changed(tmp_path: Path) -> None:
+    """Also where another Cube has changed what is wanted, of which the service is not told."""
+    with staged(state=tmp_path / "state.db") as stage, closing(open_store(tmp_path / "state.db")) as other:
+        stage.manager.deploy(job(count=3, min_healthy_time=0.0), run())
+
+        def turns_in(sweeps: int) -> int:
+            before, begun = stage.service.turning.turns, len(stage.store.sweeps(1000))
+            stage.until(lambda: len(stage.store.sweeps(1000)) >= begun + sweeps)
+            return stage.service.turning.turns - before
+
+        turns_in(3)  # of what was done last is heard with the next look
+        assert turns_in(4) == 0
+        other.put_job(job("mail", count=1, min_healthy_time=0.0), now=NOW, actor="ann", reason="deploy")
+        stage.until(lambda: len(stage.running()) == 4)
 
 
 def test_a_node_that_hangs_delays_no_other_p1_p2(stage: Stage) -> None:
@@ -133,3 +152,19 @@ def test_two_managers_at_one_state_count_what_both_missed_once_p3() -> None:
         assert (silence.misses, silence.seconds, silence.at) == (3, 20.0, NOW + 20)
         remember(store, cast("Picture", blind), NOW + 24.5, every=10.0)
         assert store.silences()["node1"].misses == 0
+
+
+def test_how_far_an_image_is_is_told_to_whom_it_concerns_and_recorded_nowhere(stage: Stage) -> None:
+    stage.manager.deploy(job(count=1, min_healthy_time=0.0), run())
+    for each in stage.machines.values():
+        each.machine.registry = frozenset({"shop/web:7"})
+    steps: list[Step] = []
+    wanted = job(count=1, task=spec("shop/web:7"), min_healthy_time=0.0)
+    report = stage.manager.deploy(wanted, replace(run(), tell=steps.append))
+    assert report.exit_code == 0
+    (node,) = stage.running().values()
+    transit = Transit(node=str(node), image="shop/web:7", job="web", layers=1)
+    first = next(at for at, step in enumerate(steps) if isinstance(step, Done))
+    assert steps.index(transit) < first, "it was heard of before it had come"
+    told = [event.reason for event in stage.store.events(job="web") if "shop/web:7" in event.reason]
+    assert [reason.partition(":")[0] for reason in told] == ["to be fetched", "fetched"]

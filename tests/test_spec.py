@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cube.document.check import shown
 from cube.errors import InputError
 from cube.model.job import (
     CheckKind,
@@ -243,6 +244,7 @@ def test_a_health_check_left_to_its_defaults_is_the_models() -> None:
         ("{exec: [test, -e, /ok]}", HealthCheck(kind=CheckKind.EXEC, command=("test", "-e", "/ok"))),
         ("{image: true}", HealthCheck(kind=CheckKind.IMAGE)),
         ("{image: true, tcp: false, interval: 1m}", HealthCheck(kind=CheckKind.IMAGE, interval=60.0)),
+        ("{image: true, interval: 1s}", HealthCheck(kind=CheckKind.IMAGE, interval=1.0, timeout=1.0)),
     ],
 )
 def test_a_health_check_within_the_container_asks_no_port(written: str, check: HealthCheck) -> None:
@@ -442,7 +444,7 @@ def test_all_variables_together_have_a_limit() -> None:
 
 def test_a_long_list_of_mistakes_is_cut() -> None:
     with pytest.raises(InputError, match=r"and 30 more$"):
-        job_with("".join(f"    key{number}: 1\n" for number in range(50)))
+        job_with("".join(f"    key{number}: 1\n" for number in range(230)))
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "jobs").glob("*.yml")), ids=lambda path: path.stem)
@@ -463,3 +465,22 @@ def test_the_documentation_shows_a_job_of_every_type() -> None:
 
 def test_every_key_is_in_the_documentation_as_the_schema_has_it() -> None:
     assert reference() in PAGE
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("m\u00fcnchen", "'m\u00fcnchen'"),
+        ("\u043c\u043e\u0441\u043a\u0432\u0430-1", "'\u043c\u043e\u0441\u043a\u0432\u0430-1'"),
+        ("web\u20131", r"'web\u20131'"),
+        ("w\u0435b", r"'w\u0435b'"),
+        ("mu\u0308nchen", r"'mu\u0308nchen'"),
+        ("web\u200b", r"'web\u200b'"),
+        ("a\nb", r"'a\nb'"),
+        ("\u00fc" * 70, "'" + "\u00fc" * 57 + "...'"),
+    ],
+)
+def test_what_somebody_wrote_is_told_in_its_own_letters_and_what_is_in_disguise_is_uncovered(
+    written: str, told: str
+) -> None:
+    assert shown(written) == told

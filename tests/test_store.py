@@ -225,7 +225,7 @@ class TestPlans:
     def test_a_start_after_a_run_counts_as_a_restart(self, store: Store, state: State) -> None:
         task = running(store)
         plan(store, Note(task=task, target=state, reason="seen", exit_code=1))
-        (effect,) = plan(store, Start(task=task, reason="restart"), now=30.0)
+        (effect,) = plan(store, Start(task=only(store), reason="restart"), now=30.0)
         assert effect.task is not None
         assert (effect.task.state, effect.task.restarts) == (State.SCHEDULED, 1)
 
@@ -270,9 +270,9 @@ class TestNotes:
         assert (store.tasks(), store.events()) == before
 
     def test_a_failure_may_give_the_attempts_back(self, store: Store) -> None:
-        task = running(store)
+        running(store)
         for reason, left, count in (("failed", None, 1), ("failed after a long run", 0, 0)):
-            (effect,) = plan(store, Start(task=task, reason="again"))
+            (effect,) = plan(store, Start(task=only(store), reason="again"))
             store.record_outcome(effect, OK, now=11.0, actor="ann")
             plan(store, Note(task=only(store), target=State.FAILED, reason=reason, restarts=left))
             assert only(store).restarts == count
@@ -321,7 +321,19 @@ class TestNotes:
         plan(store, Note(task=task, target=State.COMPLETED, reason="exited with 0"))
         before = (store.tasks(), store.events())
         with pytest.raises(InternalError, match="from Completed to Running"):
-            plan(store, wait("other"), Note(task=task, target=State.RUNNING, reason="seen"))
+            plan(store, wait("other"), Note(task=only(store), target=State.RUNNING, reason="seen"))
+        assert (store.tasks(), store.events()) == before
+
+    def test_what_was_planned_for_a_task_in_another_state_by_now_is_left_to_the_next_plan_p11(
+        self, store: Store
+    ) -> None:
+        """Somebody deploys again, which ends what has failed, while a manager's turn is planned."""
+        task = running(store)
+        plan(store, Note(task=task, target=State.FAILED, reason="exited with 1"))
+        failed = only(store)
+        plan(store, Note(task=failed, target=State.COMPLETED, reason="deployed again"))
+        before = (store.tasks(), store.events())
+        assert plan(store, Start(task=failed, reason="restart 1 of 3"), stop(failed)) == ()
         assert (store.tasks(), store.events()) == before
 
 

@@ -198,6 +198,10 @@ class TestServer:
             "DROP TABLE measures",
             "ALTER TABLE tasks DROP COLUMN devices",
             "ALTER TABLE cordons DROP COLUMN leave_data",
+            "DROP TABLE managers",
+            "DROP TABLE shares",
+            "DROP TABLE left_volumes",
+            "ALTER TABLE looks DROP COLUMN news",
             "UPDATE schema_version SET version = 2",
         ):
             store._connection.execute(statement)

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from cube.errors import UnreachableError
+from cube.api.server import _refuse_unusable
+from cube.errors import InputError, UnreachableError
 from cube.manager.tokens import make_token
 from cube.remote.link import Link
 from cube.store.store import open_store
-from tests.certificate import Pair, certified
+from tests.certificate import Pair, certified, encrypted
 from tests.stage import free_port
 
 INVENTORY = "all: {hosts: {node1: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n"
@@ -95,7 +96,19 @@ def test_what_is_said_in_the_clear_is_not_answered_p18(manager: Running) -> None
 def test_it_is_never_public_in_the_clear_nor_with_what_is_no_certificate_p18(tmp_path: Path) -> None:
     (tmp_path / "no.pem").touch()
     broken = Pair(tmp_path / "no.pem", tmp_path / "no.pem")
-    for words, told in (((), "public without TLS"), (secured(broken), "the certificate cannot be used")):
+    for words, told in (((), "public without TLS"), (secured(broken), "one of them is no PEM")):
         begun = command(tmp_path, f"0.0.0.0:{free_port()}", *words)
         done = subprocess.run(begun, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
         assert (done.returncode, told in done.stderr) == (2, True), done
+
+
+def test_a_key_that_does_not_fit_or_has_to_be_unlocked_is_told_in_plain_words(tmp_path: Path) -> None:
+    """Without a prompt: there may be nobody at the terminal."""
+    ours, other = (certified(tmp_path, name, "127.0.0.1") for name in ("ours", "other"))
+    for key, told in (
+        (encrypted(ours, b"secret").key, "the key is encrypted"),
+        (other.key, "the key is another one's"),
+        (tmp_path / "missing", "No such file"),
+    ):
+        with pytest.raises(InputError, match=told):
+            _refuse_unusable(ours.certificate, key)

@@ -3,10 +3,13 @@
 import io
 import stat
 import tarfile
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from cube.connection.ssh import Connection
 from cube.errors import InputError
 from cube.model.job import Group, Job, SecretUse, TaskSpec
 from cube.model.secret import Secret
@@ -16,7 +19,7 @@ from cube.vault.sealed import own_recipient
 from cube.vault.source import Source, SourceKind
 from cube.vault.sources import sources
 from cube.vault.vault import MAX_BYTES, Vault, fingerprinted
-from cube.worker.belongings import SECRET, File, archive, owner_of
+from cube.worker.belongings import SECRET, File, Porter, archive, no_templates, owner_of
 from cube.worker.container import Claim, container_config
 from tests import build
 
@@ -132,6 +135,59 @@ def test_a_fingerprint_tells_a_change_and_without_its_key_nothing(place: VaultPl
     assert len({told("one", b"k"), told("two", b"k"), told("one", b"other")}) == 3
     assert place.key() == place.key()
     assert len(place.key()) == 32
+
+
+def no_connection() -> Connection:
+    raise AssertionError
+
+
+def test_a_fingerprint_is_of_the_secret_as_it_is_now_and_who_is_given_it_gets_that_value() -> None:
+    values = {"db": "one"}
+    vault = Vault(sealed=lambda: values, key=lambda: b"k")
+    before = vault.fingerprint("db")
+    values["db"] = "two"
+    assert vault.get("db", before).reveal() == b"one", "what was asked within the minute"
+    after = Vault(sealed=lambda: values, key=lambda: b"k").fingerprint("db")
+    assert vault.get("db", after).reveal() == b"two", "another Cube deployed it"
+    use = SecretUse(name="db", env="DB", fingerprint=before)
+    porter = Porter(connect=no_connection, secret=vault.get, render=no_templates)
+    values["db"] = "one"
+    assert porter.variables(build.task(spec=TaskSpec(image="a", secrets=(use,)))) == {"DB": "one"}
+    values["db"] = "three"
+    assert vault.fingerprint("db") not in (before, after)
+    assert vault.get("db").reveal() == b"three"
+
+
+def test_a_deploy_asks_once_for_each_secret_however_many_groups_have_it() -> None:
+    asked: list[str] = []
+
+    def sealed() -> Mapping[str, str]:
+        asked.append("db")
+        return {"db": CANARY}
+
+    spec = TaskSpec(image="a", secrets=(SecretUse(name="db", env="DB"),))
+    job = Job(name="web", groups=tuple(Group(name=name, spec=spec) for name in ("a", "b", "c")))
+    assert len({group.spec.digest for group in fingerprinted(job, Vault(sealed=sealed)).groups}) == 1
+    assert asked == ["db"]
+
+
+def test_a_source_that_is_slow_holds_up_no_other_secret(tmp_path: Path) -> None:
+    asked, goes, told = threading.Event(), threading.Event(), list[bool]()
+
+    def slow() -> Mapping[str, Source]:
+        if threading.current_thread() is thread:
+            asked.set()
+            told.append(goes.wait(10))
+        return {}
+
+    vault = Vault(sources=slow, sealed=lambda: {"slow": "1", "db": "2"}, folder=tmp_path)
+    thread = threading.Thread(target=lambda: vault.get("slow"))
+    thread.start()
+    assert asked.wait(20)
+    assert vault.get("db").reveal() == b"2"
+    goes.set()
+    thread.join(20)
+    assert told == [True], "while the slow one was still asked for"
 
 
 def test_p15_a_job_holds_references_and_fingerprints_only() -> None:

@@ -1,22 +1,26 @@
-"""An archive of a volume: told whole from broken, told equal from changed, and never half in its place."""
+"""What a volume's archive holds: whole or broken, equal or changed; who uses a volume, and which is left."""
 
 import gzip
-import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube.errors import CubeError, InputError
+from cube.manager.leftovers import is_used_again
 from cube.manager.volumes import refuse_used
 from cube.model.job import TaskSpec, Volume
 from cube.model.task import Slot, State, Task
-from cube.model.volume import StoredVolume, VolumeUse
-from cube.volume.archive import archives_in, checked, forget_older, keep, path_of, still_same
+from cube.model.volume import LeftVolume, StoredVolume, VolumeUse
+from cube.store.address import StatePlace
+from cube.store.store import open_store
+from cube.volume.delta import Delta, delta, read_listing
 from cube.volume.tree import holds_anything, packed, read_tree, unpacked
 
 FILES = {"data/a": b"one", "data/sub/b": b"two" * 100_000, "data/z": bytes(40_000)}
@@ -101,93 +105,6 @@ class TestATree:
         assert holds_anything(plain({"data/a": b""}))
 
 
-class TestAnArchive:
-    def test_has_the_sum_that_sha256sum_would_write_beside_it(self, tmp_path: Path) -> None:
-        path = path_of(tmp_path / "new", "db", "node1", 0.0)
-        kept = keep(plain(), path)
-        assert path.name == "db@node1@19700101T000000Z.tar.gz"
-        assert path.with_name(path.name + ".sha256").read_text() == f"{kept.sha256}  {path.name}\n"
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == kept.sha256
-        assert path.stat().st_mode & 0o777 == 0o600
-        assert checked(path) == kept.tree == read_tree(plain())
-        assert b"".join(still_same(path)) == path.read_bytes()
-
-    def test_is_known_by_its_name_the_oldest_first(self, tmp_path: Path) -> None:
-        for at in (3e9, 1e9, 2e9):
-            keep(plain(), path_of(tmp_path, "db", "n.1", at))
-        (tmp_path / "db@node1@20260101T000000Z.tar.gz").touch()  # has no sum
-        (tmp_path / "notes.tar.gz").touch()
-        found = archives_in(tmp_path)
-        assert [each.at for each in found] == [1e9, 2e9, 3e9]
-        assert {(each.volume, each.node) for each in found} == {("db", "n.1")}
-        assert archives_in(tmp_path / "none") == ()
-
-    @pytest.mark.parametrize(("keep_last", "left"), [(1, [4e9]), (2, [3e9, 4e9]), (9, [1e9, 2e9, 3e9, 4e9])])
-    def test_makes_older_ones_go_but_those_of_its_own_volume_and_node_alone(
-        self, tmp_path: Path, keep_last: int, left: Sequence[float]
-    ) -> None:
-        for of in (("db", "node2"), ("db2", "node1")):
-            keep(plain(), path_of(tmp_path, *of, 1.0))
-        for at in (2e9, 1e9, 3e9, 5e9, 4e9):
-            newest = keep(plain(), path_of(tmp_path, "db", "node1", at)).path
-        gone = forget_older(newest, keep_last)
-        found = archives_in(tmp_path)
-        mine = [each.at for each in found if (each.volume, each.node) == ("db", "node1")]
-        assert mine == [*left, 5e9]
-        assert len(found) == len(mine) + 2
-        assert len(gone) == 5 - len(mine)
-        assert len(list(tmp_path.iterdir())) == 2 * len(found)
-
-    def test_that_breaks_off_leaves_nothing_behind_p9(self, tmp_path: Path) -> None:
-        def lost() -> Iterator[bytes]:
-            yield from plain()[:3]
-            raise CubeError("connection lost")
-
-        with pytest.raises(CubeError, match="connection lost"):
-            keep(lost(), path_of(tmp_path, "db", "node1", 0.0))
-        assert list(tmp_path.iterdir()) == []
-
-    def test_that_was_killed_goes_with_the_next_and_one_under_way_stays(self, tmp_path: Path) -> None:
-        dead = tmp_path / "db@node1@20200101T000000Z.tar.gz.part"
-        dead.write_bytes(b"half")
-        living = path_of(tmp_path, "db", "node1", 5.0)
-
-        def beside() -> Iterator[bytes]:
-            yield from plain()[:1]
-            keep(plain(), path_of(tmp_path, "db", "node1", 6.0))
-            yield from plain()[1:]
-
-        keep(beside(), living)
-        assert not dead.exists()
-        assert len(archives_in(tmp_path)) == 2
-
-    def test_is_refused_where_one_bit_of_it_has_changed(self, tmp_path: Path) -> None:
-        path = keep(plain(), path_of(tmp_path, "db", "node1", 0.0)).path
-        data = bytearray(path.read_bytes())
-        data[len(data) // 2] ^= 1
-        path.write_bytes(data)
-        with pytest.raises(InputError):
-            checked(path)
-        with pytest.raises(InputError, match="checksum"):
-            list(still_same(path))
-
-    def test_that_is_whole_and_another_one_than_its_sum_says_is_refused(self, tmp_path: Path) -> None:
-        path = keep(plain(), path_of(tmp_path, "db", "node1", 0.0)).path
-        path.write_bytes(b"".join(zipped({"data/a": b"another"})))
-        with pytest.raises(InputError, match="does not have the bytes that its checksum names"):
-            checked(path)
-
-    def test_without_its_sum_is_refused_with_the_cure(self, tmp_path: Path) -> None:
-        path = tmp_path / "mine.tar.gz"
-        path.write_bytes(b"".join(zipped()))
-        with pytest.raises(InputError, match=r"sha256sum mine\.tar\.gz > mine\.tar\.gz\.sha256"):
-            checked(path)
-
-    def test_that_finds_no_room_says_so(self) -> None:
-        with pytest.raises(CubeError, match="cannot be read or written"):
-            keep(plain(), Path("/proc/none/x.tar.gz"))
-
-
 def volume_of(*uses: VolumeUse) -> StoredVolume:
     return StoredVolume(node="node1", name="db", cluster="c", size=1, uses=uses)
 
@@ -206,6 +123,36 @@ def task_on(node: str, state: State) -> Task:
     )
 
 
+class TestAVolumeThatATaskHasLeft:
+    LEFT = LeftVolume(node="node1", volume="db", job="shop", version=3, until=1e9)
+
+    def test_is_remembered_until_it_is_removed_and_its_job_tells_both(self, place: StatePlace) -> None:
+        with closing(open_store(place)) as store:
+            store.left.keep(self.LEFT, "kept for a while", now=1.0, actor="ann")
+            store.left.keep(replace(self.LEFT, until=2e9), "kept for longer", now=2.0, actor="ann")
+            assert store.left.all() == {("node1", "db"): replace(self.LEFT, until=2e9)}
+            store.left.end(self.LEFT, "removed", now=3.0, actor="cube")
+            assert store.left.all() == {}
+            told = [(event.slot.job, event.version, event.reason) for event in store.events()]
+            assert [each[2] for each in told] == ["kept for a while", "kept for longer", "removed"]
+            assert {each[:2] for each in told} == {("shop", 3)}
+
+    @pytest.mark.parametrize(
+        ("facts", "homes", "expected"),
+        [
+            ({}, {"node2"}, False),
+            ({}, {"node1"}, True),
+            ({"uses": (VolumeUse(container="x", slot=None, is_alive=False),)}, set(), True),
+            ({"is_read": True}, {"node2"}, False),
+            ({"is_half": True}, {"node2"}, True),
+        ],
+    )
+    def test_stays_where_anything_uses_it_again(
+        self, facts: Mapping[str, Any], homes: set[str], expected: bool
+    ) -> None:
+        assert is_used_again(replace(volume_of(), **facts), homes) is expected
+
+
 @pytest.mark.parametrize(
     ("uses", "tasks", "who"),
     [
@@ -222,3 +169,56 @@ def test_a_volume_is_used_by_what_runs_with_it_and_by_what_is_to_run(
     else:
         with pytest.raises(InputError, match=f"volume db is in use: by {who}"):
             refuse_used(volume_of(), tasks, uses)
+
+
+def listing(**facts: str) -> dict[bytes, bytes]:
+    """By path, where `_` is a slash: kind, mode, owners, size, time, time of last change, inode, target."""
+    told = {name.replace("_", "/").encode(): text.encode() for name, text in facts.items()}
+    return {b"": b"d 755 0 0 4096 1.0 1.0 1 ", **told}
+
+
+OLD = "f 644 0 0 {size} 1.0 1.0 {inode} "
+NEW = "f 644 0 0 {size} 1.0 2.0 {inode} "
+FOLDER = "d 755 0 0 4096 1.0 1.0 9 "
+
+
+class TestADelta:
+    def test_is_nothing_where_nothing_has_changed_though_the_copy_has_other_inodes(self) -> None:
+        before = listing(a=OLD.format(size=5, inode=2))
+        copied = listing(a="f 644 0 0 5 1.0 3.0 77 ")
+        assert delta(before, before, copied) == Delta(gone=(), stale=(), size=0)
+
+    def test_tells_a_file_whose_time_and_size_were_put_back_by_its_time_of_change(self) -> None:
+        before = listing(sub=FOLDER, sub_a=OLD.format(size=5, inode=2), b=OLD.format(size=1, inode=3))
+        now = {**before, b"sub/a": NEW.format(size=5, inode=2).encode()}
+        assert delta(before, now, before) == Delta(gone=(), stale=(b"sub", b"sub/a"), size=5)
+
+    def test_counts_a_file_of_two_names_once_and_copies_both(self) -> None:
+        before, now = ({**listing(), b"a": facts, b"b": facts} for facts in (
+            OLD.format(size=5, inode=2).encode(), NEW.format(size=5, inode=2).encode()
+        ))  # fmt: skip
+        assert delta(before, now, before) == Delta(gone=(), stale=(b"", b"a", b"b"), size=5)
+
+    def test_removes_what_has_vanished_the_folder_for_all_that_was_in_it(self) -> None:
+        before = listing(x=FOLDER, x_y=FOLDER, x_y_z=OLD.format(size=5, inode=2))
+        assert delta(before, listing(), before) == Delta(gone=(b"x",), stale=(b"",), size=0)
+
+    def test_removes_what_came_and_went_while_the_copy_was_made(self) -> None:
+        copied = listing(brief=OLD.format(size=5, inode=2))
+        assert delta(listing(), listing(), copied).gone == (b"brief",)
+
+    def test_removes_what_is_of_another_kind_now_and_copies_that(self) -> None:
+        before, now = (
+            listing(a=FOLDER, a_b=OLD.format(size=5, inode=2)),
+            listing(a=NEW.format(size=2, inode=4)),
+        )
+        assert delta(before, now, before) == Delta(gone=(b"a",), stale=(b"", b"a"), size=2)
+
+    def test_copies_what_the_copy_has_not_whatever_the_times_say(self) -> None:
+        now = listing(a=OLD.format(size=5, inode=2))
+        assert delta(now, now, listing()).stale == (b"", b"a")
+
+    @pytest.mark.parametrize("told", [b"", b"a", b"a\0", b"a\0facts", b"a\0facts\0b"])
+    def test_is_not_made_from_half_a_list(self, told: bytes) -> None:
+        with pytest.raises(CubeError, match="not whole"):
+            read_listing([told])

@@ -9,8 +9,8 @@ ASKING = ("/api/v1/parse", "/api/v1/plan", "/api/v1/simulate")
 """What is sent there changes nothing."""
 
 ADMINISTRATION = ("/api/v1/tokens",)
-ACTING = ("/exec",)
-"""Ends of paths that are read from, and act."""
+ACTING = ("/exec", "/content", "/push", "/lend")
+"""Ends of paths that are read from, and act, or hand out what tasks have written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from cube.manager.report import Done, Report, Step
 from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.observation import Observation, Seen
+from cube.model.transit import Transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,8 @@ def step_data(step: Step) -> dict[str, Any]:
     if isinstance(step, Done):
         effect = {"action": type(step.effect).__name__.lower(), **to_data(step.effect)}
         return {"step": "done", "effect": effect, "outcome": to_data(step.outcome)}
+    if isinstance(step, Transit):
+        return {"step": "transit", **to_data(step)}
     return {"step": "plan", **plan_data(step)}
 
 

@@ -6,11 +6,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp
+from fastapi import Depends, FastAPI
 
 from cube import __version__
-from cube.api import book, events, execution, jobs, metrics, moves, nodes, problem, record, tasks, tokens
+from cube.api import (
+    book,
+    events,
+    execution,
+    health,
+    jobs,
+    lending,
+    metrics,
+    moves,
+    nodes,
+    problem,
+    pushing,
+    record,
+    storage,
+    tasks,
+    tokens,
+)
+from cube.api.around import Around, refuse_large
 from cube.api.desk import Desk
 from cube.api.examples import with_examples
 from cube.api.gate import Gate
@@ -18,15 +34,35 @@ from cube.api.page import routes as page
 from cube.errors import CubeError
 from cube.model.token import Token
 
-ABOUT = "One cluster's manager. What changes something answers 202 and an operation, which says how it goes."
+ABOUT = (
+    "One cluster's manager. What changes something answers 202 and an operation, which says how it goes. "
+    "A path is as it is written here: with another slash at its end it is 404. "
+    "Other methods than those of a path are answered 405, and `Allow` names them."
+)
+
+MOST = 8 << 20
+"""Bytes that a request may bring; a form of the page is far smaller, and has a limit of its own."""
 
 
 class Described(FastAPI):
-    """An application whose description has examples."""
+    """An application whose description has examples and HEAD, and says what needs a token."""
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        return with_examples(super().openapi())
+        document = with_examples(super().openapi())
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+        document["paths"][health.PATH]["get"]["security"] = []
+        for methods in document["paths"].values():
+            if "get" in methods:
+                methods["head"] = _head_of(methods["get"])
+        return document
+
+
+def _head_of(get: dict[str, Any]) -> dict[str, Any]:
+    """As GET, but for the body of each answer."""
+    answers = {status: {"description": found["description"]} for status, found in get["responses"].items()}
+    return {**get, "operationId": f"{get['operationId']}_head", "responses": answers}
 
 
 def make_app(desk: Desk) -> FastAPI:
@@ -40,14 +76,20 @@ def make_app(desk: Desk) -> FastAPI:
 
     app = Described(
         title="Cube", version=__version__, description=ABOUT, lifespan=listening,
-        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None,
+        openapi_url="/api/v1/openapi.json", docs_url=None, redoc_url=None, max_body_size=MOST,
+        redirect_slashes=False, dependencies=[Depends(refuse_large)],
     )  # fmt: skip
     app.state.desk = desk
     for router in (
         jobs.router,
         tasks.router,
+        execution.router,
         nodes.router,
         moves.router,
+        storage.router,
+        storage.uploads,
+        pushing.router,
+        lending.router,
         events.router,
         tokens.router,
         record.router,
@@ -55,17 +97,17 @@ def make_app(desk: Desk) -> FastAPI:
         app.include_router(router, prefix="/api/v1")
     app.include_router(book.router)
     app.include_router(metrics.router)
-    execution.install(app)
+    app.include_router(health.router)
     page.install(app)
     problem.install(app)
     return app
 
 
-def guarded(desk: Desk, *, hosts: Sequence[str], tokens: Callable[[], Sequence[Token]] | None) -> ASGIApp:
+def guarded(desk: Desk, *, hosts: Sequence[str], tokens: Callable[[], Sequence[Token]] | None) -> Gate:
     """The application behind its gate."""
 
     def record(who: str, reason: str) -> None:
         with suppress(CubeError):  # it is refused all the same
             desk.manager.store.tell_of_node("", reason, now=time.time(), actor=who)
 
-    return Gate(make_app(desk), hosts=hosts, tokens=tokens, record=record)
+    return Gate(Around(make_app(desk)), hosts=hosts, tokens=tokens, record=record)

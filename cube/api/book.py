@@ -4,28 +4,29 @@ A task of theirs becomes a job of its own, `task-ID`, with one task in it, and g
 """
 
 import json
-from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Path, Response
 from pydantic import BaseModel
 
 from cube.api import nodes
 from cube.api.desk import JSON, AtDesk, Desk, NotFoundError, Who
+from cube.api.problem import GUARDED
 from cube.book.job import NAME, POLICY, PREFIX, job_of, name_of
 from cube.book.schema import STATES, STOP, ZERO, BookEvent, BookTask
 from cube.document.reader import Mark
 from cube.errors import CubeError
 from cube.manager.turn import Run
 from cube.model.job import Job, TaskSpec
-from cube.model.observation import Container, Observation, Seen
+from cube.model.observation import Observation, Seen
 from cube.model.resources import Resources
-from cube.model.task import State, Task
+from cube.model.task import State, Task, TaskEvent
+from cube.store.store import Store
 from cube.view.fleet import NodeView
 
-router = APIRouter(tags=["book"])
+router = APIRouter(tags=["book"], strict_content_type=False)
 
 TIMEOUT = 300.0
 
@@ -54,14 +55,17 @@ class BookError(BaseModel):
 
 
 def _fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return {status: {"model": BookError, "description": HTTPStatus(status).phrase} for status in statuses}
+    return {
+        status: {"model": BookError, "description": HTTPStatus(status).phrase}
+        for status in (*statuses, *GUARDED)
+    }
 
 
 @router.post(
     "/tasks",
     status_code=201,
     response_model=BookTask,
-    responses=_fails(400, 401, 403, 404, 409, 422, 423, 429, 503),
+    responses=_fails(400, 404, 409, 422, 423),
 )
 def start_task(desk: AtDesk, who: Who, event: BookEvent) -> Response:
     """Run the task, or with `State` 3 stop it; answers before it runs."""
@@ -76,26 +80,26 @@ def start_task(desk: AtDesk, who: Who, event: BookEvent) -> Response:
     return _json(_one(desk, event.Task.ID), 201)
 
 
-@router.get("/tasks", response_model=list[BookTask], responses=_fails(401, 403, 429))
+@router.get("/tasks", response_model=list[BookTask], responses=_fails())
 def list_tasks(desk: AtDesk) -> Response:
     """Every task of the cluster, whoever asked for it."""
     return _json(_all(desk))
 
 
-@router.get("/tasks/{id}", response_model=BookTask, responses=_fails(400, 401, 403, 404, 429))
+@router.get("/tasks/{id}", response_model=BookTask, responses=_fails(400, 404))
 def read_task(desk: AtDesk, id: Annotated[str, Path(max_length=64)]) -> Response:
     """One task."""
     return _json(_one(desk, id))
 
 
-@router.delete("/tasks/{id}", status_code=204, responses=_fails(400, 401, 403, 404, 409, 423, 429, 503))
+@router.delete("/tasks/{id}", status_code=204, responses=_fails(400, 404, 409, 423))
 def stop_task(desk: AtDesk, who: Who, id: Annotated[str, Path(max_length=64)]) -> Response:
     """Stop a task that a client of the book began."""
     _stop(desk, who.name, id)
     return Response(status_code=204)
 
 
-@router.get("/nodes", response_model=list[BookNode], responses=_fails(401, 403, 429))
+@router.get("/nodes", response_model=list[BookNode], responses=_fails())
 def list_nodes(desk: AtDesk) -> Response:
     """Every node."""
     observed = desk.service.look()
@@ -117,41 +121,66 @@ def _stop(desk: Desk, actor: str, identity: object) -> None:
 
 
 def _one(desk: Desk, identity: object) -> dict[str, Any]:
-    for found in _all(desk):
-        if found["ID"] == str(identity):
-            return found
+    for found in _all(desk, str(identity)):
+        return found
     raise NotFoundError(f"there is no task {identity}")
 
 
-def _all(desk: Desk) -> list[dict[str, Any]]:
-    """The tasks; one that was asked for and is not placed yet is Pending."""
-    store, observed = desk.manager.store, desk.service.look()
+def _all(desk: Desk, only: str | None = None) -> list[dict[str, Any]]:
+    """The tasks, or that one alone; one that was asked for and is not placed yet is Pending."""
+    store = desk.manager.store
     tasks = store.current_tasks()
     placed = {task.slot.job for task in tasks}
     waiting = [
-        _waiting(job)
-        for job in store.jobs()
-        if _is_ours(job.name) and job.name not in placed and not job.stopped
+        job for job in store.jobs() if _is_ours(job.name) and job.name not in placed and not job.stopped
     ]
-    return [_of_task(task, _container(task, observed)) for task in tasks] + waiting
+    return [
+        *(_of_task(task, _course(store, task)) for task in tasks if only in (None, _identity(task))),
+        *(_waiting(job) for job in waiting if only in (None, job.name.removeprefix(PREFIX))),
+    ]
 
 
 def _is_ours(job: str) -> bool:
     return job.startswith(PREFIX)
 
 
-def _of_task(task: Task, container: Container | None) -> dict[str, Any]:
-    is_ours = _is_ours(task.slot.job)
-    started = container.created_at if container and task.state is not State.PENDING else None
+def _identity(task: Task) -> str:
+    return task.slot.job.removeprefix(PREFIX) if _is_ours(task.slot.job) else task.id
+
+
+class Course(NamedTuple):
+    """Since when a task runs, or ran at last, and in which container; None and empty: it never has."""
+
+    started: float | None = None
+    container: str = ""
+
+
+def _course(store: Store, task: Task) -> Course:
+    """As its row says while it runs; of one that was stopped its events still tell."""
+    if task.state is State.PENDING:
+        return Course()
+    if task.state is State.RUNNING:
+        return Course(task.changed_at, task.container or "")
+    events = store.events(task=task.id)
+    begins = [event.at for event in events if _begins(event)]
+    containers = [event.detail["container"] for event in events if event.detail.get("container")]
+    return Course(begins[-1] if begins else None, containers[-1] if containers else "")
+
+
+def _begins(event: TaskEvent) -> bool:
+    return event.target is State.RUNNING and event.source is not State.RUNNING
+
+
+def _of_task(task: Task, course: Course) -> dict[str, Any]:
     return {
         **_of_spec(task.spec),
-        "ID": task.slot.job.removeprefix(PREFIX) if is_ours else task.id,
-        "ContainerID": task.container or "",
+        "ID": _identity(task),
+        "ContainerID": course.container,
         "Name": task.spec.labels.get(NAME, str(task.slot)),
         "State": STATES[task.state],
         "HostPorts": _host_ports(task),
         "PortBindings": {f"{p.container}/{p.protocol}": str(p.host) for p in task.spec.ports if p.host},
-        "StartTime": _time(started),
+        "StartTime": _time(course.started),
         "FinishTime": _time(task.changed_at if task.state.is_terminal else None),
         "RestartCount": task.restarts,
     }
@@ -227,12 +256,6 @@ def _stats(found: Observation) -> dict[str, Any]:
         "LoadStats": {"Last1Min": stats.load[0], "Last5Min": stats.load[1], "Last15Min": stats.load[2]},
         "TaskCount": len(found.containers) if isinstance(found, Seen) else 0,
     }  # fmt: skip
-
-
-def _container(task: Task, observed: Mapping[str, Observation]) -> Container | None:
-    found = observed.get(task.node or "")
-    containers: Iterable[Container] = found.containers if isinstance(found, Seen) else ()
-    return next((held for held in containers if held.id == task.container), None)
 
 
 def _time(at: float | None) -> str:

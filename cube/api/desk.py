@@ -1,45 +1,53 @@
 """The desk: what the routes work with, and the answers that they give."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from starlette.requests import HTTPConnection
 
 from cube.api.access import Caller
+from cube.api.doors import COMMANDS, FOLLOWERS, LENDERS, UPLOADS, Doors
 from cube.api.feed import Feed
 from cube.api.standing import Standings
-from cube.errors import CubeError, InputError
+from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.operations import Operations
 from cube.manager.service import Service
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.node import Node
+from cube.model.precondition import Precondition
 from cube.model.task import Task
 
 JSON = "application/json"
+_TAG = re.compile(r'"[0-9]{1,18}"')
+"""What `tag_of` makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """One service, a manager over it, what it was asked to do, the events as they come, and the record."""
+    """One service, a manager over it, what it was asked to do, the events as they come, and the record.
+
+    `doors`: through them comes what is too large to be kept.
+    """
 
     service: Service
     manager: Manager
     operations: Operations
     feed: Feed
     standings: Standings
+    doors: Doors = field(default_factory=lambda: Doors(UPLOADS, "requests of this kind are being sent"))
+    commands: Doors = field(default_factory=lambda: Doors(COMMANDS, "commands run"))
+    lenders: Doors = field(default_factory=lambda: Doors(LENDERS, "commands lend images"))
+    followers: Doors = field(default_factory=lambda: Doors(FOLLOWERS, "logs are followed"))
 
 
 class NotFoundError(InputError):
     """What a path names is not there."""
-
-
-class ChangedError(CubeError):
-    """What was to be changed is not what the caller had seen."""
 
 
 async def _desk(connection: HTTPConnection) -> Desk:
@@ -86,12 +94,14 @@ def known_node(desk: Desk, name: str) -> Node:
     return node
 
 
-def refuse_changed(job: Job, if_match: str | None) -> None:
-    """Raises ChangedError where the job is not in the version that the caller's `If-Match` names."""
-    wanted = {word.strip() for word in (if_match or "*").split(",")}
-    if not wanted & {"*", tag_of(job)}:
-        cure = "Look at it again, and decide again."
-        raise ChangedError(f"job {job.name} is in version {job.version}", why=f"not {if_match}", cure=cure)
+def given_by(if_match: str | None) -> Precondition | None:
+    """What the header `If-Match` takes for granted; a tag that is none of ours fits no version."""
+    if if_match is None:
+        return None
+    tags = {tag.strip() for tag in if_match.split(",")}
+    if "*" in tags:
+        return Precondition()
+    return Precondition(versions=frozenset(int(tag[1:-1]) for tag in tags if _TAG.fullmatch(tag)))
 
 
 def tag_of(job: Job) -> str:

@@ -1,6 +1,7 @@
 """Events: what happened, from any number on, and as it happens. Operations: what was asked for."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from cube.api.desk import AtDesk, Desk, NotFoundError, Who, answer, base_of
 from cube.api.problem import responses
 from cube.api.schema import Waits
 from cube.api.stream import EVENTS, live, sse
+from cube.api.trace import trace_of
 from cube.manager.operations import Operation
 from cube.model.task import TaskEvent
 
@@ -20,7 +22,7 @@ router = APIRouter(tags=["events"])
 MOST = 1000
 Number = Annotated[int | None, Query(ge=0, le=2**53)]
 Id = Annotated[str, Path(max_length=64)]
-READS = responses(401, 403, 404, 422, 429)
+READS = responses(404, 422)
 LIVE: dict[str, Any] = {"responses": {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}, **READS}}
 
 
@@ -60,9 +62,12 @@ async def stream_events(
 
 
 @router.post(
-    "/reconcile", status_code=202, response_model=OperationView, responses=responses(400, 401, 403, 422, 429)
+    "/reconcile",
+    status_code=202,
+    response_model=OperationView,
+    responses=responses(400, 422),
 )
-def reconcile(desk: AtDesk, who: Who, request: Request, body: Waits) -> Response:
+def reconcile(desk: AtDesk, who: Who, request: Request, body: Waits = Waits()) -> Response:
     """Put right what is not as it should be, now, and say what is left."""
     return begin(desk, who, request, body, "reconcile", lambda manager, run: manager.reconcile(run))
 
@@ -83,13 +88,17 @@ def read_operation(
     return answer(operation_view(found))
 
 
-@router.get(
-    "/operations/{id}/report", response_model=dict[str, Any], responses=responses(401, 403, 404, 422, 429)
-)
+@router.get("/operations/{id}/report", response_model=dict[str, Any], responses=responses(404, 422))
 def read_report(desk: AtDesk, id: Id) -> Response:
     """All that an operation found when it ended; nothing while it goes on."""
     found = _operation(desk, id)
     return answer({"report": report_data(found.report) if found.report else None})
+
+
+@router.get("/operations/{id}/trace", response_model=dict[str, Any], responses=READS)
+def read_trace(desk: AtDesk, id: Id) -> Response:
+    """What an operation has waited for, and what each effect took on its node, as OTLP's JSON."""
+    return answer(trace_of(_operation(desk, id), time.time()))
 
 
 @router.get("/operations/{id}/steps", **LIVE)
@@ -98,12 +107,16 @@ async def stream_steps(desk: AtDesk, id: Id) -> Response:
     found = _operation(desk, id)
 
     async def parts() -> AsyncIterator[str]:
-        told = 0
+        told, coming = 0, found.coming[:0]
         while True:
             is_over = found.ended is not None
             for step in found.steps[told:]:
                 told += 1
                 yield sse(step_data(step), identity=told, event="step")
+            before, coming = coming, found.coming
+            for transit in coming:
+                if transit not in before:
+                    yield sse(step_data(transit), event="step")
             if is_over:
                 break
             await asyncio.sleep(0.1)

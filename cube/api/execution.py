@@ -10,12 +10,11 @@ from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
-from fastapi import APIRouter, FastAPI, Response, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ValidationError
+from fastapi import APIRouter, Response, WebSocket, WebSocketDisconnect
 
 from cube.api.desk import AtDesk, Desk, Who, known_task
 from cube.api.problem import problem_of, response_of, responses, status_of
-from cube.api.schema import Control, Execution
+from cube.api.schema import Control, Execution, read_message
 from cube.api.stream import from_thread
 from cube.errors import CubeError, InputError, UnreachableError
 from cube.manager.seams import Process
@@ -23,9 +22,6 @@ from cube.manager.tasks import begin
 from cube.model.task import Task
 
 router = APIRouter(tags=["tasks"])
-
-AT_ONCE = 64
-"""Commands that run over websockets at the same time: each has two threads and a channel."""
 
 AHEAD = 8
 """Pieces of output that wait for a listener before the command has to."""
@@ -36,17 +32,10 @@ OPENS = 20.0
 STREAMS = {"stdout": b"\x01", "stderr": b"\x02"}
 """What each piece of output begins with."""
 
-B = TypeVar("B", bound=BaseModel)
 R = TypeVar("R")
 
 
-def install(app: FastAPI) -> None:
-    """Put the commands into the application."""
-    app.state.commands = asyncio.Semaphore(AT_ONCE)
-    app.include_router(router, prefix="/api/v1")
-
-
-@router.get("/tasks/{id}/exec", status_code=426, responses=responses(401, 403, 426, 429))
+@router.get("/tasks/{id}/exec", status_code=426, responses=responses(426))
 def explain(id: str) -> Response:
     """Run a command in a task's container: this is where a websocket is opened.
 
@@ -63,12 +52,10 @@ def explain(id: str) -> Response:
 @router.websocket("/tasks/{id}/exec")
 async def execute(socket: WebSocket, desk: AtDesk, who: Who, id: str) -> None:
     """As above."""
-    commands: asyncio.Semaphore = socket.app.state.commands
     threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cube-exec")
     try:
         task = await _in(threads, partial(known_task, desk, id))
-        _refuse_one_more(commands)
-        async with commands:
+        with desk.commands:
             await socket.accept()
             with suppress(WebSocketDisconnect):
                 await _run(socket, desk, who.name, task, threads)
@@ -78,17 +65,12 @@ async def execute(socket: WebSocket, desk: AtDesk, who: Who, id: str) -> None:
         threads.shutdown(wait=False)
 
 
-def _refuse_one_more(commands: asyncio.Semaphore) -> None:
-    if commands.locked():
-        raise CubeError(f"{AT_ONCE} commands run already", cure="Wait for one to end.")
-
-
 async def _run(socket: WebSocket, desk: Desk, actor: str, task: Task, threads: ThreadPoolExecutor) -> None:
     try:
         first = await asyncio.wait_for(socket.receive(), OPENS)
         if first["type"] == "websocket.disconnect":
             return
-        asked = _read(Execution, first.get("text"))
+        asked = read_message(Execution, first.get("text"))
         reason = f"{asked.command[0][:100]!r} run in {task.slot}"
         tell = partial(desk.manager.store.tell_of_node, task.node or "", reason, now=time.time(), actor=actor)
         await _in(threads, tell)
@@ -146,7 +128,7 @@ class Talk:
             if (data := message.get("bytes")) is not None:
                 await _in(self._threads, partial(self._process.send, data))
             else:
-                await self._control(_read(Control, message["text"]))
+                await self._control(read_message(Control, message["text"]))
 
     def _move(self) -> None:
         if not self._limit.expired():
@@ -179,12 +161,3 @@ async def _in(threads: ThreadPoolExecutor, work: Callable[[], R]) -> R:
     """Off the loop, and in order."""
     running: Awaitable[R] = asyncio.get_running_loop().run_in_executor(threads, work)
     return await running
-
-
-def _read(kind: type[B], text: str | None) -> B:
-    try:
-        return kind.model_validate_json(text or "")
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError("the message cannot be used", where=where, why=str(first["msg"])) from None

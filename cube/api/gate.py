@@ -11,7 +11,9 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cube.api.access import ACTING, READING, Caller, role_for
+from cube.api.admitted import Admitted, IsGood
 from cube.api.failures import Failures
+from cube.api.health import PATH as HEALTH
 from cube.api.page.sign_in import COOKIE, is_open
 from cube.api.problem import told
 from cube.errors import CubeError
@@ -19,6 +21,9 @@ from cube.model.token import Role, Token
 
 KEPT = 1.0
 """Seconds for which the tokens are taken as they were."""
+
+Refusal = tuple[CubeError, HTTPStatus, dict[str, str]]
+"""Why, and the status and the headers that it is told with."""
 
 OPEN = Caller(name="anybody", role=Role.ADMIN)
 """Who asks where no token is needed."""
@@ -47,21 +52,34 @@ class Gate:
         self._asking = asyncio.Lock()
         self._record = record
         self._failures = Failures()
+        self._admitted = Admitted(self._good_now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer it here."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            async with self._admitted.watching():
+                await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        refusal = self._refuse_place(headers) or await self._admit(scope, headers)
+        refusal = None if scope["path"] == HEALTH else await self._refuse(scope)
         if refusal is None:
-            await self._app(scope, receive, send)
+            await self._admitted.answer(self._app, scope, receive, send, scope.get("token"))
         else:
             error, status, extra = refusal
             await told(scope["path"], error, status, extra)(scope, receive, send)
 
-    def _refuse_place(self, headers: Headers) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+    def leave(self) -> None:
+        """End what is still being answered: the manager leaves."""
+        self._admitted.leave()
+
+    async def _good_now(self) -> IsGood:
+        tokens, now = frozenset(await self._tokens_now()), time.time()
+        return lambda token: token is None or (token in tokens and now < token.expires_at)
+
+    async def _refuse(self, scope: Scope) -> Refusal | None:
+        headers = Headers(scope=scope)
+        return self._refuse_place(headers) or await self._admit(scope, headers)
+
+    def _refuse_place(self, headers: Headers) -> Refusal | None:
         """A name that leads here without being ours, or a page from elsewhere, is somebody's trick."""
         host = headers.get("host", "")
         if _name_of(host) not in self._hosts:
@@ -86,26 +104,27 @@ class Gate:
                 self._read_at = began
         return self._known
 
-    async def _admit(
-        self, scope: Scope, headers: Headers
-    ) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+    async def _admit(self, scope: Scope, headers: Headers) -> Refusal | None:
         if self._tokens is None or is_open(scope["path"]):
             scope["caller"] = OPEN
             return None
         if (theft := _refuse_borrowed(scope, headers)) is not None:
             return theft
-        caller = _caller(headers, await self._tokens_now())
-        if caller is None:
+        token = _shown(headers, await self._tokens_now())
+        if token is None:
             address = (scope.get("client") or ("",))[0]
-            return (await self._refuse_wrong(address) if _shows_one(headers) else None) or _NEEDED
+            if not _shows_one(headers):
+                return _NEEDED
+            return await self._refuse_wrong(address) or _BAD
+        caller = Caller(name=f"token {token.name}", role=token.role)
         needed = role_for(scope.get("method", "GET"), scope["path"])
         if not caller.role.may(needed):
             why = f"the role {needed} is needed, and {caller.name} has {caller.role}"
             return CubeError("this token may not do that", why=why), HTTPStatus.FORBIDDEN, {}
-        scope["caller"] = caller
+        scope["caller"], scope["token"] = caller, token
         return None
 
-    async def _refuse_wrong(self, address: str) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+    async def _refuse_wrong(self, address: str) -> Refusal | None:
         """A good token is never kept waiting for what others from its address have tried."""
         now = time.monotonic()
         if (wait := self._failures.wait_of(address, now)) > 0:
@@ -123,16 +142,26 @@ _NEEDED = (
     {"WWW-Authenticate": "Bearer"},
 )
 
+_BAD = (
+    CubeError(
+        "this token is not good",
+        why="it is wrong, or it has expired, or it was revoked",
+        cure="See which there are: cube token ls; make one: cube token create NAME --role read",
+    ),
+    HTTPStatus.UNAUTHORIZED,
+    {"WWW-Authenticate": 'Bearer error="invalid_token"'},
+)
 
-def _caller(headers: Headers, tokens: Sequence[Token]) -> Caller | None:
+
+def _shown(headers: Headers, tokens: Sequence[Token]) -> Token | None:
+    """The token that is shown, if it is one, and good."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     if not kind:
         secret = _in_cookie(headers)
     elif kind.lower() != "bearer":
         return None
     now = time.time()
-    found = next((token for token in tokens if token.admits(secret.strip(), now)), None)
-    return Caller(name=f"token {found.name}", role=found.role) if found else None
+    return next((token for token in tokens if token.admits(secret.strip(), now)), None)
 
 
 def _shows_one(headers: Headers) -> bool:
@@ -144,7 +173,7 @@ def _in_cookie(headers: Headers) -> str:
     return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
-def _refuse_borrowed(scope: Scope, headers: Headers) -> tuple[CubeError, HTTPStatus, dict[str, str]] | None:
+def _refuse_borrowed(scope: Scope, headers: Headers) -> Refusal | None:
     """A browser sends its cookie whoever asks: what changes something must say which page asks."""
     is_safe = scope.get("method") in READING and not scope["path"].endswith(ACTING)
     if is_safe or "authorization" in headers or "origin" in headers or not _in_cookie(headers):

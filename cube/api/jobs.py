@@ -9,14 +9,14 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from cube.api.access import Caller
 from cube.api.answers import OperationView, plan_data
 from cube.api.asking import begin
-from cube.api.desk import AtDesk, Desk, Who, answer, known_job, refuse_changed, tag_of
+from cube.api.desk import AtDesk, Desk, Who, answer, known_job, tag_of
 from cube.api.problem import responses
 from cube.api.schema import Dispatch, Maintaining, Return, Scaling, Source, Submission, Waits
 from cube.errors import InputError
-from cube.manager import templates
+from cube.manager import templates, wanted
 from cube.manager.manager import Manager
 from cube.manager.report import Report
-from cube.manager.turn import Run
+from cube.manager.turn import Run, Settling
 from cube.model.job import Hooks, Job
 from cube.model.rollout import Rollout
 from cube.model.token import Role
@@ -34,10 +34,11 @@ Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]
 CHANGES: dict[str, Any] = {
     "status_code": 202,
     "response_model": OperationView,
-    "responses": responses(400, 401, 403, 404, 409, 412, 422, 429),
+    "responses": responses(400, 404, 409, 412, 422),
 }
 Change = Callable[[Manager, str, Run], Report]
-READS = responses(401, 403, 404, 422, 429)
+Check = Callable[[Settling, Job], object]
+READS = responses(404, 422)
 
 
 @router.get("/jobs", response_model=list[JobView], responses=READS)
@@ -80,10 +81,10 @@ def list_deployments_of(desk: AtDesk, name: Name) -> Response:
     return answer(desk.manager.store.rollouts_of(name))
 
 
-@router.post("/plan", response_model=dict[str, Any], responses=responses(400, 401, 403, 409, 422, 429))
-def plan(desk: AtDesk, body: Source) -> Response:
-    """What a deploy of this job file would do first. Changes nothing."""
-    job = job_of(desk, body)
+@router.post("/plan", response_model=dict[str, Any], responses=responses(400, 409, 422))
+def plan(desk: AtDesk, who: Who, body: Source) -> Response:
+    """What a deploy of this job file would do first. It changes nothing; with secrets it needs `operate`."""
+    job = job_of(desk, who, body)
     found, _ = desk.manager.preview(job)
     return answer({"job": job.name, **plan_data(found), "fingerprint": found.fingerprint})
 
@@ -96,43 +97,47 @@ def submit(
 
     The same file again changes nothing. `Idempotency-Key`: the same one again is the same operation.
     """
-    job = job_of(desk, body)
+    job = job_of(desk, who, body)
     _refuse_hooks(job, who)
-    known = desk.manager.store.job(job.name)
-    if known is not None:
-        refuse_changed(known, if_match)
-
     return begin(
         desk, who, request, body, f"deploy {job.name}",
         lambda manager, run: manager.deploy(job, run, expected=body.expected), job=job.name, key=key,
+        if_match=if_match, check=lambda manager: wanted.refuse_another_type(manager.loop, job),
     )  # fmt: skip
 
 
 @router.delete("/jobs/{name}", **CHANGES)
 def remove(desk: AtDesk, who: Who, request: Request, name: Name, if_match: IfMatch = None) -> Response:
     """Stop a job and forget it; its events stay."""
-    return _change(desk, who, request, name, if_match, Waits(), "remove", Manager.remove)
+    return _change(desk, who, request, name, if_match, Waits(), "remove", Manager.remove, _anything)
 
 
-def _offer(what: str, about: str, change: Change) -> None:
+def _anything(_loop: Settling, _job: Job) -> None:
+    """Nothing can be said against it."""
+
+
+def _offer(what: str, about: str, change: Change, check: Check) -> None:
     """A route for what needs no more than the job's name."""
 
     @router.post(f"/jobs/{{name}}/{what}", name=what, description=about, **CHANGES)
     def ask(
-        desk: AtDesk, who: Who, request: Request, name: Name, body: Waits, if_match: IfMatch = None
+        desk: AtDesk, who: Who, request: Request, name: Name, body: Waits = Waits(), if_match: IfMatch = None
     ) -> Response:
-        return _change(desk, who, request, name, if_match, body, what, change)
+        return _change(desk, who, request, name, if_match, body, what, change, check)
 
 
-for _what, _about, _how in (
-    ("remove", "As DELETE, with its own patience.", Manager.remove),
-    ("stop", "Stop every task of a job; it stays known.", Manager.stop),
-    ("promote", "Let a new version take the place of every old task.", Manager.promote),
-    ("pause", "Replace no further task, until somebody resumes the rollout.", Manager.pause),
-    ("resume", "Go on with a rollout that was paused.", Manager.resume),
-    ("end-maintenance", "Let a job's tasks answer requests again.", Manager.end_maintenance),
-):
-    _offer(_what, _about, _how)
+_offer("remove", "As DELETE, with its own patience.", Manager.remove, _anything)
+_offer("stop", "Stop every task of a job; it stays known.", Manager.stop, _anything)
+_offer(
+    "promote", "Let a new version take the place of every old task.", Manager.promote,
+    wanted.rollout_under_way,
+)  # fmt: skip
+_offer(
+    "pause", "Replace no further task, until somebody resumes the rollout.", Manager.pause,
+    wanted.rollout_under_way,
+)  # fmt: skip
+_offer("resume", "Go on with a rollout that was paused.", Manager.resume, wanted.paused_rollout)
+_offer("end-maintenance", "Let a job's tasks answer requests again.", Manager.end_maintenance, _anything)
 
 
 @router.post("/jobs/{name}/scale", **CHANGES)
@@ -142,36 +147,43 @@ def scale(
     """Run another number of tasks, until the next deploy says otherwise."""
     counts = body.counts
     return _change(
-        desk, who, request, name, if_match, body, "scale", lambda m, job, run: m.scale(job, counts, run)
-    )
+        desk, who, request, name, if_match, body, "scale", lambda m, job, run: m.scale(job, counts, run),
+        lambda _loop, job: wanted.scaled(job, counts),
+    )  # fmt: skip
 
 
 @router.post("/jobs/{name}/rollback", **CHANGES)
 def rollback(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Return, if_match: IfMatch = None
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Return = Return(), if_match: IfMatch = None
 ) -> Response:
     """Go back to an earlier version."""
     to = body.version
     return _change(
-        desk, who, request, name, if_match, body, "rollback", lambda m, job, run: m.rollback(job, to, run)
-    )
+        desk, who, request, name, if_match, body, "rollback", lambda m, job, run: m.rollback(job, to, run),
+        lambda loop, job: wanted.earlier(loop, job, to),
+    )  # fmt: skip
 
 
 @router.post("/jobs/{name}/maintenance", **CHANGES)
 def maintain(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Maintaining, if_match: IfMatch = None
+    desk: AtDesk,
+    who: Who,
+    request: Request,
+    name: Name,
+    body: Maintaining = Maintaining(),
+    if_match: IfMatch = None,
 ) -> Response:
     """Have proxies answer requests for a job by a page; its tasks are left as they are."""
     after = body.retry_after
     return _change(
         desk, who, request, name, if_match, body, "maintenance",
-        lambda m, job, run: m.begin_maintenance(job, after, run),
+        lambda m, job, run: m.begin_maintenance(job, after, run), wanted.refuse_unserved,
     )  # fmt: skip
 
 
 @router.post("/jobs/{name}/dispatch", **CHANGES)
 def dispatch(
-    desk: AtDesk, who: Who, request: Request, name: Name, body: Dispatch, key: Key = None
+    desk: AtDesk, who: Who, request: Request, name: Name, body: Dispatch = Dispatch(), key: Key = None
 ) -> Response:
     """Begin a run of a parameterized job. `Idempotency-Key`: the same one again begins no other."""
     known_job(desk, name)
@@ -179,11 +191,21 @@ def dispatch(
     return begin(
         desk, who, request, body, f"dispatch {name}", lambda m, run: m.dispatch(name, values, run),
         job=name, key=key,
+        check=lambda m: wanted.dispatched(m.job(name), values, now=desk.service.clock.now()),
     )  # fmt: skip
 
 
-def job_of(desk: Desk, body: Source) -> Job:
-    """The job that the file describes, its templates rendered here. Raises InputError."""
+class UnsentError(InputError):
+    """A file that the job names did not come with it."""
+
+    def __init__(self, job: Job, name: str) -> None:
+        cure = "Send its text with the job file, as `templates`."
+        super().__init__(f"the template {name} was not sent", where=job.name, cure=cure)
+        self.job = job
+
+
+def job_of(desk: Desk, who: Caller, body: Source) -> Job:
+    """The job that the file describes, rendered here for that caller. Raises InputError, UnsentError."""
     cluster = desk.manager.cluster
     variables = {
         "var": {**cluster.variables, **body.variables},
@@ -191,10 +213,11 @@ def job_of(desk: Desk, body: Source) -> Job:
         "cluster": {"name": cluster.name, "nodes": [node.name for node in cluster.nodes]},
     }
     job = parse(body.source, body.file, variables, schedulers=tuple(ALGORITHMS))
-    if any(each.source for group in job.groups for each in group.spec.templates):
-        cure = "Deploy it where its template files are."
-        raise InputError("files from templates do not go through a manager", where=job.name, cure=cure)
-    filled = templates.filled(job, {})
+    _refuse_secrets(job, who)
+    if unsent := set(templates.unread_in(job)) - body.templates.keys():
+        raise UnsentError(job, min(unsent))
+    texts = {name: templates.checked(text, f"templates/{name}") for name, text in body.templates.items()}
+    filled = templates.filled(job, texts)
     templates.tried(filled, cluster)
     return fingerprinted(filled, desk.service.vault)
 
@@ -210,10 +233,20 @@ def _refuse_hooks(job: Job, who: Caller) -> None:
         )
 
 
+def _refuse_secrets(job: Job, who: Caller) -> None:
+    """Where a secret comes from may be a command on the manager's machine, and is asked anew each time."""
+    if any(group.spec.secrets for group in job.groups) and not who.role.may(Role.OPERATE):
+        why = "their sources would be asked, and for a token of the role read the manager runs nothing"
+        cure = "Use a token of the role operate."
+        raise InputError("this job has secrets", where=job.name, why=why, cure=cure)
+
+
 def _change(
     desk: Desk, who: Caller, request: Request, name: str, if_match: str | None, waits: Waits, what: str,
-    change: Change,
+    change: Change, check: Check,
 ) -> Response:  # fmt: skip
-    refuse_changed(known_job(desk, name), if_match)
-    said = f"{what} {name}"
-    return begin(desk, who, request, waits, said, lambda manager, run: change(manager, name, run), job=name)
+    known_job(desk, name)
+    return begin(
+        desk, who, request, waits, f"{what} {name}", lambda manager, run: change(manager, name, run),
+        job=name, if_match=if_match, check=lambda manager: check(manager.loop, manager.job(name)),
+    )  # fmt: skip

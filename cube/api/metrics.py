@@ -13,7 +13,7 @@ router = APIRouter(tags=["metrics"])
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}, **responses(401, 403, 429)},
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}, **responses()},
 )
 def read_metrics(desk: AtDesk) -> Response:
     """Nodes, jobs, tasks, and what the loop has done, in Prometheus' text format."""

@@ -12,9 +12,9 @@ from cube.api.asking import begin
 from cube.api.desk import AtDesk, Desk, Who, answer, known_node
 from cube.api.problem import responses
 from cube.api.schema import Drain, Supposition, Waits
-from cube.errors import InputError
-from cube.manager.manager import scaled
+from cube.manager.left_behind import refuse_data_left
 from cube.manager.turn import Run
+from cube.manager.wanted import left_on, scaled_by_path
 from cube.model.measure import Usage
 from cube.model.node import Access
 from cube.model.observation import Seen
@@ -27,8 +27,8 @@ from cube.whatif.play import play
 router = APIRouter(tags=["nodes"])
 
 Name = Annotated[str, Path(max_length=255, description="The node's name.")]
-READS = responses(401, 403, 404, 422, 429)
-CHANGES: dict[str, Any] = {"responses": responses(400, 401, 403, 404, 409, 422, 423, 429)}
+READS = responses(404, 422)
+CHANGES: dict[str, Any] = {"responses": responses(400, 404, 409, 422, 423)}
 
 
 @router.get("/cluster", response_model=dict[str, Any], responses=READS)
@@ -94,39 +94,33 @@ def uncordon(desk: AtDesk, who: Who, name: Name) -> Response:
 
 
 @router.post("/nodes/{name}/drain", status_code=202, response_model=OperationView, **CHANGES)
-def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain) -> Response:
+def drain(desk: AtDesk, who: Who, request: Request, name: Name, body: Drain = Drain()) -> Response:
     """Move every task of a node elsewhere."""
     known_node(desk, name)
     deadline, leave_data = body.deadline, body.leave_data
     return begin(
         desk, who, request, body, f"drain {name}",
         lambda manager, run: manager.drain(name, run, deadline=deadline, leave_data=leave_data),
+        check=lambda manager: None if leave_data else refuse_data_left(manager.store, name),
     )  # fmt: skip
 
 
 @router.post("/nodes/{name}/forget", status_code=202, response_model=OperationView, **CHANGES)
-def forget(desk: AtDesk, who: Who, request: Request, name: Name, body: Waits) -> Response:
+def forget(desk: AtDesk, who: Who, request: Request, name: Name, body: Waits = Waits()) -> Response:
     """Take the tasks of a node that has left the inventory for ended."""
     return begin(
-        desk, who, request, body, f"forget {name}", lambda manager, run: manager.forget_node(name, run)
-    )
+        desk, who, request, body, f"forget {name}", lambda manager, run: manager.forget_node(name, run),
+        check=lambda manager: left_on(manager.loop, name),
+    )  # fmt: skip
 
 
-@router.post(
-    "/simulate", response_model=dict[str, Any], responses=responses(400, 401, 403, 404, 409, 422, 429)
-)
-def simulate(desk: AtDesk, body: Supposition) -> Response:
+@router.post("/simulate", response_model=dict[str, Any], responses=responses(400, 404, 409, 422))
+def simulate(desk: AtDesk, body: Supposition = Supposition()) -> Response:
     """What would be if nodes were lost, or groups had other counts. Changes nothing."""
     world = desk.service.world(desk.service.look())
     for name in body.lose:
         known_node(desk, name)
-    jobs = {job.name: job for job in world.jobs}
-    for path, count in body.scale.items():
-        name, _, group = path.partition("/")
-        if name not in jobs:
-            raise InputError(f"there is no job {name!r}", where="scale")
-        jobs[name] = scaled(jobs[name], {group: count})
-    wanted = tuple(jobs[name] for name in body_jobs(body))
+    wanted = scaled_by_path({job.name: job for job in world.jobs}, body.scale, where="scale")
     change = Change(lost=frozenset(body.lose), jobs=wanted)
     return answer(play(world, change, desk.service.scheduler))
 
@@ -137,8 +131,3 @@ def views(desk: Desk, names: Sequence[str] | None = None) -> tuple[NodeView, ...
     tasks = chain.from_iterable(standing.of_node.get(name, ()) for name in observed)
     recorded = Recorded(samples=desk.service.samples, cordons=desk.manager.store.cordons())
     return node_views(desk.manager.cluster, observed, tasks, recorded)
-
-
-def body_jobs(body: Supposition) -> list[str]:
-    """The jobs that are supposed to be scaled, each once."""
-    return list(dict.fromkeys(path.partition("/")[0] for path in body.scale))

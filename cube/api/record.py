@@ -6,8 +6,8 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Path, Query, Response
 
 from cube.api.answers import observation_data
-from cube.api.desk import AtDesk, Desk, NotFoundError, answer
-from cube.api.jobs import job_of
+from cube.api.desk import AtDesk, Desk, NotFoundError, Who, answer, known_node
+from cube.api.jobs import UnsentError, job_of
 from cube.api.problem import responses
 from cube.api.schema import Source
 from cube.model.job import Job
@@ -23,6 +23,7 @@ class Asked(NamedTuple):
     since: float | None
     after: int | None
     limit: int | None
+    node: str | None
 
 
 QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
@@ -43,6 +44,7 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "silences": lambda desk, _: tuple(desk.manager.store.silences().values()),
     "moves": lambda desk, _: tuple(desk.manager.store.moves().values()),
     "maintenances": lambda desk, _: tuple(desk.manager.store.maintenances().values()),
+    "left-volumes": lambda desk, _: tuple(desk.manager.store.left.all().values()),
     "looks": lambda desk, _: desk.manager.store.looks(),
     "samples": lambda desk, _: desk.service.samples,
     "measures": lambda desk, asked: desk.manager.store.measures(asked.name or "", asked.since or 0.0),
@@ -50,27 +52,38 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "observed": lambda desk, _: {
         name: observation_data(found) for name, found in desk.service.look().items()
     },
+    "digest": lambda desk, asked: desk.service.digest(
+        asked.name or "", known_node(desk, asked.node or "").name
+    ),
 }
 
 
-@router.get("/record/{question}", response_model=dict[str, Any], responses=responses(401, 403, 404, 422, 429))
+@router.get("/record/{question}", response_model=dict[str, Any], responses=responses(404, 422))
 def read_record(
     desk: AtDesk,
     question: Annotated[str, Path(max_length=64, examples=["current-tasks"])],
-    name: Annotated[str | None, Query(max_length=255)] = None,
+    name: Annotated[str | None, Query(max_length=512)] = None,
     task: Annotated[str | None, Query(max_length=64)] = None,
     since: Annotated[float | None, Query(ge=0, le=1e11)] = None,
     after: Annotated[int | None, Query(ge=0, le=2**53)] = None,
     limit: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    node: Annotated[str | None, Query(max_length=255)] = None,
 ) -> Response:
     """All that is remembered of one kind, in the model's own form, as the commands read it."""
     if question not in QUESTIONS:
         known = ", ".join(QUESTIONS)
         raise NotFoundError(f"there is no question {question!r}", cure=f"Known: {known}.")
-    return answer({"answer": QUESTIONS[question](desk, Asked(name, task, since, after, limit))})
+    return answer({"answer": QUESTIONS[question](desk, Asked(name, task, since, after, limit, node))})
 
 
-@router.post("/parse", response_model=Job, responses=responses(400, 401, 403, 422, 429))
-def parse(desk: AtDesk, body: Source) -> Response:
-    """The job that a job file describes, its templates rendered with the manager's inventory."""
-    return answer(job_of(desk, body))
+@router.post("/parse", response_model=Job, responses=responses(400, 422))
+def parse(desk: AtDesk, who: Who, body: Source) -> Response:
+    """The job that a job file describes, its templates rendered with the manager's inventory.
+
+    Where files that it names were not sent, their texts are null, and nothing else of it was tried.
+    With secrets it needs the role operate.
+    """
+    try:
+        return answer(job_of(desk, who, body))
+    except UnsentError as unsent:
+        return answer(unsent.job)

@@ -1,13 +1,20 @@
 """What a request may hold. Unknown keys are refused."""
 
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cube.errors import InputError
+from cube.image.recipe import Recipe
+from cube.model.maintenance import RETRY_AFTER
+from cube.model.token import LONGEST
 
 JOB_FILE = "job: web\ngroups:\n  web:\n    count: 2\n    image: nginx:1.27\n"
 MAX_COUNT = 10_000
 MAX_SOURCE = 1 << 18
 MAX_TIMEOUT = 86_400.0
+
+B = TypeVar("B", bound=BaseModel)
 
 Name = Annotated[str, Field(max_length=255)]
 Variables = Annotated[dict[Name, Annotated[str, Field(max_length=65_536)]], Field(max_length=1_000)]
@@ -15,9 +22,9 @@ Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT, description="Seconds afte
 
 
 class Body(BaseModel):
-    """What all of them share."""
+    """What all of them share: a value of another type is refused, not turned into one that fits."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Waits(Body):
@@ -34,6 +41,9 @@ class Source(Body):
     file: Annotated[str, Field(max_length=1_000, examples=["jobs/web.yml"])] = "job"
     variables: Variables = {}
     environment: Annotated[Variables, Field(description="What `env` holds in its templates.")] = {}
+    templates: Annotated[
+        Variables, Field(description="The texts of the files that its groups' `templates` name.")
+    ] = {}
 
 
 class Submission(Source, Waits):
@@ -65,7 +75,7 @@ class Dispatch(Waits):
 class Maintaining(Waits):
     """So many seconds from now those who ask for the job are told to come back."""
 
-    retry_after: Annotated[float, Field(ge=1, le=MAX_TIMEOUT)] = 120.0
+    retry_after: Annotated[float, Field(ge=1, le=MAX_TIMEOUT)] = RETRY_AFTER
 
 
 class Drain(Waits):
@@ -92,8 +102,23 @@ class Rebalancing(Waits):
     min_gain: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
+class Filling(BaseModel):
+    """What an archive holds that a volume is filled from, as `cube volume backup -o json` tells it.
+
+    `size` is that of its `files` in bytes, there the `content`. `replace`: what is in the volume may go.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    files: Annotated[int, Field(ge=0, le=2**53)]
+    size: Annotated[int, Field(ge=0, le=2**53)]
+    replace: bool = False
+    lock_wait: Annotated[float, Field(ge=0, le=3_600.0)] = 0.0
+
+
 class Supposition(Body):
-    """What is supposed: nodes that are lost, and counts of groups as `job/group`."""
+    """What is supposed: nodes that are lost, and counts of groups as `job/group`, or `job` of one."""
 
     lose: Annotated[list[Name], Field(max_length=10_000, examples=[["node3"]])] = []
     scale: Annotated[dict[Name, Annotated[int, Field(ge=0, le=MAX_COUNT)]], Field(max_length=1_000)] = {}
@@ -106,6 +131,41 @@ class Execution(Body):
     input: bool = False
     terminal: bool = False
     idle: Annotated[float, Field(gt=0, le=3_600.0)] = 600.0
+
+
+class Described(Body):
+    """An image that a caller's engine has, as that describes it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=512)]
+    id: Annotated[str, Field(max_length=128)]
+    layers: Annotated[list[Annotated[str, Field(max_length=128)]], Field(max_length=1_000)]
+    created: Annotated[str, Field(max_length=64)] = ""
+    config: dict[str, Any] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """The same."""
+        return Recipe(
+            name=self.name, id=self.id, layers=tuple(self.layers), created=self.created, config=self.config
+        )
+
+
+class Offer(Described):
+    """An image, and the nodes that are to have it."""
+
+    nodes: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
+
+
+class Lendable(Described):
+    """An image that is lent. `pinned` is its id on nodes; empty: no other engine knows it by its own."""
+
+    pinned: Annotated[str, Field(max_length=128)]
+
+
+class Lending(Body):
+    """Images that are lent."""
+
+    images: Annotated[list[Lendable], Field(min_length=1, max_length=1_000)]
 
 
 class Control(Body):
@@ -121,4 +181,14 @@ class NewToken(Body):
 
     name: Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$", examples=["ci"])]
     role: Annotated[str, Field(pattern="^(read|operate|admin)$", examples=["operate"])]
-    expires_in: Annotated[float, Field(gt=0, le=10 * 366 * 86_400.0)] = 90 * 86_400.0
+    expires_in: Annotated[float, Field(gt=0, le=LONGEST)] = 90 * 86_400.0
+
+
+def read_message(kind: type[B], text: str | None) -> B:
+    """What a websocket was sent as a text. Raises InputError for what is no such thing."""
+    try:
+        return kind.model_validate_json(text or "")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError("the message cannot be used", where=where, why=str(first["msg"])) from None

@@ -4,6 +4,7 @@ import gc
 import ipaddress
 import logging
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
-from cube.errors import InputError
+from cube.api.gate import Gate
+from cube.errors import InputError, traced
 
 BACKLOG = 1024
 """Connections that wait to be taken."""
@@ -78,7 +79,7 @@ def refuse_unsafe(address: Address, *, has_tokens: bool) -> None:
 
 
 @contextmanager
-def listening(app: ASGIApp, address: Address) -> Iterator[None]:
+def listening(app: Gate, address: Address) -> Iterator[None]:
     """The application answers there while the block runs. Raises InputError where it cannot."""
     config = uvicorn.Config(
         app,
@@ -93,20 +94,41 @@ def listening(app: ASGIApp, address: Address) -> Iterator[None]:
         timeout_graceful_shutdown=STOP,
     )
     logging.getLogger("uvicorn.error").addFilter(_is_news)
+    logging.getLogger("uvicorn.error").addFilter(without_words)
+    if address.certificate is not None:
+        _refuse_unusable(address.certificate, address.key)
     with _bound(address) as bound, _promptly():
         server = uvicorn.Server(config)
-        try:
-            config.load()
-        except OSError as error:
-            where = f"{address.certificate}, {address.key}"
-            raise InputError("the certificate cannot be used", where=where, why=str(error)) from None
         thread = threading.Thread(target=server.run, args=([bound],), name="cube-api", daemon=True)
         thread.start()
         try:
             yield
         finally:
             server.should_exit = True
+            app.leave()
             thread.join(STOP + 2)
+
+
+def _refuse_unusable(certificate: Path, key: Path | None) -> None:
+    """Raises InputError for a certificate and a key that are none, or not each other's."""
+
+    def locked() -> str:
+        raise InputError("the key is encrypted", where=str(key), cure="Give one that nobody has to unlock.")
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, locked)
+    except OSError as error:
+        where = ", ".join(str(file) for file in (certificate, key) if file is not None)
+        raise InputError("the certificate cannot be used", where=where, why=_why(error)) from None
+
+
+def _why(error: OSError) -> str:
+    if not isinstance(error, ssl.SSLError):
+        return str(error.strerror)
+    is_another = error.reason == "KEY_VALUES_MISMATCH"
+    return (
+        "the key is another one's" if is_another else "one of them is no PEM of a certificate, or of its key"
+    )
 
 
 @contextmanager
@@ -126,6 +148,13 @@ def _is_news(record: logging.LogRecord) -> bool:
     return "without completing handshake" not in record.getMessage()
 
 
+def without_words(record: logging.LogRecord) -> bool:
+    """A fault is told by its kind and its place: its own words may quote a secret."""
+    if record.exc_info and record.exc_info[1] is not None:
+        record.exc_text = traced(record.exc_info[1])
+    return True
+
+
 def _bound(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     # Unless the socket says that it is TCP, asyncio lets it wait 40 ms between two writes.
@@ -137,7 +166,8 @@ def _bound(address: Address) -> socket.socket:
     except OSError as error:
         bound.close()
         where = f"{address.host}:{address.port}"
-        cure = "Is another manager there already? Name another port with --listen."
+        taken = "Is another manager there already? Name another port with --listen."
+        cure = "Name an address of this machine." if isinstance(error, socket.gaierror) else taken
         raise InputError(
             "the manager cannot listen", where=where, why=str(error.strerror), cure=cure
         ) from None

@@ -52,8 +52,13 @@ async def _with_pulse(parts: AsyncIterator[str]) -> AsyncIterator[str]:
         coming.cancel()
 
 
-async def from_thread(begin: Callable[[], Iterator[T]], ahead: int = AHEAD) -> AsyncIterator[T]:
-    """What an iterator that blocks gives, from a thread of its own; it ends with its next part after ours."""
+async def from_thread(
+    begin: Callable[[], Iterator[T]], ahead: int = AHEAD, leave: Callable[[], None] = lambda: None
+) -> AsyncIterator[T]:
+    """What an iterator that blocks gives, from a thread of its own; it ends with its next part after ours.
+
+    `leave` is called once nobody listens any more, and may let that next part come at once.
+    """
     loop, queue = asyncio.get_running_loop(), asyncio.Queue[T | None](ahead)
     ended = threading.Event()
 
@@ -76,5 +81,6 @@ async def from_thread(begin: Callable[[], Iterator[T]], ahead: int = AHEAD) -> A
             yield part
     finally:
         ended.set()
+        loop.run_in_executor(None, leave)
         while not queue.empty():
             queue.get_nowait()

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 
 from cube.api.desk import AtDesk, answer, known_job, known_node, known_task
 from cube.api.problem import responses, status_of
 from cube.api.stream import LINES, from_thread
 from cube.errors import CubeError, InputError
-from cube.manager.tasks import Extract, LogLine, follow_logs, read_logs
+from cube.manager.tasks import Extract, Following, LogLine, read_logs
 from cube.model.action import Decision
 from cube.model.task import State, Task, TaskEvent
 from cube.reconciler.fitting import fittings
@@ -22,7 +23,7 @@ router = APIRouter(tags=["tasks"])
 
 Id = Annotated[str, Path(max_length=64, description="The task's whole id.")]
 Filter = Annotated[str | None, Query(max_length=255)]
-READS = responses(401, 403, 404, 422, 429)
+READS = responses(404, 422)
 
 
 @router.get("/tasks", response_model=list[Task], responses=READS)
@@ -81,8 +82,15 @@ def why_not(desk: AtDesk, job: Id, node: Id) -> Response:
     return answer(fittings(world, wanted, node, desk.service.scheduler))
 
 
+def _followed(desk: AtDesk, follow: bool = False) -> Iterator[None]:
+    """One follower more, until it is answered in full."""
+    with desk.followers if follow else nullcontext():
+        yield
+
+
 @router.get(
     "/tasks/{id}/logs",
+    dependencies=[Depends(_followed)],
     responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}, **READS},
     response_class=StreamingResponse,
 )
@@ -98,13 +106,17 @@ def logs(
     if not task.node or not task.container:
         raise InputError(f"task {task.slot} has no container")
     extract = Extract(tail=tail, since=since)
-    read = follow_logs if follow else read_logs
+    workers = desk.service.workers
+    if not follow:
+        found = from_thread(lambda: map(_line, read_logs(workers, (task,), extract)))
+    else:
+        following = Following(workers, (task,), extract)
+        found = from_thread(lambda: map(_line, following), leave=following.close)
+    return StreamingResponse(found, media_type=LINES)
 
-    def lines() -> Iterator[str]:
-        for line in read(desk.service.workers, (task,), extract):
-            yield json.dumps(line_data(line)) + "\n"
 
-    return StreamingResponse(from_thread(lines), media_type=LINES)
+def _line(line: LogLine | CubeError) -> str:
+    return json.dumps(line_data(line)) + "\n"
 
 
 def line_data(line: LogLine | CubeError) -> dict[str, Any]:

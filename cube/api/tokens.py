@@ -14,7 +14,7 @@ from cube.model.token import Token
 
 router = APIRouter(tags=["tokens"])
 
-FAILS = responses(400, 401, 403, 404, 422, 429)
+FAILS = responses(400, 404, 422)
 
 
 @router.get("/tokens", response_model=list[dict[str, Any]], responses=FAILS)

@@ -30,6 +30,7 @@ def _one_line(text: str) -> str:
     return text
 
 
+Identity = Annotated[UUID, Field(strict=False)]
 Port = Annotated[str, Field(pattern=r"^\d{1,5}(/(tcp|udp))?$")]
 Number = Annotated[str, Field(pattern=r"^\d{0,5}$")]
 Asked = Annotated[
@@ -38,15 +39,15 @@ Asked = Annotated[
 
 
 class Strict(BaseModel):
-    """Unknown fields are refused."""
+    """Unknown fields are refused, and values of another type."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BookTask(Strict):
     """A task as the book's clients write it, and read it back."""
 
-    ID: UUID
+    ID: Identity
     ContainerID: str = ""
     Name: Annotated[str, Field(max_length=200), AfterValidator(_one_line)] = ""
     State: Annotated[int, Field(ge=0, le=4)] = 0
@@ -67,7 +68,7 @@ class BookTask(Strict):
 class BookEvent(Strict):
     """What is to become of a task: `State` 2 to run it, 3 to stop it."""
 
-    ID: UUID
+    ID: Identity
     State: Asked
     Timestamp: str = ZERO
     Task: BookTask

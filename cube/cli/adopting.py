@@ -4,7 +4,7 @@ import time
 
 import typer
 
-from cube.cli import progress, render, settle
+from cube.cli import following, progress, render, settle
 from cube.errors import InputError
 from cube.manager.adopt import ASIDE, candidate, replace_with
 from cube.manager.office import Office
@@ -27,7 +27,7 @@ def take_in(place: Office, node: str, container: str, limits: tuple[float, float
     started = time.time()
     with (
         at_work_by_hand(place, command=f"adopt {node} {container}", wait=limits[1]) as (manager, workers),
-        progress.telling() as tell,
+        following.telling() as tell,
     ):
         chosen = candidate(workers, node, container)
         render.warn(chosen.draft.notes)

@@ -1,21 +1,34 @@
 """Behind `cube volume backup` and `restore`: how they went."""
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
-from cube.cli import options, render, volumes
+from cube.cli import options, reach, render, volumes
 from cube.cli.reach import Place
 from cube.cli.settle import wait_of
 from cube.errors import InputError
 from cube.manager import volumes as keeping
-from cube.manager.keeping import Made, keep_due
-from cube.manager.office import Office
-from cube.manager.session import at_hand, at_work_by_hand
-from cube.manager.volumes import Backed, Held, Shelf
+from cube.manager.keeping import Keeper
+from cube.manager.seams import Attended, Hand
+from cube.manager.shelves import file_named, open_shelf, place_of
+from cube.manager.volumes import Backed, Content, Held
+from cube.remote.hand import RemoteHand
 from cube.remote.office import RemoteOffice
+from cube.store.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which volume is to be kept where; `node` None: of each that has it, `last` None: all archives stay."""
+
+    name: str
+    node: str | None
+    to: str
+    last: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +37,18 @@ class Order:
 
     name: str
     node: str | None
-    file: Path
+    file: str
     replace: bool
 
 
-def back_up(place: Office, named: tuple[str, str | None], shelf: Shelf, output: options.Output) -> int:
+def back_up(place: Place, wanted: Wanted, output: options.Output) -> int:
     """Keep the volume of that name on that node, or on each; print how each went; the exit code."""
-    (name, node), done = named, []
-    with at_hand(place) as (_, workers):
-        found = keeping.held(workers, _nodes(place, node))
-        chosen = keeping.needed(found, name, node)
-        with closing(keeping.back_up(workers, chosen, shelf, time.time)) as results:
+    done = list[Backed]()
+    opened = open_shelf(reach.keys_of(place), place_of(place.cluster, wanted.to))
+    with reach.at_hand(place) as (_, workers), opened as shelf:
+        found = keeping.held(workers, _nodes(place, wanted.node))
+        chosen = keeping.needed(found, wanted.name, wanted.node)
+        with closing(keeping.back_up(workers, chosen, shelf, time.time, last=wanted.last)) as results:
             for backed in results:
                 done.append(backed)
                 if output is options.Output.TABLE:
@@ -46,30 +60,31 @@ def back_up(place: Office, named: tuple[str, str | None], shelf: Shelf, output: 
 
 
 def keep_what_is_due(place: Place, output: options.Output) -> int:
-    """Keep what jobs want kept by now, and say so; the exit code. A manager elsewhere does so itself."""
+    """Keep what jobs want kept by now, remove what tasks have left, and say so; the exit code.
+
+    A manager elsewhere does so itself.
+    """
     if isinstance(place, RemoteOffice):
         return 0
-    done = list[Made]()
-    for made in keep_due(place, time.time()):
-        done.append(made)
-        if made.is_failed:
-            render.warn([str(made)])
+    exit_code = 0
+    for each in Keeper().turn(place, time.time()):
+        if each.is_failed:
+            exit_code = 1
+            render.warn([str(each)])
         elif output is options.Output.TABLE:
-            render.line(f"  {made}")
-    return int(any(made.is_failed for made in done))
+            render.line(f"  {each}")
+    return exit_code
 
 
-def restore(place: Office, order: Order, lock_wait: str, output: options.Output) -> None:
+def restore(place: Place, order: Order, lock_wait: str, output: options.Output) -> None:
     """Fill the volume, and say so. Raises InputError, CubeError."""
-    with at_work_by_hand(place, command=f"volume restore {order.name}", wait=wait_of(lock_wait)) as (
-        manager,
-        workers,
-    ):
+    where, file = file_named(order.file)
+    at_work = reach.at_work_by_hand(place, command=f"volume restore {order.name}", wait=wait_of(lock_wait))
+    with open_shelf(reach.keys_of(place), where) as shelf, at_work as (manager, workers):
         node = order.node or _only_node(keeping.held(workers, _nodes(place, None)), order.name)
         manager.refuse_unknown(node)
-        done = keeping.restore(
-            workers[node], manager.store, order.name, order.file, may_replace=order.replace
-        )
+        fill = _filling(workers[node], manager.store, (node, order.name), may_replace=order.replace)
+        done = keeping.restore(fill, (shelf, file))
     if output is options.Output.JSON:
         data = {"node": node, "volume": order.name, "files": done.tree.files, "bytes": done.tree.size}
         render.as_json({**data, "digest": done.tree.digest, "seconds": round(done.seconds, 3)})
@@ -78,7 +93,16 @@ def restore(place: Office, order: Order, lock_wait: str, output: options.Output)
     render.line(f"  {node}: {order.name} restored and compared: {what} in {done.seconds:.1f} s")
 
 
-def _nodes(place: Office, node: str | None) -> list[str]:
+def _filling(
+    hand: Hand, store: Store, place: tuple[str, str], *, may_replace: bool
+) -> Callable[[Content], None]:
+    """What fills that node's volume of that name, here or through a manager."""
+    if isinstance(hand, RemoteHand):
+        return partial(hand.volumes.fill, place[1], may_replace=may_replace)
+    return partial(keeping.fill, cast("Attended", hand), store, place, may_replace=may_replace)
+
+
+def _nodes(place: Place, node: str | None) -> list[str]:
     """Raises InputError for a node that is not known."""
     names = [found.name for found in place.cluster.nodes]
     if node is not None and node not in names:
@@ -103,9 +127,9 @@ def _print(backed: Backed) -> None:
         render.warn(f"{node}: {line}" for line in str(backed.error).splitlines())
     if (kept := backed.kept) is not None:
         size = f"{kept.tree.files} files, {render.size(kept.tree.size)} as {render.size(kept.size)}"
-        render.line(f"  {node}: {name} kept in {kept.path}: {size} in {backed.seconds:.1f} s")
-        for path in backed.gone:
-            render.line(f"  {path} removed: older than the last that are kept")
+        render.line(f"  {node}: {name} kept in {kept.where}: {size} in {backed.seconds:.1f} s")
+        for archive in backed.gone:
+            render.line(f"  {archive.where} removed: older than the last that are kept")
         if backed.volume.users:
             who = ", ".join(map(str, backed.volume.users))
             render.warn([f"{node}: {who} ran meanwhile: what it was writing may be half in the archive"])
@@ -118,13 +142,13 @@ def _as_data(backed: Backed) -> dict[str, Any]:
         return {**volume, "error": str(backed.error)}
     return {
         **volume,
-        "path": str(kept.path),
+        "path": kept.where,
         "sha256": kept.sha256,
         "bytes": kept.size,
         "files": kept.tree.files,
         "content": kept.tree.size,
         "digest": kept.tree.digest,
-        "removed": [str(path) for path in backed.gone],
+        "removed": [archive.where for archive in backed.gone],
         "in_use_by": [str(use) for use in backed.volume.users],
         "seconds": round(backed.seconds, 3),
     }

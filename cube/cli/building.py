@@ -8,7 +8,6 @@ from pathlib import Path
 from cube.cli import render
 from cube.cli.reach import Place
 from cube.errors import CubeError, InputError
-from cube.manager.office import Office
 from cube.model.image import is_exact
 from cube.model.job import Build, Job
 
@@ -24,18 +23,9 @@ def build(job: Job, folder: Path, place: Place) -> None:
     """
     builds = {group.spec.image: group.build for group in job.groups if group.build is not None}
     for image, how in builds.items():
-        environment = {**os.environ, "DOCKER_HOST": f"unix://{_engine_of(place, image)}"}
+        environment = {**os.environ, "DOCKER_HOST": f"unix://{place.engine}"}
         render.note(f"building {image} from {how.context}")
         _run(image, argv(image, how, folder), environment)
-
-
-def _engine_of(place: Place, image: str) -> str:
-    """The socket of the engine that pushes, too. Raises InputError: a manager elsewhere has another one."""
-    if not isinstance(place, Office):
-        why = "the manager that is asked pushes from its own machine"
-        cure = "Build it there, or push it from here (cube image push), and leave `build` out."
-        raise InputError(f"{image} is not built here", why=why, cure=cure)
-    return place.engine
 
 
 def argv(image: str, how: Build, folder: Path) -> list[str]:

@@ -29,10 +29,19 @@ def add(
     Example: cube context add production https://cube.example:7070 < token
     """
     from cube.cli import contexts
+    from cube.errors import InputError
+    from cube.remote.link import Link
 
-    token = typer.prompt("token", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+    given = typer.prompt("token", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    link = Link(
+        url=url.rstrip("/"), token=contexts.checked_token(given, "standard input"), authority=authority
+    )
+    link.check()
+    if not link.token and not link.is_local:
+        cure = "Write it to standard input; cube token create NAME makes one."
+        raise InputError("no token was given", where=link.url, cure=cure)
     known = contexts.load(os.environ)
-    entry = {"url": url.rstrip("/"), "token": token}
+    entry = {"url": link.url, "token": link.token}
     if authority is not None:
         entry["authority"] = str(authority.absolute())
     replace(known, known={**known.known, name: entry}).save()

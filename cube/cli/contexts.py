@@ -21,15 +21,17 @@ class Contexts:
     known: Mapping[str, Mapping[str, str]]
 
     def link(self, name: str, environ: Mapping[str, str]) -> Link:
-        """The link to the manager of that name. Raises InputError for one that is not known."""
+        """The link to the manager of that name, with its own token, else $CUBE_TOKEN.
+
+        Raises InputError for one that is not known, and for a token that is none.
+        """
         found = self.known.get(name)
         if found is None:
             cure = f"Known: {', '.join(self.known) or 'none'}. Add it: cube context add {name} URL"
             raise InputError(f"there is no context {name!r}", where=str(self.path), cure=cure)
         authority = Path(found["authority"]) if found.get("authority") else None
-        return Link(
-            url=found["url"], token=environ.get("CUBE_TOKEN") or found.get("token", ""), authority=authority
-        )
+        own = checked_token(found.get("token", ""), f"context {name}")
+        return Link(url=found["url"], token=own or _token_in(environ), authority=authority)
 
     def save(self) -> None:
         """Write the file, for its owner alone: it holds tokens. Raises InputError where that cannot be."""
@@ -57,12 +59,28 @@ def load(environ: Mapping[str, str]) -> Contexts:
 
 
 def link_of(named: str, environ: Mapping[str, str]) -> Link:
-    """The link to the manager at that address, or of that name; $CUBE_TOKEN is shown to it."""
+    """The link to the manager at that address, which is shown $CUBE_TOKEN, or of that name.
+
+    Raises InputError as `Contexts.link`.
+    """
     if "://" not in named:
         return load(environ).link(named, environ)
     authority = environ.get("CUBE_AUTHORITY")
     return Link(
         url=named.rstrip("/"),
-        token=environ.get("CUBE_TOKEN", ""),
+        token=_token_in(environ),
         authority=Path(authority) if authority else None,
     )
+
+
+def checked_token(text: str, where: str) -> str:
+    """The token without what stands around it. Raises InputError, which does not quote it."""
+    token = text.strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        cure = "A token is one word: cube token create prints it."
+        raise InputError("this is no token", where=where, cure=cure)
+    return token
+
+
+def _token_in(environ: Mapping[str, str]) -> str:
+    return checked_token(environ.get("CUBE_TOKEN", ""), "$CUBE_TOKEN")

@@ -66,7 +66,7 @@ def drain(
     Refused where a task writes to a volume: its data would stay (cube move --with-data takes it along). Exits
     with 0 only when nothing is left there; else it says what, and why. Example: cube node drain web3
     """
-    from cube.cli import drained, progress, settle
+    from cube.cli import drained, following, settle
     from cube.cli.office import seconds
     from cube.cli.reach import at_work, office
 
@@ -81,7 +81,7 @@ def drain(
     started, is_table = time.time(), output is options.Output.TABLE
     with (
         at_work(place, command=f"node drain {node}", wait=wait) as manager,
-        progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
+        following.telling() if is_table else nullcontext(settle.say_nothing) as tell,
     ):
         run = settle.run_of(started + seconds(timeout, "--timeout"), tell)
         report = manager.drain(node, run, deadline=limit, leave_data=leave_data)

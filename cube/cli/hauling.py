@@ -3,24 +3,24 @@
 import time
 from contextlib import nullcontext
 
-from cube.cli import options, progress, render, settle
+from cube.cli import following, options, progress, render, settle
 from cube.cli.office import seconds
-from cube.manager.moves_with_data import move_with_data
+from cube.manager.moves_with_data import Asked, move_with_data
 from cube.manager.office import Office
 from cube.manager.session import at_work_by_hand
 
 
-def move(place: Office, asked: tuple[str, str], waits: tuple[str, str], output: options.Output) -> int:
-    """Move the task of that name to the node of that name, tell how it goes; the exit code.
+def move(place: Office, asked: Asked, waits: tuple[str, str], output: options.Output) -> int:
+    """Move the task with its data, tell how it goes; the exit code.
 
     `waits` as for `settle`. Raises InputError, CubeError.
     """
     timeout, lock_wait = seconds(waits[0], "--timeout"), settle.wait_of(waits[1])
     started, is_table = time.time(), output is options.Output.TABLE
-    command = f"move {asked[0]} {asked[1]} --with-data"
+    command = f"move {asked.task} {asked.node} --with-data"
     with (
         at_work_by_hand(place, command=command, wait=lock_wait) as (manager, workers),
-        progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
+        following.telling() if is_table else nullcontext(settle.say_nothing) as tell,
     ):
         run = settle.run_of(started + timeout, tell)
         say = (lambda text: render.line(f"  {text}")) if is_table else render.note

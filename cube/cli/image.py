@@ -27,7 +27,7 @@ def push(
     No registry is needed. Exits with 3 where a node could not be reached. Example: cube image push web:7 dc1
     """
     from cube.cli import pushing
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     raise typer.Exit(pushing.tell(office(inventory, state), image, pattern, output))
 
@@ -41,7 +41,7 @@ def list_images(
 ) -> None:
     """List the images that nodes have, and how many containers each has. Example: cube image ls web1"""
     from cube.cli import stored
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     raise typer.Exit(stored.listed(office(inventory, state), pattern, output))
 
@@ -57,7 +57,7 @@ def remove(
 ) -> None:
     """Remove an image from nodes; one that has containers stays. Example: cube image rm web:6 dc1"""
     from cube.cli import stored
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     raise typer.Exit(stored.removed(office(inventory, state), image, pattern, lock_wait, output))
 
@@ -82,7 +82,7 @@ def prune(
     What no job of this state ever ran from is not touched. Example: cube image prune --keep 5 --budget 2GiB
     """
     from cube.cli import stored
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     limits = stored.Limits(keep=keep, budget=stored.amount(budget), only_plan=plan)
     raise typer.Exit(stored.pruned(office(inventory, state), pattern, limits, lock_wait, output))

@@ -86,14 +86,14 @@ def remove_units(found: Sweeping, *, yes: bool) -> None:
 
 def write_units(units: Mapping[str, str], starts: str, *, yes: bool) -> None:
     """Show the units, ask, write them and start one. Raises InputError where no systemd runs."""
-    if not BOOTED.is_dir():
-        cure = "Use the crontab (cube cron install), or stay: cube reconcile --watch, cube manager start"
-        raise InputError("systemd does not run on this machine", cure=cure)
     folder, scope = _systemd()
     for name, text in units.items():
         render.line(f"{folder / name}:")
         for line in text.splitlines():
             render.line(f"  {line}")
+    if not BOOTED.is_dir():
+        cure = "Use the crontab (cube cron install), or stay: cube reconcile --watch, cube manager start"
+        raise InputError("systemd does not run on this machine, and nothing was written", cure=cure)
     agree(f"Write this and start {starts}?", yes=yes)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,9 @@ def inventory(
     """
     from cube.cli import survey
     from cube.cli.load import find_inventory
+    from cube.cli.office import refuse_manager
 
+    refuse_manager("it works where the inventory is")
     path = find_inventory(inventory_file, os.environ, Path.cwd())
     if host is not None:
         survey.origins(path, host, output)

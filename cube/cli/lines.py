@@ -8,7 +8,7 @@ import typer
 from cube.cli import render
 from cube.cli.reach import Place, at_hand
 from cube.errors import CubeError
-from cube.manager.tasks import Extract, LogLine, find_tasks, follow_logs, read_logs
+from cube.manager.tasks import Extract, Following, LogLine, find_tasks, read_logs
 from cube.model.task import Task
 
 COLOURS = ("cyan", "magenta", "blue", "green", "yellow", "red")
@@ -21,7 +21,7 @@ def tell(place: Place, name: str, extract: Extract, *, follow: bool, timestamps:
     """
     with at_hand(place) as (store, workers):
         tasks = find_tasks(store.current_tasks(), name)
-        lines = (follow_logs if follow else read_logs)(workers, tasks, extract)
+        lines = (Following if follow else read_logs)(workers, tasks, extract)
         return print_lines(lines, tasks, timestamps=timestamps)
 
 

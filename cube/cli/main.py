@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, NoReturn
 
@@ -28,8 +29,8 @@ from cube.cli import (
     runs,
     secret,
     simulate,
+    state,
     status,
-    store,
     task,
     token,
     top,
@@ -41,7 +42,7 @@ from cube.cli import (
 )
 from cube.cli.options import MANAGER
 from cube.cli.sections import Sections
-from cube.errors import CubeError, InternalError
+from cube.errors import CubeError, bug, traced
 
 app = typer.Typer(
     name="cube",
@@ -108,12 +109,13 @@ app.add_typer(cron.app, name="cron", rich_help_panel=FLEET)
 app.add_typer(node.app, name="node", rich_help_panel=FLEET)
 app.add_typer(node.worker_app, name="worker", rich_help_panel=FLEET)
 app.add_typer(lab.app, name="lab", rich_help_panel=FLEET)
-app.add_typer(store.app, name="store", rich_help_panel=FLEET)
+app.add_typer(state.app, name="state", rich_help_panel=FLEET)
 
 
 def main() -> None:
     """Run one command; every failure becomes one message and one exit code."""
     _replace_closed_streams()
+    threading.excepthook = _tell_of_thread
     try:
         app(color=False if "NO_COLOR" in os.environ else None)
     except SystemExit as end:
@@ -122,8 +124,14 @@ def main() -> None:
         raise
     except CubeError as error:
         _end(error)
-    except Exception as bug:  # noqa: BLE001 - the one place where what nobody foresaw is told to a person
-        _end(_explained(bug))
+    except Exception as error:  # noqa: BLE001 - the one place where what nobody foresaw is told to a person
+        _end(_explained(error))
+
+
+def _tell_of_thread(died: threading.ExceptHookArgs) -> None:
+    if isinstance(died.exc_value, Exception):
+        cure = f"The traceback:\n{traced(died.exc_value)}"
+        typer.echo(f"cube: {bug(died.exc_value, cure=cure)}", err=True)
 
 
 def _end(error: CubeError) -> NoReturn:
@@ -131,12 +139,12 @@ def _end(error: CubeError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def _explained(bug: Exception) -> CubeError:
+def _explained(error: Exception) -> CubeError:
     """A full disk may be met wherever something is printed; all else that gets here is Cube's fault."""
-    if isinstance(bug, OSError) and bug.errno == errno.ENOSPC:
-        where = bug.filename or "standard output"
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = error.filename or "standard output"
         return CubeError("no space is left", where=where, cure="Make room; what was done is recorded.")
-    return InternalError(f"this is a bug in Cube: {bug!r}", cure=f"The traceback is in {_write_down(bug)}")
+    return bug(error, cure=f"The traceback is in {_write_down(error)}")
 
 
 def _replace_closed_streams() -> None:
@@ -153,12 +161,11 @@ def _was_interrupted(end: SystemExit) -> bool:
     )
 
 
-def _write_down(bug: Exception) -> str:
+def _write_down(error: Exception) -> str:
     import tempfile
-    import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="cube-", suffix=".log", delete=False) as file:
-        traceback.print_exception(bug, file=file)
+        file.write(traced(error))
         return file.name
 
 

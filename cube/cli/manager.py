@@ -19,8 +19,13 @@ Certificate = Annotated[
     Path | None, typer.Option("--certificate", help="For TLS: the certificate and its chain, as PEM.")
 ]
 Key = Annotated[Path | None, typer.Option("--key", help="For TLS: the certificate's key, as PEM.")]
-NotifyUrl = Annotated[
-    str | None, typer.Option("--notify-url", metavar="URL", help="Send JSON there when something fails.")
+NotifyUrlFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--notify-url-file",
+        metavar="FILE",
+        help="Send JSON to the URL in this file (or in $CUBE_NOTIFY_URL) when something fails.",
+    ),
 ]
 NotifyCommand = Annotated[
     str | None,
@@ -39,7 +44,7 @@ def start(
     certificate: Certificate = None,
     key: Key = None,
     no_tokens: NoTokens = False,
-    notify_url: NotifyUrl = None,
+    notify_url_file: NotifyUrlFile = None,
     notify_command: NotifyCommand = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Go on in the background, and say where its words go.")
@@ -56,8 +61,8 @@ def start(
 
     terms = managing.Terms(
         listen=listen, every=every, hosts=tuple(host or ()), certificate=certificate, key=key,
-        no_tokens=no_tokens, notify_url=notify_url, notify_command=notify_command, inventory=inventory,
-        state=state, scheduler=scheduler,
+        no_tokens=no_tokens, notify_url_file=notify_url_file, notify_command=notify_command,
+        inventory=inventory, state=state, scheduler=scheduler,
     )  # fmt: skip
     (managing.detach if detach else managing.start)(terms)
 
@@ -69,7 +74,7 @@ def install(
     host: Host = None,
     certificate: Certificate = None,
     key: Key = None,
-    notify_url: NotifyUrl = None,
+    notify_url_file: NotifyUrlFile = None,
     notify_command: NotifyCommand = None,
     inventory: options.Inventory = None,
     state: options.State = None,
@@ -84,8 +89,8 @@ def install(
 
     terms = managing.Terms(
         listen=listen, every=every, hosts=tuple(host or ()), certificate=certificate, key=key,
-        no_tokens=False, notify_url=notify_url, notify_command=notify_command, inventory=inventory,
-        state=state, scheduler=scheduler,
+        no_tokens=False, notify_url_file=notify_url_file, notify_command=notify_command,
+        inventory=inventory, state=state, scheduler=scheduler,
     )  # fmt: skip
     managing.install(terms, yes=yes)
 

@@ -18,22 +18,28 @@ from cube.api.standing import Standings
 from cube.cli import installing, render
 from cube.cli.crontab import Serving, unit_of
 from cube.cli.installing import beside, lasting_name, own_command
-from cube.cli.load import find_inventory
+from cube.cli.load import find_inventory, read_text
 from cube.cli.office import actor, office, seconds
 from cube.errors import CubeError, InputError
 from cube.manager.keeping import keeping
 from cube.manager.manager import Manager
-from cube.manager.notify import Notices, Notifier
+from cube.manager.notify import Notices, Notifier, checked_url
 from cube.manager.office import Office
 from cube.manager.operations import Operations
 from cube.manager.service import Duty, Service
 from cube.manager.session import serving
+
+NOTIFY_URL = "CUBE_NOTIFY_URL"
+"""The variable with the URL that notices are sent to."""
 
 COMES_UP = 30.0
 """Seconds that a manager in the background has to say where it is."""
 
 SAID_AGAIN = 600.0
 """Seconds before the same warning is said again."""
+
+SHORTEST = 1.0
+"""Seconds between two looks at a node that cost more than they tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ class Terms:
     certificate: Path | None
     key: Path | None
     no_tokens: bool
-    notify_url: str | None
+    notify_url_file: Path | None
     notify_command: str | None
     inventory: Path | None
     state: str | None
@@ -59,13 +65,18 @@ class Terms:
     @property
     def notices(self) -> Notices:
         """Who is told of failures. Raises InputError for what is no URL, and for no command."""
-        if self.notify_url and not self.notify_url.startswith(("http://", "https://")):
-            raise InputError(f"{self.notify_url!r} is no URL", where="--notify-url")
         try:
             words = tuple(shlex.split(self.notify_command or ""))
         except ValueError as error:
             raise InputError("the command cannot be read", where="--notify-command", why=str(error)) from None
-        return Notices(url=self.notify_url, command=words)
+        return Notices(url=self._notify_url, command=words)
+
+    @property
+    def _notify_url(self) -> str | None:
+        if self.notify_url_file is not None:
+            return checked_url(read_text(self.notify_url_file), str(self.notify_url_file))
+        named = os.environ.get(NOTIFY_URL)
+        return checked_url(named, f"${NOTIFY_URL}") if named else None
 
     def words(self, place: Office) -> tuple[str, ...]:
         """The command that starts a manager by these terms from any folder. Raises InputError."""
@@ -76,7 +87,8 @@ class Terms:
             ("--listen", self.listen), ("--every", self.every), ("--scheduler", self.scheduler),
             ("--certificate", self.certificate and self.certificate.absolute()),
             ("--key", self.key and self.key.absolute()),
-            ("--notify-url", self.notify_url), ("--notify-command", self.notify_command),
+            ("--notify-url-file", self.notify_url_file and self.notify_url_file.absolute()),
+            ("--notify-command", self.notify_command),
             *(("--host", name) for name in self.hosts),
         )  # fmt: skip
         options = [str(word) for name, value in given if value is not None for word in (name, value)]
@@ -84,11 +96,19 @@ class Terms:
         return (*own_command(), *fixed, *options, *(["--no-tokens"] if self.no_tokens else []))
 
 
+def _pause(every: str) -> float:
+    """Seconds between two looks at a node."""
+    if (found := seconds(every, "--every")) < SHORTEST:
+        cure = f"Write {SHORTEST:g}s or more; what happens on a node is told by its engine at once."
+        raise InputError(f"a manager cannot look every {every}", where="--every", cure=cure)
+    return found
+
+
 def start(terms: Terms) -> None:
     """Serve until a signal ends it. Raises InputError for an address that is none, or that is unsafe."""
     address = _address(terms)
     refuse_unsafe(address, has_tokens=not terms.no_tokens)
-    duty = Duty(every=seconds(terms.every, "--every"), actor=actor(), warn=_warning())
+    duty = Duty(every=_pause(terms.every), actor=actor(), warn=_warning())
     notices = terms.notices
     with (
         serving(terms.find, duty) as service,
@@ -141,7 +161,9 @@ def install(terms: Terms, *, yes: bool) -> None:
     """Write the unit and start it. Raises InputError where no systemd runs, or for terms that are unsafe."""
     refuse_unsafe(_address(terms), has_tokens=True)
     place = terms.find()
-    _ = terms.notices
+    if terms.notices.url and terms.notify_url_file is None:
+        cure = "Write the URL into a file: --notify-url-file FILE."
+        raise InputError("the service will not have this variable", where=f"${NOTIFY_URL}", cure=cure)
     serving = Serving(cluster=place.cluster.name, command=terms.words(place), folder=Path.cwd())
     installing.write_units({f"{serving.unit}.service": unit_of(serving)}, f"{serving.unit}.service", yes=yes)
 

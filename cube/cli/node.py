@@ -114,8 +114,10 @@ def start(
 
 def _select(inventory: Path | None, pattern: str) -> tuple[Node, ...]:
     from cube.cli.load import find_inventory, load_cluster
+    from cube.cli.office import refuse_manager
     from cube.inventory.pattern import select
 
+    refuse_manager("it works where the inventory is")
     return select(load_cluster(find_inventory(inventory, os.environ, Path.cwd())), pattern)
 
 

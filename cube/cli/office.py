@@ -27,9 +27,7 @@ def office(inventory: Path | None, state: str | None, scheduler: str | None = No
     Nodes are chosen by the algorithm that the command names, else the inventory's, else Cube's default.
     A command that goes through a manager, too, asks `reach.office`.
     """
-    if named := manager_named():
-        why, cure = "it works where the state is", "Run it there, without --manager and $CUBE_MANAGER."
-        raise InputError("this command does not go through a manager", where=named, why=why, cure=cure)
+    refuse_manager("it works where the state is")
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
     scheduler = scheduler or cluster.scheduler or DEFAULT_ALGORITHM
     refuse_unknown(scheduler)
@@ -68,6 +66,13 @@ def vault_place(cluster: str, environ: Mapping[str, str]) -> VaultPlace:
 def manager_named() -> str:
     """The manager that commands go through, as --manager or the environment names it; empty: none."""
     return os.environ.get(MANAGER, "")
+
+
+def refuse_manager(why: str) -> None:
+    """Raises InputError where a manager is named, for a command that goes through none."""
+    if named := manager_named():
+        cure = "Run it there, without --manager and $CUBE_MANAGER."
+        raise InputError("this command does not go through a manager", where=named, why=why, cure=cure)
 
 
 def own_engine(environ: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """What the loop tells while it runs, as lines that a person can follow."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 from cube.cli import render, rows, why_told
 from cube.manager.report import Done, Report, Step
@@ -23,6 +22,7 @@ from cube.model.action import (
     Verdict,
     Wait,
 )
+from cube.model.image import as_called
 from cube.model.job import Job, JobType
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
@@ -41,45 +41,15 @@ VERBS = {
     Start: "start", Stop: "stop", Quarantine: "cut off", Push: "push", Fetch: "fetch", Refresh: "refresh",
 }  # fmt: skip
 
-Tell = Callable[[Step], None]
 Say = Callable[[str, str | None], None]
 """Prints a line in a colour."""
-
-
-@contextmanager
-def telling() -> Iterator[Tell]:
-    """What tells each step of a run: lines, and on a terminal a bar under them while a wave is under way."""
-    if not render.is_live():
-        yield _tell_in_lines
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.text import Text
-
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as bar:
-        wave = bar.add_task("looking", total=None)
-
-        def tell_above_bar(step: Step) -> None:
-            tell(step, lambda text, style: bar.console.print(Text(render.shown(text), style=style or "")))
-            if isinstance(step, Done):
-                bar.advance(wave)
-            elif step.changes:
-                bar.reset(wave, total=len(step.changes), description="working")
-
-        yield tell_above_bar
-
-
-def _tell_in_lines(step: Step) -> None:
-    with render.whether_read_or_not():
-        tell(step, render.line)
 
 
 def tell(step: Step, say: Say) -> None:
     """One step of a run: an effect as it ends, or what was only seen."""
     if isinstance(step, Done):
         _tell_done(step, say)
-        return
-    for action in step.actions:
+    for action in step.actions if isinstance(step, Plan) else ():
         match action:
             case Note(target=State.FAILED, task=task):
                 say(f"  failed {task.slot} on {task.node}: {action.reason}", "red")
@@ -225,16 +195,18 @@ def _alive(report: Report, job: str) -> list[Task]:
 
 
 def _tell_done(done: Done, say: Say) -> None:
-    verb, verdict = VERBS[type(done.effect)], done.outcome.verdict
     why = f": {done.outcome.why}" if done.outcome.why else ""
-    say(
-        f"  {verb:6} {_name(done.effect)} on {done.effect.node}  {verdict}{why}{_more(done)}",
-        STYLES[verdict],
-    )
+    say(f"{in_short(done)}{why}{_more(done)}", STYLES[done.outcome.verdict])
     if done.outcome.cure:
         say(f"         {done.outcome.cure}", None)
     for line in done.outcome.detail.get("log", "").splitlines():
         say(f"         | {line}", None)
+
+
+def in_short(done: Done) -> str:
+    """An effect and its verdict, without the reason."""
+    verb, name = VERBS[type(done.effect)], _name(done.effect)
+    return f"  {verb:6} {name} on {done.effect.node}  {done.outcome.verdict}"
 
 
 def _described(action: Shown) -> str:
@@ -257,17 +229,18 @@ def _what(action: Shown) -> str:
 
 def _name(effect: Effect) -> str:
     if isinstance(effect, Push | Fetch):
-        return effect.image
+        return as_called(effect.image)
     if isinstance(effect, Stop) and effect.task is None:
         return effect.container_name
     return str(effect.task.slot) if effect.task else ""
 
 
 def _more(done: Done) -> str:
-    """The ports of a task, the bytes of an image."""
-    effect, sent = done.effect, done.outcome.detail.get("bytes")
-    if sent is not None:
-        return f"  {render.size(int(sent))} in {done.outcome.detail['seconds']} s"
-    if not isinstance(effect, Start) or not effect.task.ports:
-        return ""
-    return "  " + " ".join(f"{name}={port}" for name, port in effect.task.ports.items())
+    """The ports of a task; the bytes of an image, and the node that it came from, if any."""
+    effect, detail, more = done.effect, done.outcome.detail, ""
+    if isinstance(effect, Start) and effect.task.ports:
+        more = "  " + " ".join(f"{name}={port}" for name, port in effect.task.ports.items())
+    if "bytes" in detail:
+        source = f", from {detail['from']}" if "from" in detail else ""
+        more += f"  {render.size(int(detail['bytes']))} in {detail['seconds']} s{source}"
+    return more

@@ -1,23 +1,26 @@
 """Behind `cube image push`: how far it is, and what came of each node."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from cube.cli import options, render
+from cube.cli.reach import Place
+from cube.image.own import OwnEngine
 from cube.inventory.pattern import select
 from cube.manager.images import Pushed, exit_code, pushed_from
-from cube.manager.office import Office
+from cube.model.image import full_name
+from cube.remote.office import RemoteOffice
 
 Tell = Callable[[str, int, int], None]
 
 
-def tell(place: Office, image: str, pattern: str, output: options.Output) -> int:
+def tell(place: Place, image: str, pattern: str, output: options.Output) -> int:
     """Push, print a line for each node as it ends, and return the exit code."""
     nodes = [node.name for node in select(place.cluster, pattern)]
     is_table = output is options.Output.TABLE
     ended = []
-    with _progress(is_shown=is_table) as hear, pushed_from(place, image, nodes, hear) as results:
+    with _progress(is_shown=is_table) as hear, _pushed(place, image, nodes, hear) as results:
         for pushed in results:
             ended.append(pushed)
             if is_table:
@@ -27,15 +30,30 @@ def tell(place: Office, image: str, pattern: str, output: options.Output) -> int
     return exit_code(ended)
 
 
+def _pushed(
+    place: Place, image: str, nodes: Sequence[str], hear: Tell
+) -> AbstractContextManager[Iterator[Pushed]]:
+    """What comes of each node, here or through a manager. The image is this machine's either way."""
+    if isinstance(place, RemoteOffice):
+        from cube.remote.pushing import pushed_through
+
+        return pushed_through(place.link, OwnEngine(place.engine), full_name(image), nodes, hear)
+    return pushed_from(place, image, nodes, hear)
+
+
 def _print(pushed: Pushed, image: str) -> None:
     if pushed.delivered is None:
         render.warn(str(pushed.error).splitlines())
         return
     done = pushed.delivered
-    what = (
-        f"{render.size(done.sent)} in {done.seconds:.1f} s, {done.layers} layers" if done.is_new else "has it"
-    )
-    render.line(f"  {pushed.node}: {image} {'pushed: ' if done.is_new else ''}{what}")
+    if not done.is_new:
+        render.line(f"  {pushed.node}: {image} has it")
+        return
+    what = f"{render.size(done.sent)} in {done.seconds:.1f} s, {done.layers} layers"
+    source = f", from {done.source}" if done.source else ""
+    render.line(f"  {pushed.node}: {image} pushed: {what}{source}")
+    if done.note:
+        render.line(f"    sent from here: {done.note}")
 
 
 def _as_data(pushed: Pushed) -> dict[str, Any]:
@@ -48,6 +66,8 @@ def _as_data(pushed: Pushed) -> dict[str, Any]:
         "bytes": done.sent,
         "layers": done.layers,
         "seconds": round(done.seconds, 3),
+        "from": done.source or None,
+        "note": done.note or None,
     }
 
 

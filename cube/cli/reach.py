@@ -35,7 +35,12 @@ def office(inventory: Path | None, state: str | None, scheduler: str | None = No
     from cube.cli.contexts import link_of
     from cube.remote.manager import remote_office
 
-    return remote_office(link_of(named, os.environ), scheduler)
+    return remote_office(link_of(named, os.environ), scheduler, own.own_engine(os.environ))
+
+
+def keys_of(place: Place) -> Path:
+    """The folder of this machine's pinned host keys."""
+    return place.keys if isinstance(place, Office) else own.FOLDER.absolute()
 
 
 @contextmanager
@@ -87,11 +92,27 @@ def at_hand(place: Place) -> Iterator[tuple[Store, Mapping[str, Hand]]]:
         with session.at_hand(place) as (store, workers):
             yield store, workers
     else:
-        from cube.remote.manager import RemoteHand
+        from cube.remote.hand import hands
         from cube.remote.store import RemoteStore
 
-        far = RemoteStore(place.link)
-        yield (
-            cast("Store", far),
-            dict.fromkeys((n.name for n in place.cluster.nodes), RemoteHand(place.link, far)),
-        )
+        yield cast("Store", RemoteStore(place.link)), hands(place, lock_wait=0.0)
+
+
+@contextmanager
+def at_work_by_hand(
+    place: Place, *, command: str, wait: float
+) -> Iterator[tuple[Manager, Mapping[str, Hand]]]:
+    """A manager that may change the fleet, and a hand on each node. Raises LockedError.
+
+    A manager elsewhere takes the lock for each thing that is asked of it.
+    """
+    if isinstance(place, Office):
+        from cube.manager import session
+
+        with session.at_work_by_hand(place, command=command, wait=wait) as (manager, workers):
+            yield manager, workers
+    else:
+        from cube.remote.hand import hands
+        from cube.remote.manager import RemoteManager
+
+        yield cast("Manager", RemoteManager(place, lock_wait=wait)), hands(place, lock_wait=wait)

@@ -50,8 +50,15 @@ def move(
     ],
     node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
     with_data: Annotated[
-        bool, typer.Option("--with-data", help="Stop it, and take along what it has written to its volumes.")
+        bool,
+        typer.Option(
+            "--with-data", help="Take along what is in its volumes, the last of it while it is stopped."
+        ),
     ] = False,
+    keep_old: Annotated[
+        str,
+        typer.Option("--keep-old", help="With its data: how long what it leaves is kept, and then removed."),
+    ] = "7d",
     inventory: options.Inventory = None,
     state: options.State = None,
     timeout: options.Timeout = "5m",
@@ -69,8 +76,11 @@ def move(
     if with_data:
         from cube.cli import hauling
         from cube.cli.office import office as own_office
+        from cube.cli.office import seconds
+        from cube.manager.moves_with_data import Asked
 
-        raise typer.Exit(hauling.move(own_office(inventory, state), (task, node), waits, output))
+        asked = Asked(task=task, node=node, keep=seconds(keep_old, "--keep-old"))
+        raise typer.Exit(hauling.move(own_office(inventory, state), asked, waits, output))
     from cube.cli.reach import office
 
     place = office(inventory, state)

@@ -1,9 +1,7 @@
 """`cube secret`: what the project keeps sealed, and where the rest comes from."""
 
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -27,29 +25,27 @@ def put(name: Name, inventory: options.Inventory = None) -> None:
     Example: pass show shop/db | cube secret set db-password
     """
     place = _place(inventory)
-    _check(name)
     value = _asked(name)
-    values = dict(place.opened())
-    place.seal({**values, name: value})
-    _tell(f"{'changed' if name in values else 'new'}: {name}; jobs get it with their next cube deploy")
+    with place.changing() as values:
+        is_known = name in values
+        values[name] = value
+    _tell(f"{'changed' if is_known else 'new'}: {name}; jobs get it with their next cube deploy")
 
 
 @app.command()
 def edit(inventory: options.Inventory = None) -> None:
     """Open all sealed secrets in $EDITOR, from memory and never from a disk. Example: cube secret edit"""
-    import yaml
+    from cube.cli import editing
 
     place = _place(inventory)
-    before = dict(place.opened())
-    after = yaml.safe_load(_edited(yaml.safe_dump(before, allow_unicode=True))) or {}
-    if not isinstance(after, dict) or not all(
-        isinstance(value, str | int | float) for value in after.values()
-    ):
-        raise InputError("this is no table of names and values; nothing is changed")
-    found = {_check(str(name)): str(value) for name, value in after.items()}
-    if found != before:
-        place.seal(found)
-    changed = sorted(name for name in {*before, *found} if before.get(name) != found.get(name))
+    before = place.opened()
+    after = editing.edited(before)
+    changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+    if changed:
+        with place.changing() as values:
+            for name in changed:
+                values.pop(name, None)
+            values |= {name: after[name] for name in changed if name in after}
     _tell(f"changed: {', '.join(changed) or 'nothing'}")
 
 
@@ -82,58 +78,38 @@ def rotate(
     import secrets
 
     place = _place(inventory)
-    values = dict(place.opened())
-    if name is None:
-        place.seal(values)
-        _tell(f"sealed anew for {len(place.recipients())} keys")
-        return
-    if name not in values:
-        raise InputError(f"there is no sealed secret {name!r}", cure=f"Set it first: cube secret set {name}")
-    place.seal({**values, name: secrets.token_urlsafe(GENERATED)})
-    _tell(f"changed: {name}; jobs get it with their next cube deploy")
+    with place.changing() as values:
+        if name is None:
+            said = f"sealed anew for {len(place.recipients())} keys"
+        elif name in values:
+            values[name] = secrets.token_urlsafe(GENERATED)
+            said = f"changed: {name}; jobs get it with their next cube deploy"
+        else:
+            cure = f"Set it first: cube secret set {name}"
+            raise InputError(f"there is no sealed secret {name!r}", cure=cure)
+    _tell(said)
 
 
 def _place(inventory: Path | None) -> VaultPlace:
     from cube.cli.load import find_inventory, load_cluster
-    from cube.cli.office import vault_place
+    from cube.cli.office import refuse_manager, vault_place
 
+    refuse_manager("secrets are kept in the project that the manager works in")
     cluster = load_cluster(find_inventory(inventory, os.environ, Path.cwd()))
     return vault_place(cluster.name, os.environ)
 
 
-def _check(name: str) -> str:
-    from cube.spec.grammar import secret
-
-    try:
-        return secret(name)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def _asked(name: str) -> str:
     """What stands on standard input, without the last line's end; a person is asked, unseen."""
+    from cube.vault.entry import checked_name, checked_value
+    from cube.vault.vault import MAX_BYTES
+
+    checked_name(name)
     if sys.stdin.isatty():
-        return str(typer.prompt(f"the value of {name}", hide_input=True, err=True))
-    value = sys.stdin.read(1 << 18).removesuffix("\n")
-    if not value:
-        raise InputError(f"standard input holds no value for {name!r}")
-    return value
-
-
-def _edited(text: str) -> str:
-    """What an editor makes of it, in a file in memory that is gone afterwards."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-    memory = Path("/dev/shm")  # noqa: S108 - on purpose: it is memory, and the file is its owner's alone
-    if not memory.is_dir():
-        raise InputError("there is no /dev/shm to edit in", cure="Use cube secret set NAME.")
-    with tempfile.TemporaryDirectory(dir=memory, prefix="cube-") as folder:
-        file = Path(folder) / "secrets.yml"
-        file.touch(mode=0o600)
-        file.write_text(text)
-        done = subprocess.run([*editor.split(), str(file)], check=False)  # noqa: S603 - the person's own editor
-        if done.returncode != 0:
-            raise InputError(f"{editor} ended with status {done.returncode}; nothing is changed")
-        return file.read_text()
+        typed = str(typer.prompt(f"the value of {name}", hide_input=True, err=True))
+        return checked_value(name, typed.encode("utf-8", "surrogateescape"))
+    # One byte for the line's end, and one that tells that there is too much.
+    return checked_value(name, sys.stdin.buffer.read(MAX_BYTES + 2).removesuffix(b"\n"))
 
 
 def _tell(text: str) -> None:

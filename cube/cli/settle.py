@@ -4,12 +4,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
-from cube.cli import options, progress, render
+from cube.cli import following, options, progress, render
 from cube.cli.closed import in_maintenance
 from cube.cli.load import read_text
 from cube.cli.office import actor, pairs, seconds
@@ -57,7 +58,7 @@ def settle(
     is_table = output is options.Output.TABLE
     with (
         at_work(place, command=command, wait=lock_wait) as manager,
-        progress.telling() if is_table else nullcontext(say_nothing) as tell,
+        following.telling() if is_table else nullcontext(say_nothing) as tell,
     ):
         report = ask(manager, run_of(started + timeout, tell))
         job = manager.store.job(report.job) if report.job else None
@@ -177,14 +178,14 @@ def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place
         if composing.are_compose(texts):
             if isinstance(place, RemoteOffice):
                 written = composing.job_file_of(texts, profiles)
-                return place.read_job(written, str(files[0]), {}, {})
+                return _sent(place.read_job(written, str(files[0]), {}, {}), place)
             return sealed(composing.job_of(texts, profiles), place)
     file, *others = files
     if others or profiles:
         what = "a job is one file" if others else "profiles are Compose's, and this is a job file"
         raise InputError(what, where=str(others[0] if others else file))
     if isinstance(place, RemoteOffice):
-        return place.read_job(texts[file], str(file), pairs(words, "--var"), os.environ)
+        return _sent(place.read_job(texts[file], str(file), pairs(words, "--var"), os.environ), place)
     variables = {
         "var": {**place.cluster.variables, **pairs(words, "--var")},
         "env": dict(os.environ),
@@ -194,10 +195,13 @@ def read_job(files: Sequence[Path], words: list[str], profiles: list[str], place
 
 
 def sealed(job: Job, place: Office) -> Job:
-    """The job with a fingerprint of each of its secrets; who asks for one as a variable is warned.
+    """The job with a fingerprint of each of its secrets. Raises InputError for one that is not to be had."""
+    _warn_of_variables(job)
+    return fingerprinted(with_templates(job, place.cluster), place.vault)
 
-    Raises InputError for a secret that is not to be had.
-    """
+
+def _warn_of_variables(job: Job) -> None:
+    """Who asks for a secret as a variable is told who can see it."""
     render.warn(
         f"{group.name}: the secret {use.name} becomes the variable {use.env}: the engine keeps it on the "
         "node's disk, and shows it to everybody who may inspect the container"
@@ -205,17 +209,33 @@ def sealed(job: Job, place: Office) -> Job:
         for use in group.spec.secrets
         if use.env is not None
     )
-    return fingerprinted(with_templates(job, place.cluster), place.vault)
 
 
 def with_templates(job: Job, cluster: Cluster) -> Job:
     """The job with the text of each template, tried on every node. Raises InputError with their places."""
-    texts = {each.source: "" for group in job.groups for each in group.spec.templates if each.source}
-    for source in texts:
-        texts[source] = templates.checked(read_text(TEMPLATES / source), str(TEMPLATES / source))
-    filled = templates.filled(job, texts)
+    filled = templates.filled(job, _texts(job))
     templates.tried(filled, cluster)
     return filled
+
+
+def _sent(job: Job, place: RemoteOffice) -> Job:
+    """The job as the manager reads it once it has the template files, which are here; warned of as here."""
+    _warn_of_variables(job)
+    texts = _texts(job)
+    return place.read_source(replace(place.sources[job.name], templates=texts)) if texts else job
+
+
+def _texts(job: Job) -> Mapping[str, str]:
+    files = {name: TEMPLATES / name for name in templates.unread_in(job)}
+    return {name: templates.checked(_text_within(file), str(file)) for name, file in files.items()}
+
+
+def _text_within(file: Path) -> str:
+    """Raises InputError also for a link out of the project: what it leads to would be kept with the job."""
+    if not file.resolve().is_relative_to(Path.cwd()):
+        cure = "Put a copy of what is meant into its place."
+        raise InputError("it is a link that leads out of this folder", where=str(file), cure=cure)
+    return read_text(file)
 
 
 def _may_be_compose(texts: Mapping[Path, str]) -> bool:

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from cube.cli import look, options, render
+from cube.cli.reach import Place, at_work_by_hand
 from cube.cli.settle import wait_of
 from cube.errors import InputError
 from cube.inventory.pattern import select
 from cube.manager import images
 from cube.manager.images import Removed
-from cube.manager.office import Office
-from cube.manager.session import at_work_by_hand
 from cube.model import units
 from cube.model.image import Image, full_name
 from cube.model.observation import Observation, Seen
@@ -38,7 +37,7 @@ def amount(text: str) -> int:
         raise InputError(str(error), where="--budget") from None
 
 
-def listed(place: Office, pattern: str, output: options.Output) -> int:
+def listed(place: Place, pattern: str, output: options.Output) -> int:
     """Print every image of those nodes; the exit code."""
     found = look.once(place, pattern)
     render.table(list(rows(found)), COLUMNS, output)
@@ -75,7 +74,7 @@ def _warn_of_untold(found: Mapping[str, Observation]) -> None:
     render.warn(f"{name}: its engine did not tell in time which images it has" for name in untold)
 
 
-def removed(place: Office, image: str, pattern: str, lock_wait: str, output: options.Output) -> int:
+def removed(place: Place, image: str, pattern: str, lock_wait: str, output: options.Output) -> int:
     """Remove the image from those nodes that have it; the exit code."""
     nodes, name = [node.name for node in select(place.cluster, pattern)], full_name(image)
     with at_work_by_hand(place, command=f"image rm {image}", wait=wait_of(lock_wait)) as (manager, workers):
@@ -91,7 +90,7 @@ def _has(seen: Seen, name: str) -> bool:
     return any(name in (*image.names, image.id) for image in seen.images or ())
 
 
-def pruned(place: Office, pattern: str, limits: Limits, lock_wait: str, output: options.Output) -> int:
+def pruned(place: Place, pattern: str, limits: Limits, lock_wait: str, output: options.Output) -> int:
     """Remove what only old versions needed, or say what that is; the exit code."""
     nodes = [node.name for node in select(place.cluster, pattern)]
     with at_work_by_hand(place, command="image prune", wait=wait_of(lock_wait)) as (manager, workers):

@@ -10,10 +10,9 @@ from cube.cli.office import pairs
 from cube.cli.reach import Place, recorded
 from cube.cli.settle import counts_of
 from cube.errors import InputError
-from cube.manager.manager import scaled
+from cube.manager.wanted import scaled_by_path
 from cube.model.action import Refusal
 from cube.model.codec import to_data
-from cube.model.job import Job
 from cube.model.node import Access, Node
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.resources import Resources
@@ -84,7 +83,9 @@ def change_of(world: World, lose: Sequence[str], add: Sequence[str], scale: Sequ
     return Change(
         lost=frozenset(lose),
         added=added_nodes(world, [found for text in add for found in _additions(text, world)]),
-        jobs=_scaled(world, scale),
+        jobs=scaled_by_path(
+            {job.name: job for job in world.jobs}, counts_of(scale, "--scale", "JOB=COUNT"), where="--scale"
+        ),
     )
 
 
@@ -185,22 +186,6 @@ def _additions(text: str, world: World) -> list[Addition]:
 def _largest_disk(world: World) -> int:
     seen = (found for found in world.observed.values() if isinstance(found, Seen))
     return max((found.stats.disk_total for found in seen), default=0)
-
-
-def _scaled(world: World, words: Sequence[str]) -> tuple[Job, ...]:
-    jobs = {job.name: job for job in world.jobs}
-    changed: dict[str, Job] = {}
-    for word, count in counts_of(words, "--scale", "JOB=COUNT").items():
-        name, _, group = word.partition("/")
-        if name not in jobs:
-            known = ", ".join(jobs) or "none"
-            raise InputError(f"there is no job {name!r}", where="--scale", cure=f"Known jobs: {known}.")
-        job = changed.get(name, jobs[name])
-        if not group and len(job.groups) > 1:
-            known = ", ".join(f"{name}/{found.name}={count}" for found in job.groups)
-            raise InputError(f"job {name} has several groups", where="--scale", cure=f"Say which: {known}.")
-        changed[name] = scaled(job, {group or job.groups[0].name: count})
-    return tuple(changed.values())
 
 
 def _of_move(move: Move) -> dict[str, object]:

@@ -30,9 +30,10 @@ def create(
     """
     from cube.cli.office import actor, office, seconds
     from cube.manager.tokens import make_token
+    from cube.model.token import lasting
     from cube.store.store import open_store
 
-    good_for = seconds(expires, "--expires")
+    good_for = lasting(seconds(expires, "--expires"))
     with closing(open_store(office(inventory, state).state)) as store:
         text = make_token(store, name, role, good_for=good_for, actor=actor())
     typer.echo(text)

@@ -1,6 +1,5 @@
 """`cube volume`: the data that nodes keep for tasks."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +10,8 @@ app = typer.Typer(help="See, keep, put back and remove what tasks have written."
 
 VolumeName = Annotated[str, typer.Argument(metavar="NAME", help="The volume, as job files name it.")]
 Backups = Annotated[
-    Path | None,
-    typer.Option("--backups", metavar="DIR", help="Where archives are, by cluster. Default: backups"),
+    str | None,
+    typer.Option("--backups", metavar="DIR|URL", help="Where archives are, by cluster. Default: backups"),
 ]
 
 
@@ -34,7 +33,7 @@ def list_volumes(
     Example: cube volume ls db
     """
     from cube.cli import volumes
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     place = office(inventory, state)
     raise typer.Exit(volumes.listed(place, volumes.Choice(job=job, everything=everything), folder, output))
@@ -55,7 +54,7 @@ def remove(
     Example: cube volume rm db-data --node node2
     """
     from cube.cli import volumes
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     volumes.remove(office(inventory, state), (name, node), folder, lock_wait, yes=yes)
 
@@ -67,8 +66,12 @@ def backup(
         str | None, typer.Option("--node", help="Of which node; by default of each that has it.")
     ] = None,
     folder: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="DIR", help="Keep the archive in DIR/CLUSTER. Default: backups"),
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="DIR|URL",
+            help="Keep the archive in DIR/CLUSTER; sftp://user@host/path: on that machine. Default: backups",
+        ),
     ] = None,
     last: Annotated[
         int | None,
@@ -78,25 +81,22 @@ def backup(
     state: options.State = None,
     output: options.Format = options.Output.TABLE,
 ) -> None:
-    """Keep what is in a volume in a compressed archive on this machine, with its SHA-256 beside it.
+    """Keep what is in a volume in a compressed archive, here or over SFTP, with its SHA-256 beside it.
 
     A task may run on meanwhile: files that it writes may be kept half-written then.
     Example: cube volume backup db-data --to /srv/backups --keep 7
     """
     from cube.cli import backups
-    from cube.cli.office import office
-    from cube.manager.keeping import folder_of
-    from cube.manager.volumes import Shelf
+    from cube.cli.reach import office
 
-    place = office(inventory, state)
-    shelf = Shelf(folder=folder_of(place, folder), last=last)
-    raise typer.Exit(backups.back_up(place, (name, node), shelf, output))
+    order = backups.Wanted(name=name, node=node, to=folder or "", last=last)
+    raise typer.Exit(backups.back_up(office(inventory, state), order, output))
 
 
 @app.command()
 def restore(
     name: VolumeName,
-    file: Annotated[Path, typer.Option("--from", metavar="FILE", help="The archive.")],
+    file: Annotated[str, typer.Option("--from", metavar="FILE|URL", help="The archive.")],
     node: Annotated[
         str | None, typer.Option("--node", help="On which node; by default on the one that has it.")
     ] = None,
@@ -114,7 +114,7 @@ def restore(
     and compared. Example: cube volume restore db-data --from backups/prod/db-data@node1@... --node node2
     """
     from cube.cli import backups
-    from cube.cli.office import office
+    from cube.cli.reach import office
 
     order = backups.Order(name=name, node=node, file=file, replace=replace)
     backups.restore(office(inventory, state), order, lock_wait, output)

@@ -1,24 +1,22 @@
 """Behind `cube volume ls` and `rm`: what nodes keep, for whom, and what of it is lost."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from cube.cli import options, render
+from cube.cli import options, reach, render
 from cube.cli.recovered import agree
 from cube.cli.settle import wait_of
-from cube.errors import InputError
+from cube.errors import CubeError, InputError
 from cube.manager import volumes
-from cube.manager.keeping import folder_of, shelf_of
-from cube.manager.office import Office
-from cube.manager.session import at_hand, at_work_by_hand
+from cube.manager.shelves import Place, open_shelf, place_of
 from cube.manager.volumes import Held
 from cube.model.job import Job
-from cube.model.volume import StoredVolume
+from cube.model.volume import LeftVolume, StoredVolume
 from cube.reconciler.homes import homes_by_volume
 from cube.store.store import Store
-from cube.volume.archive import Archive, archives_in
+from cube.view import words
+from cube.volume.archive import Archive, archives_on
 
 COLUMNS = ("node", "volume", "tasks", "size", "backups", "newest")
 
@@ -31,24 +29,56 @@ class Choice:
     everything: bool = False
 
 
-def listed(place: Office, choice: Choice, folder: Path | None, output: options.Output) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archives:
+    """Those that were found, the oldest first, and why other shelves could not be seen.
+
+    With the names of the volumes whose archives may be there; None: of any.
+    """
+
+    found: tuple[Archive, ...]
+    unseen: tuple[tuple[CubeError, frozenset[str] | None], ...]
+
+    def of(self, volume: StoredVolume) -> list[Archive]:
+        """What was found of that volume of that node."""
+        return [each for each in self.found if (each.volume, each.node) == (volume.name, volume.node)]
+
+    def are_known(self, volume: str) -> bool:
+        """All shelves that may have archives of it were seen."""
+        return all(names is not None and volume not in names for _, names in self.unseen)
+
+    @property
+    def exit_code(self) -> int:
+        """3 where a shelf could not be reached, 1 where it refused, else 0."""
+        return max((error.exit_code for error, _ in self.unseen), default=0)
+
+
+def listed(place: reach.Place, choice: Choice, folder: str | None, output: options.Output) -> int:
     """Print the volumes; the exit code."""
-    with at_hand(place) as (store, workers):
+    with reach.at_hand(place) as (store, workers):
         chosen = _choice(choice, store, place.cluster.name)
         found = volumes.held(workers, [node.name for node in place.cluster.nodes])
         archives = _archives(place, store.jobs(), folder)
         homes = homes_by_volume((*store.current_tasks(), *store.former_tasks()))
+        left = store.left.all()
     shown = [volume for volume in found.volumes if chosen(volume)]
-    rows = [_row(volume, archives, homes.get(volume.name, frozenset())) for volume in shown]
+    rows = [
+        _row(volume, archives, homes.get(volume.name, frozenset()), left.get((volume.node, volume.name)))
+        for volume in shown
+    ]
     render.table(rows, COLUMNS, output)
     warn_of_errors(found)
-    return found.exit_code
+    _warn_of_unseen(archives)
+    return max(found.exit_code, archives.exit_code)
 
 
-def remove(place: Office, named: tuple[str, str], folder: Path | None, lock_wait: str, *, yes: bool) -> None:
+def remove(
+    place: reach.Place, named: tuple[str, str], folder: str | None, lock_wait: str, *, yes: bool
+) -> None:
     """Remove the volume of that name from that node, once somebody agrees. Raises InputError, CubeError."""
     name, node = named
-    with at_work_by_hand(place, command=f"volume rm {name}", wait=wait_of(lock_wait)) as (manager, workers):
+    at_work = reach.at_work_by_hand(place, command=f"volume rm {name}", wait=wait_of(lock_wait))
+    with at_work as (manager, workers):
         manager.refuse_unknown(node)
         (volume,) = volumes.needed(volumes.held(workers, [node]), name, node)
         jobs = manager.store.jobs()
@@ -64,12 +94,27 @@ def warn_of_errors(found: Held) -> None:
         render.warn(f"{node}: {line}" for line in str(error).splitlines())
 
 
-def _archives(place: Office, jobs: Iterable[Job], folder: Path | None) -> Sequence[Archive]:
-    """Those in that folder, and those that jobs have made, the oldest first."""
-    backups = (backup for job in jobs for group in job.groups for backup in group.backups.values())
-    folders = {folder_of(place, folder), *(shelf_of(place, backup).folder for backup in backups)}
-    found = (each for one in folders for each in archives_in(one))
-    return sorted(found, key=lambda each: (each.at, each.path.name))
+def _warn_of_unseen(archives: Archives) -> None:
+    for error, _ in archives.unseen:
+        render.warn(f"the archives there are not known: {error}".splitlines())
+
+
+def _archives(office: reach.Place, jobs: Iterable[Job], folder: str | None) -> Archives:
+    """Those in that folder, and those that jobs have made."""
+    named = place_of(office.cluster, folder or "")
+    wanted: dict[Place, set[str]] = {named: set()}
+    for group in (group for job in jobs for group in job.groups):
+        for name, backup in group.backups.items():
+            wanted.setdefault(place_of(office.cluster, backup.folder), set()).add(name)
+    found, unseen = list[Archive](), []
+    for place, names in wanted.items():
+        try:
+            with open_shelf(reach.keys_of(office), place) as shelf:
+                found += archives_on(shelf)
+        except CubeError as error:
+            unseen.append((error, None if place == named else frozenset(names)))
+    found.sort(key=lambda each: (each.at, each.name))
+    return Archives(found=tuple(found), unseen=tuple(unseen))
 
 
 def _choice(choice: Choice, store: Store, cluster: str) -> Callable[[StoredVolume], bool]:
@@ -95,12 +140,18 @@ def _is_of(slot: Any, job: Job) -> bool:
 
 
 def _row(
-    volume: StoredVolume, archives: Sequence[Archive], homes: frozenset[str] = frozenset()
+    volume: StoredVolume,
+    archives: Archives,
+    homes: frozenset[str] = frozenset(),
+    left: LeftVolume | None = None,
 ) -> Mapping[str, Any]:
-    """`homes` are the nodes where slots have their data in a volume of that name."""
+    """`homes` are the nodes where slots have their data in a volume of that name; `left`: this is kept so."""
     is_left = bool(homes) and volume.node not in homes
+    until = left.until if left and is_left else None
     moved = f"left behind: its tasks are on {', '.join(sorted(homes))}" if is_left else None
-    mine = [found for found in archives if (found.volume, found.node) == (volume.name, volume.node)]
+    if until is not None:
+        moved = f"{moved}; kept until {words.utc(until)}"
+    mine, are_known = archives.of(volume), archives.are_known(volume.name)
     return {
         "node": volume.node,
         "volume": volume.name,
@@ -108,13 +159,14 @@ def _row(
         "size": None if volume.size is None else render.size(volume.size),
         "bytes": volume.size,
         "is_half": volume.is_half,
-        "backups": len(mine),
+        "kept_until": until,
+        "backups": len(mine) if are_known else None,
         "newest": render.age(mine[-1].at) if mine else None,
-        "archives": [str(found.path) for found in mine],
+        "archives": [found.where for found in mine],
     }
 
 
-def _tell_loss(volume: StoredVolume, jobs: Iterable[Job], archives: Sequence[Archive]) -> None:
+def _tell_loss(volume: StoredVolume, jobs: Iterable[Job], archives: Archives) -> None:
     """What is gone with it, for good unless it was kept."""
     row = _row(volume, archives)
     having = ", ".join(job.name for job in jobs if volume.name in job.named_volumes) or "no job"
@@ -122,4 +174,5 @@ def _tell_loss(volume: StoredVolume, jobs: Iterable[Job], archives: Sequence[Arc
     if row["archives"]:
         render.line(f"  its newest backup is {row['newest']} old: {row['archives'][-1]}")
     else:
+        _warn_of_unseen(archives)
         render.line("  no backup of it is known: what is in it is lost for good", "yellow")

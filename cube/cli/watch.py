@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
-from cube.cli import options, progress, render, settle
+from cube.cli import following, options, progress, render, settle
 from cube.errors import CubeError, InputError, LockedError
 from cube.manager.keeping import keeping
 from cube.manager.office import Office
@@ -58,7 +58,7 @@ def _sweep(
     try:
         with (
             place.at_work(office, command="reconcile --watch", wait=lock_wait) as manager,
-            progress.telling() if is_table else nullcontext(settle.say_nothing) as tell,
+            following.telling() if is_table else nullcontext(settle.say_nothing) as tell,
         ):
             return manager.reconcile(settle.run_of(started + timeout, tell))
     except LockedError as error:

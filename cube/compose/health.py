@@ -77,14 +77,14 @@ def _milliseconds(document: Document) -> int:
 def depends_on(scene: Scene, document: Document) -> Iterator[Told]:
     """What has started is, for Cube, what is healthy; or what has ended well, where that is what it does."""
     shown_ = {text_of(item): item for item in items_of(document)} if isinstance(document, Listing) else {}
-    wanted = {name: table({"condition": "service_started"}, item.mark) for name, item in shown_.items()}
+    wanted = {name: table({"condition": STARTED}, item.mark) for name, item in shown_.items()}
     for name, value in (wanted or entries_of(document)).items():
         yield from _waits(scene, name, value)
 
 
 def _waits(scene: Scene, name: str, value: Document) -> Iterator[Told]:
     written = entries_of(value)
-    condition = text_of(written.get("condition", made("service_started", value.mark)))
+    condition = text_of(written.get("condition", made(STARTED, value.mark)))
     if condition not in CONDITIONS:
         raise StrangeError(value.mark, f"{shown(condition)} is not known here; write {', '.join(CONDITIONS)}")
     if name not in scene.project.services:
@@ -96,9 +96,13 @@ def _waits(scene: Scene, name: str, value: Document) -> Iterator[Told]:
         yield odd(written["restart"], "Cube does not restart a service because another one was", "depends_on")
     if condition != COMPLETED and name in scene.ending:
         yield odd(value, f"the service {shown(name)} ends by itself: its end is waited for", "depends_on")
+    has_check = "healthcheck" in entries_of(scene.project.services[name][1])
+    if condition == STARTED and has_check and name not in scene.ending:
+        yield odd(value, f"the service {shown(name)} is waited for until it is healthy", "depends_on")
     state = "completed" if name in scene.ending else "healthy"
     yield Put(("depends_on", scene.groups[name]), made(state, value.mark))
 
 
+STARTED = "service_started"
 COMPLETED = "service_completed_successfully"
-CONDITIONS = ("service_started", "service_healthy", COMPLETED)
+CONDITIONS = (STARTED, "service_healthy", COMPLETED)

@@ -100,7 +100,7 @@ def _platform(document: Document) -> Iterator[Told]:
 
 
 _NO_NETWORKS = "Cube has no networks between tasks: they reach each other by the ports that nodes publish"
-_NAMES = "Cube names its containers itself: cube-JOB-GROUP-INDEX-ID"
+_NAMES = "Cube names its containers itself, cube-JOB-GROUP-INDEX-ID, and nobody finds them by this name"
 _HOLD = "a task that could ask for it could take over the node"
 
 _HERE: Mapping[str, Say] = {
@@ -114,6 +114,7 @@ _HERE: Mapping[str, Say] = {
     "working_dir": _same("working_dir"),
     "hostname": process.hostname,
     "group_add": _texts("group_add"),
+    "label_file": process.label_file,
     "labels": alone(process.labels),
     "ports": alone(ports.ports),
     "volumes": volumes.volumes,
@@ -165,7 +166,7 @@ _BEYOND: Mapping[str, str] = {
     **dict.fromkeys(("dns", "dns_search", "dns_opt", "mac_address"), "a task has its engine's network"),
     **dict.fromkeys(("post_start", "pre_stop"), "Cube runs no commands beside a task; write a service"),
     **dict.fromkeys(("provider", "models"), "Cube runs containers only"),
-    **dict.fromkeys(("annotations", "label_file"), "write 'labels'"),
+    "annotations": "write 'labels'",
     **dict.fromkeys(
         ("cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "cpu_percent", "cpu_rt_runtime"),
         "write 'cpus', or deploy.resources",

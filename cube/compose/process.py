@@ -83,10 +83,25 @@ def env_file(scene: Scene, document: Document) -> Iterator[Told]:
         if is_raw:
             yield lost(written["format"], "Cube reads files of variables in the usual form only", "env_file")
         elif text is not None:
-            found = variables(text, path, scene.project.around.environment.get)
-            yield from (Put(("env", name), made(value, place.mark)) for name, value in found.items())
+            yield from _entries(scene, place, text, "env")
         elif switch_of(written.get("required", made("true", item.mark))):
             raise StrangeError(place.mark, f"there is no file {path}")
+
+
+def label_file(scene: Scene, document: Document) -> Iterator[Told]:
+    """Labels in files of the same form, which those in `labels` go before."""
+    for place in one_or_more(document):
+        path = scene.project.path_of(place)
+        text = scene.project.around.read(path)
+        if text is None:
+            raise StrangeError(place.mark, f"there is no file {path}")
+        yield from _entries(scene, place, text, "labels")
+
+
+def _entries(scene: Scene, place: Document, text: str, key: str) -> Iterator[Told]:
+    """What the file that is named there sets."""
+    found = variables(text, scene.project.path_of(place), scene.project.around.environment.get)
+    yield from (Put((key, name), made(value, place.mark)) for name, value in found.items())
 
 
 def labels(document: Document) -> Iterator[Told]:

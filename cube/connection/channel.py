@@ -88,6 +88,10 @@ class Channel:
         if self._readers <= 0:
             self._free()
 
+    def cut(self) -> None:
+        """End it under those who read, in whatever thread: they hear that it is lost, and free it."""
+        self._under.close()
+
     def _decref_socketios(self) -> None:
         """What SocketIO calls when a reader is closed."""
         self._readers -= 1

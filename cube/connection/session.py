@@ -1,10 +1,11 @@
 """One command on a node: both streams read together, capped, and an exit status that is never made up."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cube.connection.failure import ConnectionFailed
+from cube.connection.script import after_mark
 from cube.model.observation import Cause
 
 OUTPUT_CAP = 1024 * 1024
@@ -39,6 +40,17 @@ def collect(channel: Any, name: str) -> Answer:
         stderr=bytes(stderr[:OUTPUT_CAP]),
         truncated=max(len(stdout), len(stderr)) > OUTPUT_CAP,
     )
+
+
+def unmarked(answer: Answer, mark: str, name: str) -> Answer:
+    """What the script itself wrote, of all that came. Raises ConnectionFailed(STRANGE) where it never ran."""
+    stdout = after_mark(answer.stdout, mark)
+    if stdout is None:
+        said = (answer.stdout or answer.stderr)[:200].decode("utf-8", "backslashreplace").strip()
+        raise ConnectionFailed(
+            Cause.STRANGE, where=name, what="the node does not run commands", why=f"it answers {said!r}"
+        )
+    return replace(answer, stdout=stdout, stderr=after_mark(answer.stderr, mark) or b"")
 
 
 def _drain(channel: Any) -> tuple[bytearray, bytearray]:

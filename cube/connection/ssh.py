@@ -4,19 +4,21 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from typing import Any, Self
 
 from cube.connection import script as scripts
+from cube.connection.agent import Agent
 from cube.connection.channel import Channel
 from cube.connection.deadline import Watchdog, after, remaining
 from cube.connection.failure import ChannelRefused, ConnectionFailed
-from cube.connection.handshake import end
+from cube.connection.files import SILENCE, Files, over
+from cube.connection.handshake import end, shown_key
+from cube.connection.known_hosts import HostKey
 from cube.connection.library import paramiko
 from cube.connection.opening import end_input, open_port, open_session, open_socket
-from cube.connection.session import OUTPUT_CAP, Answer, collect
+from cube.connection.session import OUTPUT_CAP, Answer, collect, unmarked
 from cube.errors import CubeError, InternalError
 from cube.model.observation import Cause
 
@@ -65,23 +67,35 @@ class Connection:
         """Whether the handshake is safe from prefix truncation (Terrapin): its sshd is 9.6 or newer."""
         return bool(self._transport.agreed_on_strict_kex)
 
-    def run(self, script: str, *, stdin: bytes = b"", deadline: float) -> Answer:
+    @property
+    def host_key(self) -> HostKey:
+        """The key by which the node has proved to be the one that is meant."""
+        return shown_key(self._transport)
+
+    def run(self, script: str, *, stdin: bytes = b"", agent: Agent | None = None, deadline: float) -> Answer:
         """Runs a fixed script of Cube's by sh, whatever the login shell is; what varies goes through stdin.
 
+        The script may use the key of `agent`, and so may the node's root until the connection is closed.
         Raises ConnectionFailed: LOST or TIMEOUT, when it may have run; STRANGE where no sh was reached.
         """
         if len(stdin) > MAX_STDIN:
             raise InternalError(
                 "stdin too long for a command", why=f"{len(stdin)} bytes", cure="put() a file"
             )
+        return self.feed(script, (stdin,), agent=agent, deadline=deadline)
+
+    def feed(
+        self, script: str, pieces: Iterable[bytes], *, agent: Agent | None = None, deadline: float
+    ) -> Answer:
+        """As `run`, with any amount on the stdin of a script that reads all of it before it writes much."""
         mark = secrets.token_hex(8)
         with self._bound("command", deadline), self._session(deadline) as channel:
+            if agent is not None:
+                channel.request_forward_agent(agent.serve)
             channel.exec_command(scripts.login_command(script, mark))
-            with suppress(OSError):  # it may end without reading; how it ended says more than this would
-                channel.sendall(stdin)
-                end_input(channel)
+            _send(channel, pieces)
             answer = collect(channel, self.name)
-        return self._unmarked(answer, mark)
+        return unmarked(answer, mark, self.name)
 
     def run_argv(self, argv: Sequence[str], *, stdin: bytes = b"", deadline: float) -> Answer:
         """Runs a program with its arguments, which no shell parses. Status 127: there is no such program."""
@@ -120,6 +134,15 @@ class Connection:
             channel.invoke_subsystem("sftp")
             _put(paramiko.SFTPClient(channel), data, path, mode=mode, where=self.name)
 
+    @contextmanager
+    def files(self, *, deadline: float) -> Iterator[Files]:
+        """A session over SFTP, each of whose calls has its own limit; by the deadline its turn has come."""
+        with self._turn(deadline), ExitStack() as opened:
+            with self._bound("SFTP", after(SILENCE)):
+                channel = opened.enter_context(closing(self._open_session(after(SILENCE))))
+                client = over(channel, self.name)
+            yield Files(client, where=self.name, bounded=self._bound)
+
     def close(self) -> None:
         """Ends the connection; what is under way in other threads raises ConnectionFailed(LOST)."""
         end(self._transport)
@@ -144,13 +167,14 @@ class Connection:
     @contextmanager
     def _session(self, deadline: float) -> Iterator[Any]:
         """A session channel, closed at the end; at most MAX_SESSIONS at once."""
+        with self._turn(deadline), closing(self._open_session(deadline)) as channel:
+            yield channel
+
+    @contextmanager
+    def _turn(self, deadline: float) -> Iterator[None]:
         self._take_turn(deadline)
         try:
-            channel = self._open_session(deadline)
-            try:
-                yield channel
-            finally:
-                channel.close()
+            yield
         finally:
             self._sessions.release()
 
@@ -207,17 +231,16 @@ class Connection:
                 Cause.DOCKER_PERMISSION, where=self.name, why=f"the user may not open {socket_path}"
             ) from refusal
 
-    def _unmarked(self, answer: Answer, mark: str) -> Answer:
-        stdout = scripts.after_mark(answer.stdout, mark)
-        if stdout is None:
-            said = (answer.stdout or answer.stderr)[:200].decode("utf-8", "backslashreplace").strip()
-            raise ConnectionFailed(
-                Cause.STRANGE,
-                where=self.name,
-                what="the node does not run commands",
-                why=f"it answers {said!r}",
-            )
-        return replace(answer, stdout=stdout, stderr=scripts.after_mark(answer.stderr, mark) or b"")
+
+def _send(channel: Any, pieces: Iterable[bytes]) -> None:
+    """A command may end without reading them; how it ended says more than an error here would."""
+    for piece in pieces:
+        try:
+            channel.sendall(piece)
+        except OSError:
+            return
+    with suppress(OSError):
+        end_input(channel)
 
 
 def _put(sftp: Any, data: bytes, path: str, *, mode: int, where: str) -> None:

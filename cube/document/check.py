@@ -2,6 +2,7 @@
 
 import difflib
 import types
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
@@ -10,9 +11,8 @@ from pydantic import BaseModel, ValidationError
 from cube.document.reader import Document, Listing, Mark, Scalar, Table, at, plain
 from cube.errors import InputError
 
-MAX_LISTED = 20
-_MAX_WEIGHED = 200
-"""How many problems are worth the search for their place and cure: a hostile file has a hundred thousand."""
+MAX_LISTED = 200
+"""How many problems are told, with their place and cure: a hostile file has a hundred thousand."""
 
 Path = tuple[str | int, ...]
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -45,15 +45,15 @@ def fitted(
         return schema.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
-    problems = [_problem(schema, detail, strange or {}) for detail in details[:_MAX_WEIGHED]]
+    problems = [_problem(schema, detail, strange or {}) for detail in details[:MAX_LISTED]]
     raise refusal(document, problems, more=len(details) - len(problems))
 
 
 def refusal(document: Document, problems: Sequence[Problem], *, more: int = 0) -> InputError:
     """All problems as one error, in the order in which they stand in the file; `more` are only counted."""
-    weighed = {(at(document, path, key=key), what) for path, what, key in problems[:_MAX_WEIGHED]}
+    weighed = {(at(document, path, key=key), what) for path, what, key in problems[:MAX_LISTED]}
     found = sorted(weighed, key=lambda pair: _order(*pair))
-    more += max(len(problems) - _MAX_WEIGHED, 0) + max(len(found) - MAX_LISTED, 0)
+    more += max(len(problems) - MAX_LISTED, 0) + max(len(found) - MAX_LISTED, 0)
     if len(found) == 1:
         return InputError(found[0][1], where=str(found[0][0]))
     lines = [f"{mark}: {what}" for mark, what in found[:MAX_LISTED]]
@@ -61,8 +61,18 @@ def refusal(document: Document, problems: Sequence[Problem], *, more: int = 0) -
 
 
 def shown(text: str) -> str:
-    """What somebody wrote, as part of a message: quoted, short, no character in disguise."""
-    return ascii(text if len(text) <= 60 else text[:57] + "...")
+    """What somebody wrote, as part of a message: quoted, short, in its own letters, none in disguise."""
+    short = text if len(text) <= 60 else text[:57] + "..."
+    return repr(short) if _looks_as_it_is(short) else ascii(short)
+
+
+def _looks_as_it_is(text: str) -> bool:
+    """Beside ASCII it has only letters, of Latin or all of another script: none passes for what it is not."""
+    strange = [character for character in text if not character.isascii()]
+    if not all(unicodedata.category(character)[0] in "LM" for character in strange):
+        return False
+    is_latin = all(unicodedata.name(character, "").startswith("LATIN ") for character in strange)
+    return is_latin or not any(character.isascii() and character.isalpha() for character in text)
 
 
 def _order(mark: Mark, what: str) -> tuple[int, int, str]:

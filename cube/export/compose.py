@@ -91,7 +91,7 @@ def _configs(group: Group) -> Iterator[tuple[str, str, str]]:
     """The files that are the same for every task: what each is called, where it is, and its text."""
     for index, template in enumerate(group.spec.templates):
         text = None if template.text is None else as_literal(template.text)
-        if text is not None:
+        if text is not None and not template.env:  # that is more than a file
             yield f"{group.name}-{index}", template.target, text
 
 

@@ -1,13 +1,26 @@
 """A job as manifests of Kubernetes."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from cube.export.kubernetes_traffic import port_name, traffic
 from cube.export.unsaid import Export, unsaid
-from cube.model.job import CheckKind, Constraint, Group, HealthCheck, Job, JobType, Operator, Port, TaskSpec
+from cube.model.job import (
+    CheckKind,
+    Constraint,
+    Group,
+    HealthCheck,
+    Job,
+    JobType,
+    Operator,
+    Port,
+    SecretUse,
+    TaskSpec,
+)
 from cube.model.policy import Order
 
 _SAID = frozenset(
@@ -15,8 +28,9 @@ _SAID = frozenset(
     for kind, names in {
         "Job": "name type schedule datacenters",
         "Group": "name count type constraints spread",
+        "Ingress": "port hosts path tls",
         "TaskSpec": "image command entrypoint env ports volumes labels stop_grace user allow_new_privileges "
-        "working_dir hostname cap_add cap_drop read_only tmpfs cpu_limit extra_hosts health",
+        "working_dir hostname cap_add cap_drop read_only tmpfs cpu_limit extra_hosts health secrets",
         "Resources": "cpu memory disk",
         "UpdatePolicy": "max_parallel order min_healthy_time progress_deadline",
     }.items()
@@ -35,10 +49,15 @@ _CLAIM = "1Gi"
 
 
 def kubernetes(job: Job) -> Export:
-    """Every group a Deployment, DaemonSet, Job or CronJob; ports also a Service, a named volume a claim."""
+    """Every group a Deployment, DaemonSet, Job or CronJob; ports also a Service, a named volume a claim.
+
+    Secrets are named as the job names them: they are to be there.
+    """
     manifests: list[dict[str, Any]] = []
     for group in job.groups:
-        manifests += [_workload(job, group), *_service(job, group)]
+        reached = traffic(_name(job, group), group, _labels(job, group))
+        manifests.append(_workload(job, group))
+        manifests += [_manifest(version, kind, _name(job, group), spec) for version, kind, spec in reached]
     manifests += [_claim(job, name) for name in sorted(job.named_volumes)]
     lost = (*unsaid(job, _SAID), *_lost(job))
     return Export(text=_written(manifests), lost=lost)
@@ -57,7 +76,7 @@ def _written(manifests: list[dict[str, Any]]) -> str:
 
 
 def _workload(job: Job, group: Group) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/part-of": job.name, "app.kubernetes.io/name": group.name}
+    labels = _labels(job, group)
     pod = {"metadata": {"labels": labels, "annotations": dict(group.spec.labels)}, "spec": _pod(job, group)}
     kind = job.type_of(group)
     if kind in (JobType.BATCH, JobType.PERIODIC, JobType.PARAMETERIZED):
@@ -103,6 +122,10 @@ def _batch(job: Job, group: Group, pod: dict[str, Any]) -> dict[str, Any]:
 
 def _manifest(version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _labels(job: Job, group: Group) -> dict[str, str]:
+    return {"app.kubernetes.io/part-of": job.name, "app.kubernetes.io/name": group.name}
 
 
 def _name(job: Job, group: Group) -> str:
@@ -154,7 +177,14 @@ def _container(group: Group) -> dict[str, Any]:
         "command": None if spec.entrypoint is None else [*map(_literal, spec.entrypoint)],
         "args": None if spec.command is None else [*map(_literal, spec.command)],
         "workingDir": spec.working_dir,
-        "env": [{"name": name, "value": _literal(value)} for name, value in sorted(spec.env.items())],
+        "env": [
+            *({"name": name, "value": _literal(value)} for name, value in sorted(spec.env.items())),
+            *(
+                {"name": use.env, "valueFrom": {"secretKeyRef": {"name": _secret_name(use), "key": use.name}}}
+                for use in spec.secrets
+                if use.env is not None
+            ),
+        ],
         "ports": [_port(port) for port in spec.ports],
         "resources": {"requests": requests, "limits": limits},
         "securityContext": _security(spec),
@@ -164,6 +194,11 @@ def _container(group: Group) -> dict[str, Any]:
                 for index, volume in enumerate(spec.volumes)
             ),
             *({"name": f"memory-{index}", "mountPath": each.target} for index, each in enumerate(spec.tmpfs)),
+            *(
+                {"name": _secret_name(use), "mountPath": use.target, "subPath": use.name, "readOnly": True}
+                for use in spec.secrets
+                if use.target is not None
+            ),
         ],
         **_probes(spec),
     }
@@ -193,7 +228,7 @@ def _security(spec: TaskSpec) -> dict[str, Any]:
 
 def _port(port: Port) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "name": port.name[:15].rstrip("-"),
+        "name": port_name(port.name),
         "containerPort": port.container,
         "protocol": port.protocol.upper(),
     }
@@ -234,6 +269,12 @@ def _volumes(job: Job, spec: TaskSpec) -> Iterator[dict[str, Any]]:
             yield {"name": f"volume-{index}", "persistentVolumeClaim": claim}
     for index, each in enumerate(spec.tmpfs):
         yield {"name": f"memory-{index}", "emptyDir": {"medium": "Memory", "sizeLimit": str(each.size)}}
+    for name in sorted({_secret_name(use) for use in spec.secrets if use.target is not None}):
+        yield {"name": name, "secret": {"secretName": name, "defaultMode": 0o400}}
+
+
+def _secret_name(use: SecretUse) -> str:
+    return re.sub(r"[^a-z0-9-]", "-", use.name.lower()).strip("-")
 
 
 def _claim(job: Job, source: str) -> dict[str, Any]:
@@ -243,16 +284,6 @@ def _claim(job: Job, source: str) -> dict[str, Any]:
 
 def _claim_name(job: Job, source: str) -> str:
     return f"{job.name}-{source.lower().replace('_', '-')}"
-
-
-def _service(job: Job, group: Group) -> Iterator[dict[str, Any]]:
-    if group.spec.ports:
-        labels = {"app.kubernetes.io/part-of": job.name, "app.kubernetes.io/name": group.name}
-        ports = [
-            {"name": port.name[:15].rstrip("-"), "port": port.container, "protocol": port.protocol.upper()}
-            for port in group.spec.ports
-        ]
-        yield _manifest("v1", "Service", _name(job, group), {"selector": labels, "ports": ports})
 
 
 def _affinity(job: Job, group: Group) -> dict[str, Any]:
@@ -297,6 +328,11 @@ def _lost(job: Job) -> Iterator[str]:
             f"{group.name}.volumes: {volume.source}: how large it must be: {_CLAIM} is written"
             for volume in spec.volumes
             if volume.is_named
+        )
+        yield from (
+            f"{group.name}.secrets: {use.name}: it is to be there: "
+            f"kubectl create secret generic {_secret_name(use)} --from-file={use.name}=FILE"
+            for use in spec.secrets
         )
         if "host-gateway" in spec.extra_hosts.values():
             yield f"{group.name}.extra_hosts: host-gateway"

@@ -1,13 +1,16 @@
 """What of a job an export leaves out. A field that nobody thought of is told, never dropped."""
 
+import math
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any
 
+import yaml
+
 from cube.model.codec import to_data
 from cube.model.job import Job
 
-_NO_MATTER = frozenset({"Job.version", "Job.stopped", "Job.parent", "Job.launched"})
+_NO_MATTER = frozenset({"Job.version", "Job.stopped", "Job.parent", "Job.launched", "TaskSpec.pinned"})
 
 
 LONGEST = 200
@@ -52,5 +55,22 @@ def _default(each: "Field[Any]") -> Any:
 
 def _shown(found: Any) -> str:
     data = to_data(found)
-    text = f"{data:g}" if isinstance(data, float) else str(data)
+    text = f"{data:g}" if isinstance(data, float) else _flow(data)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _flow(data: Any) -> str:
+    """As a job file would have it, on one line."""
+    if isinstance(data, str):
+        return data
+    written = yaml.safe_dump(_bare(data), default_flow_style=True, sort_keys=False, width=math.inf)
+    return str(written).removesuffix("\n").removesuffix("\n...")
+
+
+def _bare(data: Any) -> Any:
+    """Without what nobody wrote: empty, or kept with the job by Cube itself."""
+    if isinstance(data, dict):
+        return {
+            key: _bare(value) for key, value in data.items() if value is not None and key != "fingerprint"
+        }
+    return [_bare(each) for each in data] if isinstance(data, list | tuple) else data

@@ -130,6 +130,11 @@ class Parcel:
         """Bytes on the wire."""
         return sum(file.stat().st_size for file in self.files) + len(self.end)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its pieces, in the order in which they are sent: the same name, the same bytes."""
+        return (*(file.name for file in self.files), _id_of(self.end))
+
     def pieces(self) -> Iterator[bytes]:
         """All of it, a piece at a time."""
         for path in self.files:

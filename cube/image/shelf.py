@@ -3,13 +3,13 @@
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Protocol, Self, cast
 
-from cube.image.own import OwnEngine
+from cube.errors import CubeError
 from cube.image.pack import Pack, unpack
 from cube.image.recipe import Recipe
 
@@ -25,11 +25,31 @@ class Cargo:
     pack: Callable[[], Pack]
 
 
+class Readable(Protocol):
+    """What is read once, from its beginning to its end."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes at most; none at the end."""
+        ...
+
+
+class Source(Protocol):
+    """Who has images: this machine's engine, or a caller who offers one."""
+
+    def needed(self, name: str) -> Recipe:
+        """The image of that name. Raises InputError where there is none, CubeError."""
+        ...
+
+    def saved(self, name: str) -> AbstractContextManager[Readable]:
+        """The image as one long tar, to be read as it comes. Raises CubeError."""
+        ...
+
+
 class Shelf:
     """Packs by image. Any number of threads may ask; what it keeps on disk goes when nobody uses it."""
 
-    def __init__(self, engine: OwnEngine) -> None:
-        self.engine = engine
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._packing = threading.Lock()
         self._packs: dict[tuple[str, str], Pack] = {}
         self._users = 0
@@ -43,7 +63,7 @@ class Shelf:
 
     def cargo(self, name: str) -> Cargo:
         """The image of that name. Raises InputError where the engine has none, NoEngineError."""
-        recipe = self.engine.needed(name)
+        recipe = self._source.needed(name)
         return Cargo(recipe=recipe, pack=partial(self._pack, recipe))
 
     @contextmanager
@@ -75,8 +95,12 @@ class Shelf:
             return self._packs[key]
 
     def _make(self, recipe: Recipe) -> Pack:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="cube-images-", dir=SPACE)
-        folder = tempfile.mkdtemp(dir=self._folder.name)
-        with self.engine.saved(recipe.name) as saved:
-            return unpack(cast(IO[bytes], saved), recipe.name, Path(folder))
+        try:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="cube-images-", dir=SPACE)
+            folder = tempfile.mkdtemp(dir=self._folder.name)
+            with self._source.saved(recipe.name) as saved:
+                return unpack(cast(IO[bytes], saved), recipe.name, Path(folder))
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise CubeError(f"image {recipe.name} cannot be kept here", where=SPACE, why=why) from error

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cube.document.check import shown
 from cube.errors import InputError
 from cube.inventory import grammar
 from cube.inventory.access import Roads
@@ -15,11 +16,14 @@ from cube.model.node import STATS_KEEP, Access, Cluster, Login, Node, Overcommit
 from cube.model.resources import Resources
 
 KEYS = (
-    "cube_cluster", "cube_datacenter", "cube_devices", "cube_host_key", "cube_labels", "cube_overcommit",
-    "cube_preemption", "cube_registries", "cube_reserved", "cube_role", "cube_schedulable", "cube_scheduler",
+    "cube_cluster", "cube_datacenter", "cube_devices", "cube_host_key", "cube_image_tree", "cube_labels",
+    "cube_overcommit", "cube_preemption", "cube_registries", "cube_reserved", "cube_role",
+    "cube_schedulable", "cube_scheduler", "cube_stats_keep",
+)  # fmt: skip
+OF_CLUSTER = (
+    "cube_cluster", "cube_image_tree", "cube_preemption", "cube_registries", "cube_scheduler",
     "cube_stats_keep",
 )  # fmt: skip
-OF_CLUSTER = ("cube_cluster", "cube_preemption", "cube_registries", "cube_scheduler", "cube_stats_keep")
 """Keys that say something of the whole cluster."""
 MAX_LABELS = 64
 MAX_LABEL = 256
@@ -79,6 +83,7 @@ def read_cluster(inventory: Inventory, *, name: str, folder: str, locate: Callab
             variables=_for_templates(inventory),
             scheduler=_of_cluster(inventory, "cube_scheduler", grammar.name) or "",
             preemption=_of_cluster(inventory, "cube_preemption", _switch) or False,
+            image_tree=_of_cluster(inventory, "cube_image_tree", _switch) or False,
             registries=_registries(_of_all(inventory).get("cube_registries")),
             stats_keep=STATS_KEEP if kept is None else kept,
         ),
@@ -91,7 +96,7 @@ def _node(scope: Scope, roads: Roads, host: str) -> Node:
         grammar.name(host)
     except ValueError as error:
         raise InputError(
-            f"the host name {ascii(host)[:80]} cannot be used",
+            f"the host name {shown(host)} cannot be used",
             where=str(scope.inventory.hosts[host].mark),
             why=str(error),
             cure="Give it such a name, and its address as ansible_host.",
@@ -122,7 +127,7 @@ def _labels(setting: Setting | None) -> Mapping[str, str]:
             character.isascii() and (character.isalnum() or character in "._-/") for character in name
         ):
             raise setting.refused(
-                f"the label {ascii(name)[:80]} has other characters than letters, digits, . _ - /"
+                f"the label {shown(name)} has other characters than letters, digits, . _ - /"
             )
     return {name: part.checked(_label) for name, part in labels.items()}
 
@@ -217,7 +222,7 @@ def _cluster_name(inventory: Inventory, stem: str) -> str:
         return grammar.name(stem)
     except ValueError as error:
         raise InputError(
-            f"the cluster cannot be called {ascii(stem)[:80]} after its file",
+            f"the cluster cannot be called {shown(stem)} after its file",
             where=inventory.groups["all"].mark.source,
             why=str(error),
             cure="Rename the file, or set cube_cluster in the vars of the group 'all'.",

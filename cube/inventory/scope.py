@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from cube.document.check import shown
 from cube.document.reader import Mark, Scalar
 from cube.errors import InputError
 from cube.inventory.inventory import Inventory, group_members, resolve
@@ -39,8 +40,12 @@ class Setting:
 
     def refused(self, why: str, cure: str = "") -> InputError:
         """The error that says why the value cannot be used."""
-        shown = f" {ascii(self.value)[:80]}" if isinstance(self.value, str | int | float) else ""
-        return InputError(f"{self.name}{shown} cannot be used", where=str(self.mark), why=why, cure=cure)
+        value = ""
+        if isinstance(self.value, str):
+            value = f" {shown(self.value)}"
+        elif isinstance(self.value, int | float):
+            value = f" {self.value}"
+        return InputError(f"{self.name}{value} cannot be used", where=str(self.mark), why=why, cure=cure)
 
 
 class Scope:

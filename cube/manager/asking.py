@@ -24,6 +24,7 @@ from cube.model.action import (
     Stop,
     Wait,
 )
+from cube.model.transit import Transit
 
 
 class Asking:
@@ -52,14 +53,16 @@ class Asking:
 
     def tell(self, step: Step) -> None:
         """How it goes, as far as it concerns the one who asked."""
-        if isinstance(step, Done):
-            if self.is_about(step.effect):
+        match step:
+            case Done() if self.is_about(step.effect):
                 self.done.append(step)
                 self.run.tell(step)
-            return
-        mine = tuple(action for action in step.actions if self.is_about(action))
-        if any(not isinstance(action, Wait) for action in mine):
-            self.run.tell(replace(step, actions=mine))
+            case Transit() if self.is_of(step.job):
+                self.run.tell(step)
+            case Plan():
+                mine = tuple(action for action in step.actions if self.is_about(action))
+                if any(not isinstance(action, Wait) for action in mine):
+                    self.run.tell(replace(step, actions=mine))
 
     def is_over(self, todo: Plan) -> bool:
         """Nothing is left to do for the concern, and nothing will be soon."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cube.errors import InputError
@@ -14,12 +14,16 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A job file as a manager somewhere else is sent it: its text, its name, and what its templates know."""
+    """A job file as a manager somewhere else is sent it: its text, its name, and what its templates know.
+
+    `templates` are the texts of the files that it names, by their names below the project's `templates`.
+    """
 
     source: str
     file: str
     variables: Mapping[str, str]
     environment: Mapping[str, str]
+    templates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

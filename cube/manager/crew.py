@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 
 from cube.manager.seams import Clock, Worker
 from cube.model.action import Effect, Outcome, Verdict
 from cube.model.observation import Observation
+from cube.model.transit import Transit
 
 THREADS = 32
 """Nodes that are talked to at once."""
@@ -21,8 +23,11 @@ LANES = 2
 STALE = Outcome(verdict=Verdict.STALE, why="the plan is too old; what is there now is looked at first")
 
 Queue = deque[Effect]
-Answers = SimpleQueue[tuple[Effect, Outcome] | KeyboardInterrupt | None]
-"""What came of each effect, an interrupt in between; None: a lane has nothing more to do."""
+Answer = tuple[Effect, Outcome | Transit]
+"""What came of an effect, or how far the image is that it waits for."""
+
+Answers = SimpleQueue[Answer | KeyboardInterrupt | None]
+"""What the lanes answer, an interrupt in between; None: a lane has nothing more to do."""
 
 
 class Crew:
@@ -50,7 +55,7 @@ class Crew:
             seen = pool.map(lambda name: self._workers[name].observe(now), asked)
             return dict(zip(asked, seen, strict=True))
 
-    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[Answer]:
         """Carry the effects out, each with its outcome as it comes; none on a node after one that is unknown.
 
         One that has not begun at `until` (seconds since the epoch), or when `may_act` says no, is STALE: this
@@ -73,19 +78,28 @@ class Crew:
             _drop(queues.values())
             pool.shutdown(wait=False)
 
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node; empty where it does not tell."""
+        return self._workers[node].digest(image)
+
     def _work_off(self, queue: Queue, answers: Answers, until: float) -> None:
         try:
             while effect := _next(queue):
                 is_stale = self._clock.now() > until or not self._may_act()
-                outcome = STALE if is_stale else self._workers[effect.node].perform(effect)
+                outcome = STALE if is_stale else self._perform(effect, answers)
                 answers.put((effect, outcome))
                 if outcome.verdict is Verdict.UNKNOWN:
                     queue.clear()  # each would wait as long in vain; the next turn looks at the node first
         finally:
             answers.put(None)
 
+    def _perform(self, effect: Effect, answers: Answers) -> Outcome:
+        began = self._clock.now()
+        outcome = self._workers[effect.node].perform(effect, lambda transit: answers.put((effect, transit)))
+        return replace(outcome, seconds=max(self._clock.now() - began, 0.0))
 
-def _answered(answers: Answers, working: int, queues: Collection[Queue]) -> Iterator[tuple[Effect, Outcome]]:
+
+def _answered(answers: Answers, working: int, queues: Collection[Queue]) -> Iterator[Answer]:
     """The answers of so many lanes, until each has said that it is done."""
     interrupt: KeyboardInterrupt | None = None
     while working:

@@ -9,20 +9,23 @@ from pathlib import Path
 from cube.connection import after
 from cube.connection.dialer import Dialer, Trust
 from cube.connection.ssh import Connection
-from cube.image.own import SOCKET, OwnEngine
-from cube.image.shelf import Shelf
+from cube.image.own import OwnEngine
+from cube.image.shelf import Shelf, Source
 from cube.manager.served import nobody
 from cube.manager.templates import Serving, rendered
 from cube.model.node import Cluster, Node
-from cube.model.secret import Secret
-from cube.worker.belongings import no_secrets
+from cube.worker.belongings import Ask, no_secrets
 from cube.worker.container import Claim
+from cube.worker.tree import Tree
 from cube.worker.worker import Worker
 
 CONNECT = 15.0
 """Seconds from the first packet to an authenticated connection, throttled handshakes included."""
 
 KNOWN_HOSTS = "known_hosts"
+
+OWN = OwnEngine()
+"""The engine of this machine, where it usually listens."""
 
 
 @contextmanager
@@ -32,23 +35,25 @@ def open_workers(  # noqa: PLR0913 - what a worker is given, each a seam of its 
     owner: str,
     epoch: int,
     state_dir: Path,
-    engine: str = SOCKET,
-    secret: Callable[[str], Secret] = no_secrets,
+    images: Source = OWN,
+    secret: Ask = no_secrets,
     serving: Serving = nobody,
 ) -> Iterator[Mapping[str, Worker]]:
     """A worker for each node of the cluster, by name. Their connections end with the block.
 
-    `engine` is the socket of the operator's own, from which they push images; `secret` who tells secrets;
+    `images` has those that they push; `secret` who tells secrets;
     `serving` who serves now, for the files of a task that is started.
     """
     claim = Claim(cluster=cluster.name, owner=owner, epoch=epoch)
-    with Dialer(trust_in(state_dir)) as dialer, Shelf(OwnEngine(engine)) as shelf:
+    tree = Tree() if cluster.image_tree else None
+    with Dialer(trust_in(state_dir)) as dialer, Shelf(images) as shelf:
         workers = {
             node.name: Worker(
                 node,
                 opener(dialer, node),
                 claim,
                 shelf=shelf,
+                tree=tree,
                 secret=secret,
                 render=partial(rendered, cluster, node, serving),
                 registries=cluster.registries,

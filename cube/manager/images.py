@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from cube.errors import CubeError
 from cube.image.own import OwnEngine
@@ -12,15 +13,30 @@ from cube.image.shelf import Cargo, Shelf
 from cube.manager.crew import THREADS
 from cube.manager.manager import Manager
 from cube.manager.office import Office
+from cube.manager.seams import Hand
 from cube.manager.session import at_hand
 from cube.model.image import full_name
 from cube.model.observation import Seen
 from cube.reconciler.prune import Leftover, leftovers
 from cube.worker.delivery import Delivered
-from cube.worker.worker import Worker
 
 Tell = Callable[[str, int, int], None]
 """Hears of a node how many bytes it was sent, and of how many."""
+
+
+class Taker(Protocol):
+    """A worker, to which images are brought."""
+
+    def push(self, cargo: Cargo, told: Callable[[int, int], None]) -> Delivered:
+        """Bring an image to the node: only what it lacks. Raises CubeError.
+
+        `told` hears how many bytes have been sent, and of how many.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what is under way."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +48,30 @@ class Pushed:
     error: CubeError | None = None
 
 
+def _end(worker: Taker) -> None:
+    worker.close()
+
+
 def push(
-    workers: Mapping[str, Worker], nodes: Sequence[str], cargo: Cargo, tell: Tell
+    workers: Mapping[str, Taker], cargo: Cargo, tell: Tell, leave: Callable[[Taker], None] = _end
 ) -> Generator[Pushed, None, None]:
     """Bring the image to all of those nodes at once; what came of each, as it ends.
 
-    Who asks for no more, as after an interrupt, ends those that are under way: a node has the whole image
-    then, or nothing of it.
+    Who asks for no more, as after an interrupt, has `leave` end those that are under way: a node has the
+    whole image then, or nothing of it.
     """
     pool = ThreadPoolExecutor(max_workers=THREADS)
-    pushing = [pool.submit(_push, workers[node], cargo, partial(tell, node)) for node in nodes]
+    pushing = [
+        pool.submit(_push, node, worker, cargo, partial(tell, node)) for node, worker in workers.items()
+    ]
     try:
         for done in as_completed(pushing):
             yield done.result()
     finally:
         for future in pushing:
             future.cancel()
-        for node in nodes:
-            workers[node].close()  # ends what is under way; the engine drops an archive that is cut short
+        for worker in workers.values():
+            leave(worker)  # the engine drops an archive that is cut short
         pool.shutdown()
 
 
@@ -58,11 +80,11 @@ def exit_code(pushed: Sequence["Pushed | Removed"]) -> int:
     return max((found.error.exit_code for found in pushed if found.error is not None), default=0)
 
 
-def _push(worker: Worker, cargo: Cargo, tell: Callable[[int, int], None]) -> Pushed:
+def _push(node: str, worker: Taker, cargo: Cargo, tell: Callable[[int, int], None]) -> Pushed:
     try:
-        return Pushed(node=worker.node.name, delivered=worker.push(cargo, tell))
+        return Pushed(node=node, delivered=worker.push(cargo, tell))
     except CubeError as error:
-        return Pushed(node=worker.node.name, delivered=None, error=error)
+        return Pushed(node=node, delivered=None, error=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +96,10 @@ class Removed:
     error: CubeError | None = None
 
 
-def remove(workers: Mapping[str, Worker], wanted: Mapping[str, Sequence[str]]) -> Iterator[Removed]:
+def remove(workers: Mapping[str, Hand], wanted: Mapping[str, Sequence[str]]) -> Iterator[Removed]:
     """Have each of those nodes remove its names and ids, all nodes at once; what came of each, as it ends."""
     with ThreadPoolExecutor(max_workers=THREADS) as pool:
-        removing = [pool.submit(_remove, workers[node], names) for node, names in wanted.items()]
+        removing = [pool.submit(_remove, node, workers[node], names) for node, names in wanted.items()]
         for done in as_completed(removing):
             yield done.result()
 
@@ -107,15 +129,15 @@ def prunable(
     }
 
 
-def _remove(worker: Worker, references: Sequence[str]) -> Removed:
+def _remove(node: str, worker: Hand, references: Sequence[str]) -> Removed:
     gone: list[str] = []
     try:
         for reference in references:
             worker.remove_image(reference)
             gone.append(reference)
     except CubeError as error:
-        return Removed(node=worker.node.name, references=tuple(gone), error=error)
-    return Removed(node=worker.node.name, references=tuple(gone))
+        return Removed(node=node, references=tuple(gone), error=error)
+    return Removed(node=node, references=tuple(gone))
 
 
 @contextmanager
@@ -127,6 +149,8 @@ def pushed_from(office: Office, image: str, nodes: Sequence[str], tell: Tell) ->
     with (
         Shelf(OwnEngine(office.engine)) as shelf,
         at_hand(office) as (_, workers),
-        closing(push(workers, nodes, shelf.cargo(full_name(image)), tell)) as results,
+        closing(
+            push({node: workers[node] for node in nodes}, shelf.cargo(full_name(image)), tell)
+        ) as results,
     ):
         yield results

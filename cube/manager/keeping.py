@@ -1,30 +1,28 @@
-"""The backups that jobs ask for, made beside the loop: they take minutes, and change nothing on a node.
+"""The backups that jobs ask for, made beside the loop: they take minutes, and change no task.
 
 Whoever sweeps makes those that are due, once it has let go of the lock; what came of each is an event of its
 job.
 """
 
-import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from cube.errors import CubeError
+from cube.manager.leftovers import Cleared, clear_left
 from cube.manager.office import Office
 from cube.manager.session import at_hand, recorded
-from cube.manager.volumes import Backed, Shelf, back_up, held, needed
-from cube.model.job import Backup
+from cube.manager.shelves import open_shelf, place_of
+from cube.manager.volumes import Backed, back_up, held, needed
 from cube.model.volume import StoredVolume
 from cube.reconciler.backups import WantedBackup, is_due, wanted_backups
+from cube.reconciler.periodic import last_run
 from cube.store.store import Store
-from cube.volume.archive import archives_in
+from cube.volume.archive import archives_on
+from cube.volume.shelf import Shelf
 from cube.worker.worker import Worker
-
-FOLDER = Path("backups")
-"""Where archives are kept, for each cluster in a folder of its own; so is it in any that is named."""
 
 AGAIN = 600.0
 """Seconds after which one that failed is tried again."""
@@ -51,57 +49,76 @@ class Made:
         return f"{self.wanted}{FAILED if self.is_failed else ': '}{self.what}"
 
 
-def folder_of(place: Office, folder: Path | None) -> Path:
-    """Where the cluster's archives are kept."""
-    return (FOLDER if folder is None else folder) / place.cluster.name
+class Keeper:
+    """Keeps what is due. What its shelf has is asked for again only when the next time for it has come."""
 
+    def __init__(self) -> None:
+        self._settled: dict[WantedBackup, float] = {}
 
-def shelf_of(place: Office, backup: Backup) -> Shelf:
-    """Where a job wants its archives, and how many."""
-    return Shelf(folder=folder_of(place, Path(backup.folder) if backup.folder else None), last=backup.keep)
+    def due(self, store: Store, now: float) -> Iterator[WantedBackup]:
+        """What is to be kept now, unless its shelf has it, but for what failed just before."""
+        jobs = [job for job in store.jobs() if any(group.backups for group in job.groups)]
+        for wanted in wanted_backups(jobs, store.current_tasks()) if jobs else ():
+            at = last_run(wanted.backup.schedule, now)
+            if at is not None and self._settled.get(wanted) != at and not _failed_lately(store, wanted, now):
+                yield wanted
 
+    def turn(self, place: Office, now: float) -> Iterator[Made | Cleared]:
+        """Keep what is due, and remove what tasks have left and whose time is over; what came of each."""
+        yield from self.keep_due(place, now)
+        yield from clear_left(place, now)
 
-def due(place: Office, store: Store, now: float) -> tuple[WantedBackup, ...]:
-    """What is to be kept now, but for what failed just before."""
-    jobs = [job for job in store.jobs() if any(group.backups for group in job.groups)]
-    if not jobs:
-        return ()
-    rollouts = store.rollouts()
-    return tuple(
-        wanted
-        for wanted in wanted_backups(jobs, store.current_tasks())
-        if is_due(wanted, _newest(place, wanted), rollouts[wanted.job].since, now)
-        and not _failed_lately(store, wanted, now)
-    )
+    def keep_due(self, place: Office, now: float) -> Iterator[Made]:
+        """Keep what is due; what came of each, as it ends. Nothing where another Cube does so just now."""
+        with recorded(place) as store:
+            for order in sorted({_order(wanted) for wanted in self.due(store, now)}):
+                for made in self._keep_on_shelf(place, store, order, now):
+                    wanted = made.wanted
+                    store.tell_of_job(wanted.job, wanted.version, now=time.time(), actor=BY, reason=str(made))
+                    yield made
 
+    def _keep_on_shelf(
+        self, place: Office, store: Store, order: tuple[str, int], now: float
+    ) -> Iterator[Made]:
+        folder, last = order
+        try:
+            with open_shelf(place.keys, place_of(place.cluster, folder)) as shelf, shelf.alone() as is_alone:
+                lacking = self._lacking(store, shelf, order, now) if is_alone else []
+                if lacking:
+                    with at_hand(place) as (_, workers):
+                        yield from _keep(workers, shelf, lacking, last or None)
+        except CubeError as error:
+            yield from (_failed(wanted, error) for wanted in self._due_for(store, order, now))
 
-def keep_due(place: Office, now: float) -> Iterator[Made]:
-    """Keep what is due; what came of each, as it ends. Nothing where another Cube does so just now."""
-    with recorded(place) as store:
-        if not due(place, store, now):
-            return
-    with at_hand(place) as (store, workers):
-        for shelf in sorted({shelf_of(place, wanted.backup) for wanted in due(place, store, now)}, key=str):
-            for made in _on_shelf(place, store, workers, shelf, now):
-                wanted = made.wanted
-                store.tell_of_job(wanted.job, wanted.version, now=time.time(), actor=BY, reason=str(made))
-                yield made
+    def _lacking(self, store: Store, shelf: Shelf, order: tuple[str, int], now: float) -> list[WantedBackup]:
+        """What is due there: what another Cube has kept until it let go of the shelf is due no more."""
+        newest = {(found.volume, found.node): found.at for found in archives_on(shelf)}  # the oldest is first
+        rollouts, lacking = store.rollouts(), list[WantedBackup]()
+        for wanted in self._due_for(store, order, now):
+            if is_due(wanted, newest.get((wanted.volume, wanted.node)), rollouts[wanted.job].since, now):
+                lacking.append(wanted)
+            elif (at := last_run(wanted.backup.schedule, now)) is not None:
+                self._settled[wanted] = at
+        return lacking
+
+    def _due_for(self, store: Store, order: tuple[str, int], now: float) -> list[WantedBackup]:
+        return [wanted for wanted in self.due(store, now) if _order(wanted) == order]
 
 
 @contextmanager
 def keeping(find: Callable[[], Office], warn: Callable[[CubeError], None]) -> Iterator[None]:
-    """While the block runs what is due is kept, in a thread beside it.
+    """While the block runs what is due is kept, and what tasks have left goes, in a thread beside it.
 
-    One that is under way at its end ends with the process, and the next Cube begins it anew.
+    A backup that is under way at its end ends with the process, and the next Cube begins it anew.
     """
-    is_over = threading.Event()
+    is_over, keeper = threading.Event(), Keeper()
 
     def run() -> None:
         while not is_over.wait(PAUSE):
             try:
-                for made in keep_due(find(), time.time()):
-                    if made.is_failed:
-                        warn(CubeError(str(made)))
+                for each in keeper.turn(find(), time.time()):
+                    if each.is_failed:
+                        warn(CubeError(str(each)))
             except CubeError as error:
                 warn(error)
 
@@ -112,23 +129,14 @@ def keeping(find: Callable[[], Office], warn: Callable[[CubeError], None]) -> It
         is_over.set()
 
 
-def _on_shelf(
-    place: Office, store: Store, workers: Mapping[str, Worker], shelf: Shelf, now: float
+def _order(wanted: WantedBackup) -> tuple[str, int]:
+    """Where it is to be kept, and how many of it; 0: all."""
+    return wanted.backup.folder, wanted.backup.keep or 0
+
+
+def _keep(
+    workers: Mapping[str, Worker], shelf: Shelf, mine: Sequence[WantedBackup], last: int | None
 ) -> Iterator[Made]:
-    """Alone there: what another Cube has kept until it let go of the folder is due no more."""
-
-    def mine() -> list[WantedBackup]:
-        return [wanted for wanted in due(place, store, now) if shelf_of(place, wanted.backup) == shelf]
-
-    try:
-        with _alone(shelf.folder) as is_alone:
-            yield from _keep(workers, shelf, mine() if is_alone else [])
-    except OSError as error:
-        why = f"{shelf.folder}: {error.strerror}"
-        yield from (Made(wanted=wanted, what=why, is_failed=True) for wanted in mine())
-
-
-def _keep(workers: Mapping[str, Worker], shelf: Shelf, mine: Sequence[WantedBackup]) -> Iterator[Made]:
     by_place = {(wanted.volume, wanted.node): wanted for wanted in mine}
     found = held(workers, sorted({wanted.node for wanted in mine}))
     volumes = list[StoredVolume]()
@@ -137,7 +145,7 @@ def _keep(workers: Mapping[str, Worker], shelf: Shelf, mine: Sequence[WantedBack
             volumes += needed(found, wanted.volume, wanted.node)
         except CubeError as error:
             yield _failed(wanted, error)
-    for backed in back_up(workers, volumes, shelf, time.time) if volumes else ():
+    for backed in back_up(workers, volumes, shelf, time.time, last=last) if volumes else ():
         yield _made(by_place[backed.volume.name, backed.volume.node], backed)
 
 
@@ -147,7 +155,7 @@ def _made(wanted: WantedBackup, backed: Backed) -> Made:
         return _failed(wanted, backed.error)
     tree = backed.kept.tree
     what = f"{tree.files} files, {tree.size} bytes in {backed.seconds:.1f} s"
-    return Made(wanted=wanted, what=f"{what}, in {backed.kept.path}")
+    return Made(wanted=wanted, what=f"{what}, in {backed.kept.where}")
 
 
 def _failed(wanted: WantedBackup, error: CubeError) -> Made:
@@ -156,25 +164,5 @@ def _failed(wanted: WantedBackup, error: CubeError) -> Made:
     )
 
 
-def _newest(place: Office, wanted: WantedBackup) -> float | None:
-    archives = archives_in(shelf_of(place, wanted.backup).folder)
-    mine = [found.at for found in archives if (found.volume, found.node) == (wanted.volume, wanted.node)]
-    return mine[-1] if mine else None
-
-
 def _failed_lately(store: Store, wanted: WantedBackup, now: float) -> bool:
-    events = store.events(job=wanted.job, since=now - AGAIN)
-    return any(event.reason.startswith(f"{wanted}{FAILED}") for event in events)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[bool]:
-    """No other Cube keeps anything there meanwhile; False: one does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    return store.was_told(wanted.job, f"{wanted}{FAILED}", since=now - AGAIN)

@@ -31,7 +31,7 @@ class Leaver:
 
     @property
     def seconds(self) -> float | None:
-        """About how long its data would take to follow it, while it does not serve."""
+        """About how long its data would take to follow it; most of that time it still serves."""
         return None if self.size is None else self.size / PACE
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 from cube.errors import CubeError
 from cube.manager.seams import Attended, Clock
@@ -27,10 +28,7 @@ class Sight:
 
 
 class Lookout:
-    """Looks at a node until it is closed, and tells of each look.
-
-    `count` numbers what happens in the service; `every` is the longest pause between two looks, in seconds.
-    """
+    """Looks at a node until it is closed, and tells of each look. `count` numbers what the service does."""
 
     def __init__(
         self,
@@ -39,9 +37,8 @@ class Lookout:
         *,
         count: Callable[[], int],
         tell: Callable[[Sight], None],
-        every: float,
     ) -> None:
-        self.every = every
+        self._every = inf
         self._worker = worker
         self._clock = clock
         self._count = count
@@ -50,6 +47,12 @@ class Lookout:
         self.seconds = 0.0
         self._asked = threading.Event()
         self._closed = threading.Event()
+        self._listens = threading.Event()
+
+    @property
+    def connections(self) -> int:
+        """How often its worker has connected to the node."""
+        return self._worker.connections
 
     def begin(self, name: str) -> None:
         """Start both threads. They end by themselves soon after `close`, whatever the node does."""
@@ -60,10 +63,23 @@ class Lookout:
         """Look again at once, or as soon as the look under way has ended."""
         self._asked.set()
 
+    def attend(self, every: float, *, listens: bool) -> None:
+        """Pause for that many seconds at most between two looks, and listen to the engine or not.
+
+        A stream that is open then ends with the next word of it.
+        """
+        if every < self._every:
+            self._asked.set()
+        self._every = every
+        if listens:
+            self._listens.set()
+        else:
+            self._listens.clear()
+
     def close(self) -> None:
         """Look no more."""
-        self._closed.set()
-        self._asked.set()
+        for each in (self._closed, self._asked, self._listens):
+            each.set()
 
     def _look_on(self, name: str) -> None:
         while not self._closed.is_set():
@@ -75,13 +91,19 @@ class Lookout:
             self.seconds += time.monotonic() - started
             if not self._closed.is_set():
                 self._tell(Sight(node=name, began=began, found=found))
-                self._asked.wait(self.every)
+                self._asked.wait(None if self._every == inf else self._every)
 
     def _listen_on(self, _name: str) -> None:
-        while not self._closed.is_set():
+        while self._is_to_listen():
             with suppress(CubeError):
                 self.streams += 1
                 for _ in self._worker.happenings():
                     self._asked.set()
+                    if not self._listens.is_set():
+                        break
             self._asked.set()  # a stream that ends is news of its own
             self._closed.wait(LISTEN_AGAIN)
+
+    def _is_to_listen(self) -> bool:
+        self._listens.wait()
+        return not self._closed.is_set()

@@ -10,16 +10,25 @@ from cube.manager.measuring import measure
 from cube.manager.report import Report
 from cube.manager.templates import refuse_stale_files
 from cube.manager.turn import Concern, Run, Settling
+from cube.manager.wanted import (
+    dispatched,
+    earlier,
+    left_on,
+    paused_rollout,
+    refuse_another_type,
+    refuse_unserved,
+    rollout_under_way,
+    scaled,
+)
 from cube.model.action import Note, Plan
-from cube.model.job import Job, JobType
+from cube.model.job import Job
 from cube.model.maintenance import Maintenance
 from cube.model.node import Cluster, Cordon
-from cube.model.observation import Observation
+from cube.model.observation import Observation, Seen
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State, Task
 from cube.reconciler.homes import forgotten
-from cube.reconciler.periodic import run_of
-from cube.reconciler.pins import pinned
+from cube.reconciler.pins import pinned, unsettled
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
 from cube.store.rows import Sweep
@@ -49,15 +58,14 @@ class Manager:
         has moved on since, or the job's hook refuses: then nothing is changed. A job keeps its type:
         InputError.
         """
-        self._refuse_another_type(job)
-        observed = self._look_as_planned(job, expected)
+        refuse_another_type(self.loop, job)
         job = replace(job, stopped=False)
-        self._refuse_what_no_proxy_can(job, observed)
+        observed, settled = self._look_as_planned(job, expected)
+        self._refuse_what_no_proxy_can(settled, observed)
         if job.hooks.before:
-            version = self.store.version_of(self._pinned(job, observed))
-            hooks.run_before(replace(job, version=version), self.cluster.name)
-            observed = self._look_as_planned(job, expected)
-        wanted = self._want(self._pinned(job, observed), run, "deployed")
+            hooks.run_before(replace(settled, version=self.store.version_of(settled)), self.cluster.name)
+            observed, settled = self._look_as_planned(job, expected)
+        wanted = self._want(settled, run, "deployed")
         self._retry(job.name, run)
         succeeded = False
         try:
@@ -71,13 +79,14 @@ class Manager:
         """Want none of the job's tasks, and settle. Raises InputError for a job that is not known."""
         known = self.job(name)
         observed = self.loop.look_before_a_change()
-        for job in (known, *self._runs_of(name)):
-            self._want(replace(job, stopped=True), run, "stopped")
+        self._want(replace(known, stopped=True), run, "stopped")
+        for job in self._runs_of(name):
+            self._want(replace(job, stopped=True), replace(run, given=None), "stopped")
         return self.loop.settle(observed, run, Concern(job=name))
 
     def want(self, job: Job, run: Run) -> Job:
         """Want this job, and leave it to whoever turns the loop to settle. InputError as of deploy."""
-        self._refuse_another_type(job)
+        refuse_another_type(self.loop, job)
         self.loop.look_before_a_change()
         wanted = self._want(replace(job, stopped=False), run, "deployed")
         self._retry(job.name, run)
@@ -112,52 +121,50 @@ class Manager:
 
         Raises InputError where there is no such version.
         """
-        current = self.job(name)
-        to = version if version is not None else self._version_before(current)
-        earlier = self.store.job(name, to)
-        if earlier is None:
-            known = ", ".join(str(found.job.version) for found in self.store.versions(name))
-            raise InputError(f"job {name} has no version {to}", cure=f"Its versions: {known}.")
+        wanted = earlier(self.loop, self.job(name), version)
         observed = self.loop.look_before_a_change()
-        self._want(replace(earlier, stopped=False), run, f"rolled back to version {to}")
+        self._want(replace(wanted, stopped=False), run, f"rolled back to version {wanted.version}")
         self._retry(name, run)
         return self.loop.settle(observed, run, Concern(job=name))
 
     def promote(self, name: str, run: Run) -> Report:
         """Let the new version take the place of every old task, and settle."""
-        rollout = self._rollout_under_way(name)
+        rollout = rollout_under_way(self.loop, self.job(name))
         return self._roll(replace(rollout, promoted=True), run, f"version {rollout.version} promoted")
 
     def pause(self, name: str, run: Run) -> Report:
         """Replace no further task of an older version, until somebody resumes the rollout; and settle."""
-        rollout = self._rollout_under_way(name)
+        rollout = rollout_under_way(self.loop, self.job(name))
         paused = replace(rollout, state=RolloutState.PAUSED)
         return self._roll(paused, run, f"the rollout of version {rollout.version} paused")
 
     def resume(self, name: str, run: Run) -> Report:
         """Go on with a rollout that was paused, and settle. Raises InputError where it was not."""
-        rollout = self.store.rollouts().get(self.job(name).name)
-        if rollout is None or rollout.state is not RolloutState.PAUSED:
-            raise InputError(f"the rollout of job {name} is not paused", where=self.cluster.name)
+        rollout = paused_rollout(self.loop, self.job(name))
         resumed = replace(rollout, state=RolloutState.RUNNING)
         return self._roll(resumed, run, f"the rollout of version {rollout.version} resumed")
 
     def begin_maintenance(self, name: str, retry_after: float, run: Run) -> Report:
         """Have proxies answer requests for the job by a page, and settle. Its tasks are left as they are.
 
-        `retry_after` in seconds: when those who ask are told to come back.
+        `retry_after` in seconds: when those who ask are told to come back. Raises InputError for a job that
+        takes no requests through a proxy.
         """
         job = self.job(name)
+        refuse_unserved(self.loop, job)
         observed = self.loop.look_before_a_change()
         begun = Maintenance(job=name, at=self._clock.now(), actor=run.actor, retry_after=retry_after)
-        self.store.put_maintenance(begun, job.version)
+        self.store.put_maintenance(begun, job.version, given=run.given)
+        run.recorded()
         return self.loop.settle(observed, run, Concern(job=name))
 
     def end_maintenance(self, name: str, run: Run) -> Report:
         """Have the job's tasks answer requests again, and settle."""
         job = self.job(name)
         observed = self.loop.look_before_a_change()
-        self.store.end_maintenance(name, job.version, now=self._clock.now(), actor=run.actor)
+        now = self._clock.now()
+        self.store.end_maintenance(name, job.version, now=now, actor=run.actor, given=run.given)
+        run.recorded()
         return self.loop.settle(observed, run, Concern(job=name))
 
     def dispatch(self, name: str, values: Mapping[str, str], run: Run) -> Report:
@@ -207,16 +214,7 @@ class Manager:
         Raises InputError for a node that is in the inventory, or whose tasks have all ended as they should
         and have left no data there.
         """
-        tasks = [
-            task
-            for task in (*self.store.current_tasks(), *self.store.former_tasks())
-            if task.node == node and (task.state is not State.COMPLETED or task.spec.data)
-        ]
-        if self.cluster.node(node) is not None:
-            cure = f"Take it out of the inventory first, or move its tasks: cube node drain {node}"
-            raise InputError(f"node {node} is in the inventory", where=self.cluster.name, cure=cure)
-        if not tasks:
-            raise InputError(f"no task is recorded on a node {node}", where=self.cluster.name)
+        tasks = left_on(self.loop, node)
         observed = self.loop.look_before_a_change()
         self._note(tasks, forgotten(node), run)
         self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
@@ -241,11 +239,12 @@ class Manager:
         Raises InputError as the deploy would.
         """
         if job is not None:
-            self._refuse_another_type(job)
+            refuse_another_type(self.loop, job)
         observed = self.loop.look()
         if job is not None:
+            job = self._settled(job, observed)
             self._refuse_what_no_proxy_can(job, observed)
-        return self._preview(job, observed), observed
+        return self.loop.plan(self._once_deployed(job, observed)), observed
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """Ask the nodes, all of them by default, and remember their stats."""
@@ -266,16 +265,16 @@ class Manager:
         if self.cluster.node(node) is None:
             known = ", ".join(found.name for found in self.cluster.nodes)
             raise InputError(
-                f"there is no node {node!r}", where=self.cluster.name, cure=f"Known nodes: {known}."
+                f"there is no node {node!r}",
+                where=self.cluster.name,
+                cure=f"Known nodes: {known}.",
+                field="node",
             )
 
     def needs(self, job: Job | None, observed: Mapping[str, Observation]) -> tuple[Need, ...]:
         """How many nodes all services need once this job is deployed, and how many they could do with."""
         tightest = ALGORITHMS[DEFAULT_ALGORITHM]
         return needs(self._once_deployed(job, observed), self.loop.scheduler, tightest)
-
-    def _preview(self, job: Job | None, observed: Mapping[str, Observation]) -> Plan:
-        return self.loop.plan(self._once_deployed(job, observed))
 
     def _once_deployed(self, job: Job | None, observed: Mapping[str, Observation]) -> World:
         """The world in which that job has just become what is wanted."""
@@ -298,12 +297,18 @@ class Manager:
             ),
         )
 
-    def _look_as_planned(self, job: Job, expected: Sequence[str] | None) -> Mapping[str, Observation]:
-        """Every node. Raises CubeError where the expected plan, if any, would not be made from them again."""
+    def _look_as_planned(
+        self, job: Job, expected: Sequence[str] | None
+    ) -> tuple[Mapping[str, Observation], Job]:
+        """Every node, and the job with what its images mean: what is compared is what will be deployed.
+
+        Raises CubeError where the expected plan, if any, would not be made from them again.
+        """
         observed = self.loop.look_before_a_change()
+        settled = self._settled(job, observed)
         if expected is None:
-            return observed
-        found = self._preview(job, observed).fingerprint
+            return observed, settled
+        found = self.loop.plan(self._once_deployed(settled, observed)).fingerprint
         if tuple(expected) != found:
             gone, new = set(expected) - set(found), set(found) - set(expected)
             why = "; ".join(
@@ -315,17 +320,7 @@ class Manager:
                 why=why,
                 cure="Plan again, look, and deploy that plan.",
             )
-        return observed
-
-    def _refuse_another_type(self, job: Job) -> None:
-        """What its slots mean would change under the tasks that are in them."""
-        known = self.store.job(job.name)
-        if known is not None and known.type is not job.type:
-            raise InputError(
-                f"job {job.name} is of type {known.type} and cannot become {job.type}",
-                where=self.cluster.name,
-                cure=f"Give it another name, or remove the old one first: cube remove {job.name}",
-            )
+        return observed, settled
 
     def _refuse_what_no_proxy_can(self, job: Job, observed: Mapping[str, Observation]) -> None:
         """The proxies that run find this job in their templates, which may refuse what it asks of them."""
@@ -333,11 +328,20 @@ class Manager:
             before, after = self.loop.world(observed), self._once_deployed(job, observed)
             refuse_stale_files(self.cluster, before, after)
 
-    def _pinned(self, job: Job, observed: Mapping[str, Observation]) -> Job:
-        return pinned(job, self.loop.world(observed))
+    def _settled(self, job: Job, observed: Mapping[str, Observation]) -> Job:
+        """The job with what its images mean now; a registry is asked by the first node that answered."""
+        world = self.loop.world(observed)
+        node = next((name for name, found in observed.items() if isinstance(found, Seen)), None)
+        if node is None:
+            return pinned(job, world)
+        told = {image: self.loop.digest(image, node) for image in unsettled(job, world)}
+        return pinned(job, world, {image: digest for image, digest in told.items() if digest})
 
     def _want(self, job: Job, run: Run, reason: str) -> Job:
-        return self.store.put_job(job, now=self._clock.now(), actor=run.actor, reason=reason)
+        now = self._clock.now()
+        wanted = self.store.put_job(job, now=now, actor=run.actor, reason=reason, given=run.given)
+        run.recorded()
+        return wanted
 
     def _runs_of(self, name: str) -> list[Job]:
         return [job for job in self.store.jobs() if job.parent == name]
@@ -345,33 +349,10 @@ class Manager:
     def _roll(self, rollout: Rollout, run: Run, reason: str) -> Report:
         observed = self.loop.look_before_a_change()
         now = self._clock.now()
-        self.store.put_rollout(replace(rollout, since=now), now=now, actor=run.actor, reason=reason)
+        rollout = replace(rollout, since=now)
+        self.store.put_rollout(rollout, now=now, actor=run.actor, reason=reason, given=run.given)
+        run.recorded()
         return self.loop.settle(observed, run, Concern(job=rollout.job))
-
-    def _rollout_under_way(self, name: str) -> Rollout:
-        rollout = self.store.rollouts().get(self.job(name).name)
-        if rollout is None or rollout.state is not RolloutState.RUNNING:
-            why = "" if rollout is None else f"that of version {rollout.version}: {rollout.state}"
-            cure = f"Go on with it: cube resume {name}" if why.endswith(RolloutState.PAUSED) else ""
-            what = f"no rollout of job {name} is under way"
-            raise InputError(what, where=self.cluster.name, why=why, cure=cure)
-        return rollout
-
-    def _version_before(self, current: Job) -> int:
-        """The newest version that succeeded and is not what is wanted now."""
-        good = {
-            found.version
-            for found in self.store.rollouts_of(current.name)
-            if found.state is RolloutState.SUCCEEDED and found.version < current.version
-        }
-        versions = [found.job for found in self.store.versions(current.name) if found.job.version in good]
-        others = [job.version for job in versions if not job.stopped and job.groups != current.groups]
-        if not others:
-            raise InputError(
-                f"job {current.name} has no earlier version that had succeeded",
-                cure=f"See what there is: cube history {current.name}",
-            )
-        return max(others)
 
     def _retry(self, name: str, run: Run) -> None:
         """Close the record of failed tasks, so that their slots are filled anew."""
@@ -380,55 +361,6 @@ class Manager:
     def _note(self, tasks: Iterable[Task], reason: str, run: Run) -> None:
         notes = [Note(task=task, target=State.COMPLETED, reason=reason) for task in tasks]
         self.store.record_plan(Plan(actions=tuple(notes)), now=self._clock.now(), actor=run.actor)
-
-
-def scaled(job: Job, counts: Mapping[str, int]) -> Job:
-    """The job with those counts. Raises InputError for a stopped one, and for a group that is not there."""
-    _refuse_stopped(job, "scaled")
-    if job.type is JobType.SYSTEM:
-        cure = "Say with its constraints which nodes are meant."
-        raise InputError(f"job {job.name} cannot be scaled", why="it has one task on each node", cure=cure)
-    for name in counts:
-        if job.group(name) is None:
-            known = ", ".join(group.name for group in job.groups)
-            raise InputError(f"job {job.name} has no group {name!r}", cure=f"Its groups: {known}.")
-    groups = tuple(replace(group, count=counts.get(group.name, group.count)) for group in job.groups)
-    return replace(job, groups=groups)
-
-
-def dispatched(job: Job, values: Mapping[str, str], *, now: float) -> Job:
-    """A run of the parameterized job: its tasks get the values as CUBE_PARAM_NAME.
-
-    Raises InputError for a job of another type, and for values that it does not name or that are missing.
-    """
-    if job.type is not JobType.PARAMETERIZED or job.parameters is None:
-        raise InputError(
-            f"job {job.name} cannot be dispatched",
-            why=f"it is of type {job.type}",
-            cure="Only a parameterized job can: see docs/jobs.md.",
-        )
-    _refuse_stopped(job, "dispatched")
-    known = (*job.parameters.required, *job.parameters.optional)
-    missing = [name for name in job.parameters.required if name not in values]
-    strange = [name for name in values if name not in known]
-    if missing or strange:
-        why = f"missing: {', '.join(missing)}" if missing else f"not a parameter: {', '.join(strange)}"
-        cure = f"Its parameters: {', '.join(known) or 'none'}."
-        raise InputError(f"job {job.name} cannot be dispatched", why=why, cure=cure)
-    variables = {f"CUBE_PARAM_{name.upper()}": value for name, value in values.items()}
-    groups = tuple(
-        replace(group, spec=replace(group.spec, env={**group.spec.env, **variables})) for group in job.groups
-    )
-    return replace(run_of(job, job.name, now), name=job.name, groups=groups)
-
-
-def _refuse_stopped(job: Job, what: str) -> None:
-    if job.stopped:
-        raise InputError(
-            f"job {job.name} cannot be {what}",
-            why="it is stopped",
-            cure="Begin it again: deploy its file, or cube rollback " + job.name,
-        )
 
 
 def _failed_of(job: str, tasks: Iterable[Task]) -> list[Task]:

@@ -50,6 +50,15 @@ def rebalance(manager: Manager, run: Run, *, max_moves: int, min_gain: float) ->
 def move(manager: Manager, name: str, node: str, run: Run) -> Report:
     """Want the task of that name on that node, and settle.
 
+    Raises InputError as `wish`.
+    """
+    wanted = wish(manager, name, node, run.actor)
+    return carry_out(manager, wanted, manager.loop.look_before_a_change(), run)
+
+
+def wish(manager: Manager, name: str, node: str, actor: str) -> Move:
+    """What somebody wants who names a task and a node.
+
     Raises InputError for a name that means no task or several, for a node that is not known or has it
     already, and for a task that belongs to its node or would leave its data there.
     """
@@ -60,12 +69,11 @@ def move(manager: Manager, name: str, node: str, run: Run) -> Report:
         raise InputError(
             f"{task.slot} cannot be moved",
             why=f"it writes to a volume, which stays on {task.node}",
-            cure="To take along what it has written, and be stopped meanwhile: --with-data",
+            cure="To take along what it has written, and be stopped for the last of it: --with-data",
+            field="task",
         )
     assert task.node is not None, "what was found by its container is on a node"
-    reason = f"{run.actor} wants it there"
-    wish = Move(slot=task.slot, source=task.node, target=node, reason=reason)
-    return carry_out(manager, wish, manager.loop.look_before_a_change(), run)
+    return Move(slot=task.slot, source=task.node, target=node, reason=f"{actor} wants it there")
 
 
 def _best(
@@ -100,7 +108,7 @@ def the_task(manager: Manager, name: str) -> Task:
     found = find_tasks(running, name)
     if len(found) > 1:
         known = ", ".join(str(task.slot) for task in found[:5])
-        raise InputError(f"{name!r} names {len(found)} tasks", cure=f"One of: {known}.")
+        raise InputError(f"{name!r} names {len(found)} tasks", cure=f"One of: {known}.", field="task")
     return found[0]
 
 
@@ -109,7 +117,8 @@ def refuse_what_stays(manager: Manager, task: Task, node: str) -> None:
     job = manager.job(task.slot.job)
     group = job.group(task.slot.group)
     if task.node == node:
-        raise InputError(f"{task.slot} is on {node} already")
+        raise InputError(f"{task.slot} is on {node} already", field="node")
     if group is not None and job.type_of(group) is not JobType.SERVICE:
         kind = job.type_of(group)
-        raise InputError(f"{task.slot} cannot be moved", why=f"it is a {kind} task, and its work is not")
+        why = f"it is a {kind} task, and its work is not"
+        raise InputError(f"{task.slot} cannot be moved", why=why, field="task")

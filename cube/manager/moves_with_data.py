@@ -1,37 +1,45 @@
-"""Moving a task with what it has written: stopped, copied, compared, and started elsewhere, or where it was.
+"""Moving a task with what it has written: a copy while it runs, the rest once it is stopped, a start there.
 
 All of it happens under the lock. Before the task is stopped its move *home* is recorded: whoever finds the
 slot empty after a crash, as the next sweep does, fills it where its data is. The move to the target is only
-recorded once the data is there, and the same.
+recorded once the data is there, and the same. Where it fails the task is started where it was.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from cube.errors import CubeError, InputError
+from cube.manager.copying import Say, Way, copying
 from cube.manager.manager import Manager
 from cube.manager.moves import carry_out, refuse_what_stays, the_task
 from cube.manager.report import Done, Report
 from cube.manager.turn import Loop, Run
-from cube.manager.volumes import empty, named, refuse_another, refuse_used, tree_of
+from cube.manager.volumes import empty, refuse_used
 from cube.model.action import Plan, Verdict
 from cube.model.move import Move
 from cube.model.observation import Observation, Seen
 from cube.model.task import Task
-from cube.model.volume import StoredVolume, Tree
+from cube.model.volume import LeftVolume, StoredVolume
 from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.tasks import stop
+from cube.view import words
 from cube.worker.worker import Worker
 
 AT_HOME = 120.0
 """Seconds at least for a task to come up again where it was."""
 
-Say = Callable[[str], None]
-"""Hears what was done beside the loop's own steps."""
-
 SPARE = 64 * 1024 * 1024
 """Bytes that a disk must have beyond what is copied to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Somebody wants the task of that name on that node, and what it leaves kept for so many seconds."""
+
+    task: str
+    node: str
+    keep: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +57,23 @@ class Haul:
 
 
 def move_with_data(
-    manager: Manager, workers: Mapping[str, Worker], asked: tuple[str, str], run: Run, say: Say
+    manager: Manager, workers: Mapping[str, Worker], asked: Asked, run: Run, say: Say
 ) -> Report:
-    """Want the task on that node with its data, and settle; `asked` are the names of both.
+    """Want the task on that node with its data, and settle; the time to copy it does not count.
 
     Where it does not come up there it is started again where it was, on the data that it left there. Raises
     InputError for what `move` refuses, and for data that cannot be copied; CubeError where the copy fails.
     """
-    haul = _hauled(manager, workers, *asked)
-    observed = manager.loop.look_before_a_change()
+    haul = _hauled(manager, workers, asked.task, asked.node)
     wish = haul.move(to=haul.target, reason=f"{run.actor} wants it there, with its data")
-    _refuse_hopeless(manager, haul, wish, observed)
-    _put(manager, haul.move(to=haul.source, reason="its data is here, until that is copied"), run)
-    try:
-        stopped = _stop(manager, haul, observed, run)
-        for volume in haul.volumes:
-            say(_copy(haul, volume))
-    except (CubeError, KeyboardInterrupt):
-        _settle_home(manager, haul, run, "its data could not be copied")
-        raise
+    _refuse_hopeless(manager, haul, wish, manager.loop.look_before_a_change())
+    begun = manager.loop.clock.now()
+    stopped = _stop_and_copy(manager, haul, run, say)
+    run = replace(run, until=run.until + manager.loop.clock.now() - begun)
     report = carry_out(manager, wish, manager.loop.look_before_a_change(), run)
     if any(end.is_done for end in report.moves):
-        names = ", ".join(volume.name for volume in haul.volumes)
-        say(f"what it had is kept on {wish.source}, too: cube volume rm {names} --node {wish.source}")
+        for volume in haul.volumes:
+            say(_keep_old(manager, haul, volume.name, asked.keep, run))
         return replace(report, done=(*stopped, *report.done))
     back = _settle_home(manager, haul, run, f"it did not come up on {wish.target}")
     return replace(back, moves=report.moves, done=(*stopped, *report.done, *back.done))
@@ -114,8 +116,22 @@ def _refuse_hopeless(manager: Manager, haul: Haul, wish: Move, observed: Mapping
         raise InputError(f"{wish.slot} cannot be moved to {wish.target}", why=why)
 
 
-def _put(manager: Manager, move: Move, run: Run) -> None:
-    manager.store.put_move(move, now=manager.loop.clock.now(), actor=run.actor)
+def _stop_and_copy(manager: Manager, haul: Haul, run: Run, say: Say) -> list[Done]:
+    """Copy its volumes, stop it, copy what has changed. Raises CubeError: then it runs where it was."""
+    with ExitStack() as copies:
+        ways = (Way(name=volume.name, source=haul.source, target=haul.target) for volume in haul.volumes)
+        finishes = [copies.enter_context(copying(way, say)) for way in ways]
+        observed = manager.loop.look_before_a_change()
+        home = haul.move(to=haul.source, reason="its data is here, until that is copied")
+        manager.store.put_move(home, now=manager.loop.clock.now(), actor=run.actor)
+        try:
+            stopped = _stop(manager, haul, observed, run)
+            for finish in finishes:
+                say(finish())
+        except (CubeError, KeyboardInterrupt):
+            _settle_home(manager, haul, run, "its data could not be copied")
+            raise
+    return stopped
 
 
 def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run: Run) -> list[Done]:
@@ -135,22 +151,13 @@ def _stop(manager: Manager, haul: Haul, observed: Mapping[str, Observation], run
     return done
 
 
-def _copy(haul: Haul, volume: StoredVolume) -> str:
-    """Fill the target's volume with what is in the source's, compare both; what was done, in words."""
-    name = volume.name
-    with (
-        named(f"{name}, from {haul.source.node.name} to {haul.target.node.name}"),
-        haul.source.volumes.read(name) as pieces,
-        haul.target.volumes.filled(name, pieces, None),
-    ):
-        there, here = _both_trees((haul.target, haul.source), name)
-        refuse_another(there, here)
-    return f"copied and compared {name}: {here.files} files, {here.size} bytes"
-
-
-def _both_trees(workers: Sequence[Worker], name: str) -> list[Tree]:
-    with ThreadPoolExecutor(max_workers=len(workers)) as pool:
-        return list(pool.map(lambda worker: tree_of(worker, name), workers))
+def _keep_old(manager: Manager, haul: Haul, name: str, seconds: float, run: Run) -> str:
+    """Have what it left removed after that long, and not before; what was done, in words."""
+    now, node, task = manager.loop.clock.now(), haul.source.node.name, haul.task
+    left = LeftVolume(node=node, volume=name, job=task.slot.job, version=task.version, until=now + seconds)
+    what = f"{name} is kept on {node}, too, until {words.utc(left.until)}"
+    manager.store.left.keep(left, what, now=now, actor=run.actor)
+    return what
 
 
 def _settle_home(manager: Manager, haul: Haul, run: Run, reason: str) -> Report:

@@ -4,11 +4,14 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from cube.errors import CubeError
+from cube.errors import CubeError, InputError
 from cube.model.codec import to_data
 from cube.model.task import State, TaskEvent
 from cube.store.store import Store
@@ -22,10 +25,24 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notices:
-    """Where they go: `url` is sent JSON, `command` gets it on its standard input; either may be missing."""
+    """Where they go: `url` is sent JSON, `command` gets it on its standard input; either may be missing.
 
-    url: str | None = None
+    Whoever knows a webhook's URL may use it: no message shows more of it than the host.
+    """
+
+    url: str | None = field(default=None, repr=False)
     command: tuple[str, ...] = ()
+
+
+def checked_url(text: str, where: str) -> str:
+    """The URL without what stands around it. Raises InputError, which does not quote it."""
+    url = text.strip()
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        is_whole = url.isascii() and url.isprintable() and " " not in url
+        if is_whole and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return url
+    raise InputError("this is no URL", where=where, cure="Write one: https://HOST/PATH")
 
 
 def kind_of(event: TaskEvent) -> str | None:
@@ -36,7 +53,7 @@ def kind_of(event: TaskEvent) -> str | None:
         return "lost"
     if not event.task and event.slot.job:
         return _kind_of_job(event.reason)
-    if not event.task and "we who are cut off" in event.reason:
+    if not event.task and not event.node and event.reason.endswith("we who are cut off"):
         return "brake"
     return "silent" if event.node and event.reason.startswith("does not answer") else None
 
@@ -100,8 +117,9 @@ def _post(url: str, body: bytes) -> None:
     try:
         with urlopen(request, timeout=PATIENCE):  # noqa: S310 - as above; its scheme was checked
             pass
-    except (OSError, ValueError) as error:
-        raise CubeError("a notice was not taken", where=url, why=str(error)) from error
+    except (OSError, HTTPException) as error:
+        why = str(error) or type(error).__name__
+        raise CubeError("a notice was not taken", where=str(urlsplit(url).hostname), why=why) from error
 
 
 def _run(command: Sequence[str], body: bytes) -> None:

@@ -2,12 +2,15 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from math import inf
 
 from cube.manager.lookout import Lookout, Sight
 from cube.manager.seams import Attended, Clock
 from cube.manager.turn import spent
 from cube.model.observation import Cause, Observation, Seen, Stats, Unknown
 from cube.model.task import Health
+from cube.store.rows import Look
 from cube.view.metrics import Watching
 
 
@@ -30,6 +33,10 @@ class Picture:
         self._changed: dict[str, int] = {}
         self._busy: set[str] = set()
         self._sights: dict[str, Sight] = {}
+        self._news: set[str] = set()
+        self._pauses: Mapping[str, float] = {}
+        self._others: frozenset[str] = frozenset()
+        self._looks_on = True
 
     def open(self, workers: Mapping[str, Attended]) -> None:
         """Look at these nodes from now on, and no more at those before; none is ready yet."""
@@ -39,9 +46,10 @@ class Picture:
         self._sights = {}
         self.doubt()
         self._lookouts = {
-            name: Lookout(worker, self._clock, count=self._count, tell=self._tell, every=self._every)
+            name: Lookout(worker, self._clock, count=self._count, tell=self._tell)
             for name, worker in workers.items()
         }
+        self._attend()
         for name, lookout in self._lookouts.items():
             lookout.begin(name)
 
@@ -68,12 +76,35 @@ class Picture:
             self.samples[sight.node] = earlier
         self.observed[sight.node] = sight.found
         self.fresh.add(sight.node)
-        return not was_ready or before is None or not _is_as_before(sight.found, before.found)
+        if was_ready and before is not None and _is_as_before(sight.found, before.found):
+            return False
+        self._news.add(sight.node)
+        return True
 
     def taken(self) -> Mapping[str, Observation]:
         """What was looked at since the last time that it was asked for."""
         fresh, self.fresh = self.fresh, set()
         return {name: self.observed[name] for name in fresh if name in self.observed}
+
+    def take_news(self) -> frozenset[str]:
+        """Where there was anything new since the last time that it was asked for."""
+        news, self._news = frozenset(self._news), set()
+        return news
+
+    def learn(self, looks: Iterable[Look]) -> None:
+        """How the nodes that are left to others are used; what runs there we see for ourselves."""
+        for look in looks:
+            found = self.observed.get(look.node) if look.node in self._others else None
+            if not isinstance(found, Seen) or look.stats is None or look.cause is not None:
+                continue
+            if look.at > found.at:
+                self.samples[look.node] = found.stats
+                self.observed[look.node] = replace(found, at=look.at, stats=look.stats)
+
+    @property
+    def mine(self) -> Mapping[str, Observation]:
+        """The last look at each node that is not left to others."""
+        return {name: found for name, found in self.observed.items() if name not in self._others}
 
     def begin(self, node: str) -> None:
         """Something is done on that node from now on."""
@@ -109,7 +140,13 @@ class Picture:
     def watching(self) -> tuple[Watching, ...]:
         """What each lookout has done."""
         return tuple(
-            Watching(node=name, looks=found.looks, seconds=found.seconds, streams=found.streams)
+            Watching(
+                node=name,
+                looks=found.looks,
+                seconds=found.seconds,
+                streams=found.streams,
+                connections=found.connections,
+            )
             for name, found in self._lookouts.items()
         )
 
@@ -120,8 +157,19 @@ class Picture:
 
     def look_every(self, pauses: Mapping[str, float]) -> None:
         """The longest pause between two looks at a node, where it is shorter than for the others."""
+        self._pauses = pauses
+        self._attend()
+
+    def leave_to_others(self, nodes: frozenset[str], *, looks_on: bool) -> None:
+        """Others look after these: listen there no more, and look only when called, unless it `looks_on`."""
+        self._others, self._looks_on = nodes, looks_on
+        self._attend()
+
+    def _attend(self) -> None:
         for name, lookout in self._lookouts.items():
-            lookout.every = min(pauses.get(name, self._every), self._every)
+            is_left = name in self._others
+            every = min(self._pauses.get(name, self._every), self._every)
+            lookout.attend(inf if is_left and not self._looks_on else every, listens=not is_left)
 
     def _count(self) -> int:
         return next(self._numbers)

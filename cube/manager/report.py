@@ -7,6 +7,7 @@ from cube.model.action import Change, Effect, EndMove, Fetch, Held, Outcome, Pla
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
+from cube.model.transit import Transit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +18,20 @@ class Done:
     outcome: Outcome
 
 
-Step = Plan | Done
-"""What the loop tells while it runs: a plan before it acts on it, and each effect as it ends."""
+Step = Plan | Done | Transit
+"""What the loop tells while it runs: a plan before it acts on it, each effect as it ends, and how far the
+image is that one waits for."""
+
+
+def still_coming(before: tuple[Transit, ...], step: Step) -> tuple[Transit, ...]:
+    """The images that are under way after that step, each as it was told of last, the oldest first."""
+    match step:
+        case Transit():
+            return tuple(({each.key: each for each in before} | {step.key: step}).values())
+        case Done():
+            return tuple(each for each in before if not each.is_for(step.effect))
+        case Plan():
+            return before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,13 @@
 """What the loop needs of the world outside; the simulator has its own of each."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from cube.model.action import Effect, Outcome
 from cube.model.observation import Observation
+from cube.model.transit import Told, Transit
+from cube.model.volume import StoredVolume
 
 
 class Clock(Protocol):
@@ -26,8 +29,12 @@ class Worker(Protocol):
         """Look at the node once."""
         ...
 
-    def perform(self, effect: Effect) -> Outcome:
-        """Carry out one effect; safe to repeat."""
+    def perform(self, effect: Effect, told: Told) -> Outcome:
+        """Carry out one effect; safe to repeat. `told` hears how far an image is that has to come first."""
+        ...
+
+    def digest(self, image: str) -> str:
+        """What the image's registry has by its name now, asked by the node; empty where it does not tell."""
         ...
 
 
@@ -59,12 +66,75 @@ class Process(Protocol):
         ...
 
 
+class Volumes(Protocol):
+    """The volumes of one node's engine. Every call raises CubeError where the node is lost, or it refuses."""
+
+    def all(self) -> tuple[StoredVolume, ...]:
+        """Every volume, by name."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove it with all that is in it."""
+        ...
+
+    def read(self, name: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Its content as a tar, a piece at a time. It must be there."""
+        ...
+
+
+class Fillable(Volumes, Protocol):
+    """The same, where one may also put something into them."""
+
+    def renew(self, name: str) -> None:
+        """Remove all that is in it."""
+        ...
+
+    def is_empty(self, name: str) -> bool:
+        """Nothing is in it."""
+        ...
+
+    def filled(self, name: str, pieces: Iterator[bytes], size: int | None) -> AbstractContextManager[None]:
+        """Fill it, or a new one, from a tar, also one as gzip, of so many bytes (None: nobody knows).
+
+        It is marked as half from before the first byte to the end of the block; where that raises, for good.
+        """
+        ...
+
+
+class Lines(Protocol):
+    """What a container writes. Every line raises CubeError where the node is lost."""
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Each line with its stream."""
+        ...
+
+    def close(self) -> None:
+        """Leave them; whoever waits for the next one hears that they are lost."""
+        ...
+
+
 class Hand(Protocol):
-    """A hand on single containers of one node."""
+    """A hand on single containers, volumes and images of one node."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Its volumes."""
+        ...
+
+    def remove_image(self, name: str) -> None:
+        """Take the name from its image, and remove an image that has no other; by an id, the image.
+
+        Raises CubeError where a container was made from it, or the node is lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what is under way."""
+        ...
 
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> Lines:
         """The container's lines with their stream. Raises CubeError where the node is lost."""
         ...
 
@@ -77,6 +147,16 @@ class Hand(Protocol):
 
 class Attended(Worker, Hand, Protocol):
     """A worker that also tells when something happens on its node."""
+
+    @property
+    def volumes(self) -> Fillable:
+        """Its volumes."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How often it has connected to the node."""
+        ...
 
     def happenings(self) -> Iterator[str]:
         """Once as soon as it listens, then whenever something has happened to a container; what it was.
@@ -93,11 +173,17 @@ class Fleet(Protocol):
         """Look at each of those nodes; every name gets an answer, in the order asked."""
         ...
 
-    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome]]:
+    def perform(self, effects: Iterable[Effect], until: float) -> Iterator[tuple[Effect, Outcome | Transit]]:
         """Carry the effects out, nodes in parallel; each with its outcome as it comes.
+
+        Before that, of one that waits for its image, any number of times how far that is.
 
         One that has not begun at `until` (seconds since the epoch) is STALE and not tried.
         """
+        ...
+
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node; empty where it does not tell."""
         ...
 
     def stock(self) -> Mapping[str, str]:

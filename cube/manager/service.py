@@ -11,28 +11,31 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
-from traceback import format_exception
 
-from cube.errors import CubeError, InternalError, LockedError, UnreachableError
+from cube.errors import CubeError, LockedError, UnreachableError, bug, traced
 from cube.manager.asking import Asking
 from cube.manager.clock import WallClock
 from cube.manager.holding import Holding
+from cube.manager.loans import Loans
 from cube.manager.lookout import Sight
 from cube.manager.measuring import measure
 from cube.manager.office import Office
 from cube.manager.picture import Picture
 from cube.manager.planning import planned
-from cube.manager.report import Done, Report
+from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Attended, Clock
+from cube.manager.sharing import Sharing
 from cube.manager.staff import Answered, Gather, Staff, is_effect
 from cube.manager.turn import PLAN_KEEPS, Concern, Run, refuse_strangers, world_of, worth_trying
 from cube.manager.upkeep import pauses, remember
 from cube.model.action import Action, Effect, Plan, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Stats
+from cube.model.transit import Transit
 from cube.reconciler.guards import check_room
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
+from cube.store.reader import Mark
 from cube.store.rows import Sweep
 from cube.store.store import Store
 from cube.store.write import FINE
@@ -44,6 +47,9 @@ SOONEST = 0.5
 
 REST = 1.0
 """Seconds before the next turn where another Cube is at work, or something could not be recorded."""
+
+REVIEW = 60.0
+"""Seconds after which everything is planned anew although nothing is known to have changed."""
 
 FIRST_TURN = 5.0
 """Seconds that the first turn waits for nodes that have not answered yet."""
@@ -65,25 +71,30 @@ class Duty:
 
 
 class Service:
-    """Turns without end. One thread calls `run`, any others the rest."""
+    """Turns without end. One thread calls `run`, any others the rest. `loans`: what its team has beside."""
 
-    def __init__(self, store: Store, find: Callable[[], Office], gather: Gather, duty: Duty) -> None:
+    def __init__(
+        self, store: Store, find: Callable[[], Office], gather: Gather, duty: Duty, loans: Loans
+    ) -> None:
         self.store = store
+        self.loans = loans
         self.clock: Clock = WallClock()
         self.holding = Holding(store, command="manager")
         self.last_plan = Plan()
         self._find = find
         self._duty = duty
-        self._inbox: SimpleQueue[Sight | Answered | Asking | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Sight | Answered | Transit | Asking | None] = SimpleQueue()
         self._picture = Picture(self.clock, self._inbox.put, every=duty.every)
         self._staff = Staff(find(), gather, self.holding, self._inbox.put)
+        self._sharing = Sharing(store, every=duty.every)
         self._asked: list[Asking] = []
         self._recorded: tuple[Action, ...] = ()
         self._doubts = 0
         self._turned = self._swept = self._measured = self.clock.now()
         self._rests = self._turned + FIRST_TURN
         self._is_news = False
-        self._turns, self._seconds = 0, 0.0
+        self._planned: Mark | None = None
+        self._turns, self._seconds, self._planning = 0, 0.0, 0.0
         self._effects: Counter[str] = Counter()
         self._looked, self._ending = threading.Event(), threading.Event()
 
@@ -114,6 +125,7 @@ class Service:
         return Turning(
             turns=self._turns,
             seconds=self._seconds,
+            planning=self._planning,
             effects=dict(self._effects),
             events=max((event.number for event in self.store.events(limit=1)), default=0),
             lookouts=self._picture.watching(),
@@ -133,6 +145,10 @@ class Service:
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
         return world_of(self.cluster, self.store, observed, self.clock.now(), self._staff.stock())
+
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node; empty where it does not tell."""
+        return self._staff.digest(image, node)
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
@@ -183,6 +199,7 @@ class Service:
             asking.answer(end)
         self._picture.close()
         self._staff.leave()
+        self._guarded(self._sharing.leave)
 
     def _receive(self, patience: float) -> None:
         """Wait that long for something to happen, then take in all that has."""
@@ -191,13 +208,15 @@ class Service:
             while True:
                 self._guarded(partial(self._take, self._inbox.get_nowait()))
 
-    def _take(self, message: Sight | Answered | Asking | None) -> None:
+    def _take(self, message: Sight | Answered | Transit | Asking | None) -> None:
         match message:
             case Sight():
                 self._is_news |= self._picture.take(message)
-                if self._picture.is_complete and not self._looked.is_set():
+                if not self._looked.is_set() and self._picture.is_complete:
                     self._rests = self.clock.now()
                     self._looked.set()
+            case Transit():
+                self._tell(message)
             case Answered():
                 self._is_news = True
                 self._staff.hear(message, self._picture, self.clock.now())
@@ -205,6 +224,7 @@ class Service:
             case Asking():
                 self._is_news = True
                 self._asked.append(message)
+                self._sharing.due = self.clock.now()
             case None:
                 self._is_news = True
 
@@ -215,12 +235,15 @@ class Service:
             self._effects[step.outcome.verdict] += 1
             now, actor = self.clock.now(), self._actor_of(step.effect)
             self.store.record_outcome(step.effect, step.outcome, now=now, actor=actor)
-            for asking in self._asked:
-                asking.tell(step)
+            self._tell(step)
+
+    def _tell(self, step: Step) -> None:
+        for asking in self._asked:
+            asking.tell(step)
 
     def _patience(self) -> float:
         """Seconds until something is to be done, whatever happens."""
-        times = [self._swept + self._duty.every, *self._staff.resting.values()]
+        times = [self._swept + self._duty.every, self._sharing.due, *self._staff.resting.values()]
         times += [asking.run.until for asking in self._asked]
         times += [self._due] if self._due is not None else []
         times += [self._rests] if self._is_news else []
@@ -241,25 +264,35 @@ class Service:
             tasks = self.store.current_tasks() if due else ()
             self._picture.look_soon(task.node for task in tasks if task.slot.job in due)
             self._is_news = True
+        if self._sharing.due <= now:
+            self._guarded(partial(self._sharing.keep, self._picture, now, is_asked=bool(self._asked)))
         if self._swept + self._duty.every <= now:
             self._guarded(partial(self._sweep, now))
 
     def _sweep(self, now: float) -> None:
         """Remember who is silent, that the fleet was looked after, and take the inventory as it is now."""
-        began, self._swept, self._is_news = self._swept, now, True
+        began, self._swept = self._swept, now
         remember(self.store, self._picture, now, every=self._duty.every)
+        self._is_news |= self._may_have_changed(now)
+        self._sharing.learn(self._picture)
         everything = Asking(Run(until=now, actor=self._duty.actor), Concern(), version=0)
         report = replace(self._report(everything, self._staff.done), is_late=False)
         self.store.put_sweep(Sweep(started=began, finished=now, result=report.summary))
         if self._measured + FINE <= now:
             self._measured = now
-            measure(self.store, self.cluster, self._picture.observed, now)
+            measure(self.store, self.cluster, self._picture.mine, now)
         self._staff.done.clear()
         self._recorded = ()
         self._picture.look_every(pauses(self.store.current_tasks()))
         office = self._find()
         if office != self._staff.office and self._picture.is_at_rest:
             self._picture.open(self._staff.meet(office, self.store.epoch))
+
+    def _may_have_changed(self, now: float) -> bool:
+        """There may be something to do that nobody has told of: to plan for a large fleet takes a while."""
+        mark = self.store.mark()
+        is_recorded = mark is None or self._planned is None or mark.record != self._planned.record
+        return is_recorded or bool(self.last_plan.actions) or self._turned + REVIEW <= now
 
     def _try_turn(self) -> None:
         began, self._is_news = self.clock.now(), False
@@ -281,8 +314,8 @@ class Service:
         except CubeError as error:
             self._duty.warn(error)
             self._rest(5 * REST)
-        except Exception as bug:  # noqa: BLE001 - told as what it is; the fleet is looked after all the same
-            self._duty.warn(InternalError(f"a bug in Cube: {bug!r}", why="".join(format_exception(bug))))
+        except Exception as error:  # noqa: BLE001 - told as what it is; the fleet is looked after all the same
+            self._duty.warn(bug(error, cure=f"The traceback:\n{traced(error)}"))
             self._rest(5 * REST)
 
     def _rest(self, seconds: float) -> None:
@@ -292,8 +325,11 @@ class Service:
         if self._is_doubtful():
             return
         refuse_strangers(self._picture.observed, self.cluster, self.store)
+        self._planned = self.store.mark()
         world = self.world(self._picture.observed)
+        began = self.clock.now()
         plan = self.plan(world)
+        self._planning += self.clock.now() - began
         check_room(plan, world)
         self.last_plan, todo = plan, worth_trying(plan, self._staff.done)
         for asking in [asking for asking in self._asked if self._is_answered(asking, world, todo)]:
@@ -328,8 +364,7 @@ class Service:
         if epoch is not None or self._is_doubtful():
             return
         now, self._recorded, self._is_news = self.clock.now(), chosen, True
-        for asking in self._asked:
-            asking.tell(replace(todo, actions=chosen))
+        self._tell(replace(todo, actions=chosen))
         effects: list[Effect] = []
         for actor, actions in _by(self._actor_of, chosen).items():
             effects += self.store.record_plan(replace(todo, actions=actions), now=now, actor=actor)

@@ -5,9 +5,11 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from functools import partial
 
 from cube.image.own import OwnEngine
+from cube.image.shelf import Source
 from cube.manager.clock import RunClock, WallClock
 from cube.manager.crew import Crew
 from cube.manager.fleet import open_workers
+from cube.manager.loans import Lent, Loans
 from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.recover import Finding, chosen_owner, gather, refuse_a_store_in_use, restored
@@ -115,13 +117,16 @@ def recovering(office: Office, *, wait: float) -> Iterator[Recovery]:
 def serving(find: Callable[[], Office], duty: Duty) -> Iterator[Service]:
     """A service over the state of the office that `find` gives, and gives again as the inventory changes."""
     with recorded(find()) as store:
-        yield Service(store, find, partial(_team, store), duty)
+        loans = Loans()
+        yield Service(store, find, partial(_team, store, loans), duty, loans)
 
 
 @contextmanager
-def _team(store: Store, office: Office, epoch: int) -> Iterator[Team]:
-    with _workers(office, store, epoch) as workers:
-        yield Team(workers, Crew(workers, WallClock(), OwnStock(OwnEngine(office.engine)), store.may_act))
+def _team(store: Store, loans: Loans, office: Office, epoch: int) -> Iterator[Team]:
+    engine = OwnEngine(office.engine)
+    stock = partial(loans.stock, OwnStock(engine))
+    with _workers(office, store, epoch, Lent(loans, engine)) as workers:
+        yield Team(workers, Crew(workers, WallClock(), stock, store.may_act))
 
 
 @contextmanager
@@ -171,13 +176,16 @@ def recorded(office: Office) -> Iterator[Store]:
         store.close()
 
 
-def _workers(office: Office, store: Store, epoch: int) -> AbstractContextManager[Mapping[str, Worker]]:
+def _workers(
+    office: Office, store: Store, epoch: int, images: Source | None = None
+) -> AbstractContextManager[Mapping[str, Worker]]:
+    """`images`: who has those that are pushed; None: the operator's engine."""
     return open_workers(
         office.cluster,
         owner=store.owner,
         epoch=epoch,
         state_dir=office.keys,
-        engine=office.engine,
+        images=images or OwnEngine(office.engine),
         secret=office.vault.get,
         serving=lambda: served_by(office.cluster, world_of(office.cluster, store, {}, WallClock().now(), {})),
     )

@@ -27,6 +27,7 @@ from cube.model.action import (
     Stop,
     Verdict,
 )
+from cube.model.transit import Transit
 
 AT_ONCE = 8
 """Effects that one node is given at a time: no more than these have to end before a service can."""
@@ -60,7 +61,7 @@ class Staff:
     """
 
     def __init__(
-        self, office: Office, gather: Gather, holding: Holding, tell: Callable[[Answered], None]
+        self, office: Office, gather: Gather, holding: Holding, tell: Callable[[Answered | Transit], None]
     ) -> None:
         self.office = office
         self.done: list[Done] = []
@@ -86,6 +87,10 @@ class Staff:
     def workers(self) -> Mapping[str, Attended]:
         """The team's workers, by node."""
         return self._team.workers
+
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, as in Fleet."""
+        return self._team.fleet.digest(image, node)
 
     def stock(self) -> Mapping[str, str]:
         """What the operator's engine has, as in Fleet."""
@@ -158,7 +163,10 @@ class Staff:
     def _carry_out(self, node: str, effects: Sequence[Effect], until: float) -> None:
         try:
             for effect, outcome in self._team.fleet.perform(effects, until):
-                self._tell(Answered(node, Done(effect=effect, outcome=outcome)))
+                if isinstance(outcome, Transit):
+                    self._tell(outcome)
+                else:
+                    self._tell(Answered(node, Done(effect=effect, outcome=outcome)))
         except Exception as bug:  # noqa: BLE001 - it is told where the service hears of it
             self._tell(Answered(node, bug))
         finally:

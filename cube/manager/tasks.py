@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
-from cube.manager.seams import Hand, Process
+from cube.manager.seams import Hand, Lines, Process
 from cube.model.task import Slot, Task
 from cube.worker.terminal import Ends, following_size, own_ends, raw_terminal, sending
 
@@ -55,7 +55,8 @@ def find_tasks(tasks: Sequence[Task], name: str) -> tuple[Task, ...]:
     found = tuple(task for task in named if task.node and task.container)
     if not found:
         known = ", ".join(sorted({str(task.slot) for task in tasks if task.container})) or "none"
-        raise InputError(f"no task with a container is called {name!r}", cure=f"Known: {known}.")
+        what, cure = f"no task with a container is called {name!r}", f"Known: {known}."
+        raise InputError(what, cure=cure, field="task")
     return found
 
 
@@ -66,7 +67,7 @@ def read_logs(
 
     def page(task: Task) -> list[LogLine] | CubeError:
         try:
-            return list(_lines(workers, task, extract, follow=False))
+            return list(_lines(task, _open(workers, task, extract, follow=False)))
         except CubeError as error:
             return error
 
@@ -76,30 +77,50 @@ def read_logs(
     yield from {str(found): found for found in pages if isinstance(found, CubeError)}.values()
 
 
-def follow_logs(
-    workers: Mapping[str, Hand], tasks: Sequence[Task], extract: Extract
-) -> Iterator[LogLine | CubeError]:
-    """What the tasks write, as it comes, until each has ended; a node that is lost is told in between."""
-    lines: SimpleQueue[LogLine | CubeError | None] = SimpleQueue()
+class Following:
+    """What tasks write, as it comes, until each has ended; a node that is lost is told in between."""
 
-    def pump(task: Task) -> None:
+    def __init__(self, workers: Mapping[str, Hand], tasks: Sequence[Task], extract: Extract) -> None:
+        self._workers = workers
+        self._tasks = tasks
+        self._extract = extract
+        self._lines: SimpleQueue[LogLine | CubeError | None] = SimpleQueue()
+        self._alone = threading.Lock()
+        self._open: list[Lines] = []
+        self._is_left = False
+
+    def __iter__(self) -> Iterator[LogLine | CubeError]:
+        """Each line, or why there are none of a task."""
+        for task in self._tasks:
+            threading.Thread(target=self._pump, args=(task,), name="cube-logs", daemon=True).start()
+        running = len(self._tasks)
+        while running:
+            line = self._lines.get()
+            if line is None:
+                running -= 1
+            else:
+                yield line
+
+    def close(self) -> None:
+        """Leave them, from any thread: whoever waits for a line hears that they are lost."""
+        with self._alone:
+            self._is_left = True
+            for lines in self._open:
+                lines.close()
+
+    def _pump(self, task: Task) -> None:
         try:
-            for line in _lines(workers, task, extract, follow=True):
-                lines.put(line)
+            lines = _open(self._workers, task, self._extract, follow=True)
+            with self._alone:
+                self._open.append(lines)
+                if self._is_left:
+                    lines.close()
+            for line in _lines(task, lines):
+                self._lines.put(line)
         except CubeError as error:
-            lines.put(error)
+            self._lines.put(error)
         finally:
-            lines.put(None)
-
-    for task in tasks:
-        threading.Thread(target=pump, args=(task,), daemon=True).start()
-    running = len(tasks)
-    while running:
-        line = lines.get()
-        if line is None:
-            running -= 1
-        else:
-            yield line
+            self._lines.put(None)
 
 
 def execute(workers: Mapping[str, Hand], task: Task, argv: Sequence[str], *, interactive: bool) -> int:
@@ -144,10 +165,14 @@ def converse(process: Process, ends: Ends, *, tty: bool = False) -> int:
     return process.exit_status()
 
 
-def _lines(workers: Mapping[str, Hand], task: Task, extract: Extract, *, follow: bool) -> Iterator[LogLine]:
+def _open(workers: Mapping[str, Hand], task: Task, extract: Extract, *, follow: bool) -> Lines:
     assert task.container is not None
     worker = _worker(workers, task)
-    for stream, line in worker.logs(task.container, follow=follow, tail=extract.tail, since=extract.since):
+    return worker.logs(task.container, follow=follow, tail=extract.tail, since=extract.since)
+
+
+def _lines(task: Task, lines: Lines) -> Iterator[LogLine]:
+    for stream, line in lines:
         at, _, text = line.partition(b" ")
         yield LogLine(task=task, at=at.decode("ascii", "replace"), stream=stream, text=text)
 

@@ -8,7 +8,7 @@ from cube.document.reader import check_text
 from cube.document.template import render_text
 from cube.errors import InputError
 from cube.manager.served import NOBODY, Served, nobody, served_by
-from cube.model.files import Files
+from cube.model.files import Files, variables_in
 from cube.model.job import Group, Job, Template
 from cube.model.node import Cluster, Node
 from cube.model.task import Slot, State, Task
@@ -28,7 +28,18 @@ def rendered(cluster: Cluster, node: Node, serving: Serving, task: Task, templat
     if template.text is None:
         raise unread(template)
     place = f"templates/{template.source}" if template.source else template.target
-    return render_text(template.text, variables(cluster, node, task, serving), place)
+    text = render_text(template.text, variables(cluster, node, task, serving), place)
+    if template.env:
+        _refuse_other_lines(text, place)
+    return text
+
+
+def _refuse_other_lines(text: str, place: str) -> None:
+    try:
+        variables_in(text)
+    except ValueError as error:
+        cure = "Write one variable in each line, without quotes and 'export'."
+        raise InputError("the file is to hold variables", where=place, why=str(error), cure=cure) from None
 
 
 def files_of(cluster: Cluster, world: World, leaving: Collection[str]) -> Mapping[str, Files]:
@@ -106,6 +117,12 @@ def unread(template: Template) -> InputError:
         why="templates are files of the project that deploys the job",
         cure="Deploy it with cube deploy, from the project's folder, or leave 'templates' out.",
     )
+
+
+def unread_in(job: Job) -> tuple[str, ...]:
+    """The names of its template files that nobody has read yet."""
+    every = (each for group in job.groups for each in group.spec.templates)
+    return tuple(sorted({each.source for each in every if each.source and each.text is None}))
 
 
 def filled(job: Job, texts: Mapping[str, str]) -> Job:

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cube.errors import CubeError, InternalError
+from cube.manager.cordons import carry_cordons, cordons_now
 from cube.manager.planning import planned
 from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Clock, Fleet
 from cube.model.action import Action, Fetch, Note, Plan, Push, Quarantine, Refresh, Start, Stop, Verdict, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
+from cube.model.precondition import Precondition
 from cube.model.task import Health
+from cube.model.transit import Transit
 from cube.reconciler.guards import check_room
 from cube.reconciler.silence import listen, news
 from cube.reconciler.world import World, as_seen
@@ -34,11 +37,16 @@ PLAN_KEEPS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """How one call settles: until when at most (seconds since the epoch), for whom, and who is told."""
+    """How one call settles: until when at most (seconds since the epoch), for whom, and who is told.
+
+    `given`: what must hold where the change is recorded, or there is none; `recorded` is told once it is.
+    """
 
     until: float
     actor: str
     tell: Callable[[Step], None] = lambda _step: None
+    given: Precondition | None = None
+    recorded: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +85,10 @@ class Settling(Protocol):
         """All that a plan is made from, as it is recorded now."""
         ...
 
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node; empty where it does not tell."""
+        ...
+
     def plan(self, world: World) -> Plan:
         """The next wave."""
         ...
@@ -103,9 +115,10 @@ class Loop:
         now = self.clock.now()
         asked = [node.name for node in self.cluster.nodes] if names is None else list(names)
         observed = self.fleet.observe(asked, now)
-        self.store.put_observations(observed.values())
         if names is None:
+            carry_cordons(self.store, observed, now)
             self._listen(observed, now)
+        self.store.put_observations(observed.values())
         return observed
 
     def look_before_a_change(self) -> Mapping[str, Observation]:
@@ -118,6 +131,10 @@ class Loop:
         """All that a plan is made from, as it is recorded now."""
         return world_of(self.cluster, self.store, observed, self.clock.now(), self.fleet.stock())
 
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node; empty where it does not tell."""
+        return self.fleet.digest(image, node)
+
     def plan(self, world: World) -> Plan:
         """The next wave."""
         return planned(self.cluster, world, self.scheduler)
@@ -129,6 +146,9 @@ class Loop:
         effects = self.store.record_plan(plan, now=now, actor=run.actor)
         done = []
         for effect, outcome in self.fleet.perform(effects, now + PLAN_KEEPS):
+            if isinstance(outcome, Transit):
+                run.tell(outcome)
+                continue
             self.store.record_outcome(effect, outcome, now=self.clock.now(), actor=run.actor)
             done.append(Done(effect=effect, outcome=outcome))
             run.tell(done[-1])
@@ -195,7 +215,8 @@ class Loop:
         known = self.store.silences()
         silences = listen(known, observed, now)
         if known or silences:
-            self.store.put_silences(silences.values(), news(known, silences, observed), now=now)
+            told = news(known, silences, observed)
+            self.store.put_silences(silences.values(), told, of={*known, *observed}, now=now)
 
     def _pause_after(self, wave: list[Done], done: list[Done]) -> None:
         if all(step.outcome.verdict is Verdict.OK for step in wave):
@@ -223,7 +244,7 @@ def world_of(
             former=store.former_tasks(),
             observed=observed,
             rollouts=store.rollouts(),
-            cordons=store.cordons(),
+            cordons=cordons_now(store, observed),
             silences=store.silences(),
             moves=store.moves(),
             maintenances=store.maintenances(),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import inf
 
+from cube.manager.cordons import carry_cordons
 from cube.manager.picture import Picture
 from cube.model.node import Silence
 from cube.model.task import Task
@@ -20,6 +21,7 @@ def remember(store: Store, picture: Picture, now: float, *, every: float) -> Non
     """
     known, observed = store.silences(), picture.observed
     taken = picture.taken()
+    carry_cordons(store, observed, now)
     store.put_observations(taken.values())
     heard = {
         name: known[name] if name in known and _is_counted(known[name], each, every) else each
@@ -28,7 +30,9 @@ def remember(store: Store, picture: Picture, now: float, *, every: float) -> Non
     silences = {name: each for name, each in heard.items() if name in taken}
     silences |= {name: each for name, each in known.items() if name in observed and name not in taken}
     if known or silences:
-        store.put_silences(silences.values(), news(known, silences, taken), now=now)
+        mine = [each for name, each in silences.items() if name in taken]
+        of = {*taken, *(name for name in known if name not in observed)}
+        store.put_silences(mine, news(known, silences, taken), of=of, now=now)
 
 
 def _is_counted(known: Silence, heard: Silence, every: float) -> bool:

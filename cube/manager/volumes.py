@@ -5,16 +5,20 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from cube.errors import CubeError, InputError
 from cube.manager.crew import THREADS
+from cube.manager.seams import Attended, Hand
 from cube.model.task import Task
 from cube.model.volume import StoredVolume, Tree
 from cube.store.store import Store
-from cube.volume.archive import Kept, checked, forget_older, keep, path_of, still_same
+from cube.volume.archive import Archive, Kept, checked, forget_older, free_name, keep, still_same
+from cube.volume.shelf import Shelf, TakenError
 from cube.volume.tree import read_tree
-from cube.worker.worker import Worker
+
+BY_HAND = "volume"
+"""By whom the events are of what somebody does to a volume by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,21 +39,13 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
-    """Where archives are kept, and how many of each node's volume at most; `last` None: all."""
-
-    folder: Path
-    last: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Backed:
     """What came of the backup of one node's volume, and how long it took; `gone` are older archives of it."""
 
     volume: StoredVolume
     seconds: float
     kept: Kept | None = None
-    gone: tuple[Path, ...] = ()
+    gone: tuple[Archive, ...] = ()
     error: CubeError | None = None
 
 
@@ -61,7 +57,16 @@ class Restored:
     seconds: float
 
 
-def held(workers: Mapping[str, Worker], nodes: Sequence[str]) -> Held:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a volume is to hold: a tar, also one as gzip, of so many bytes, and what is in it."""
+
+    pieces: Iterator[bytes]
+    size: int
+    tree: Tree
+
+
+def held(workers: Mapping[str, Hand], nodes: Sequence[str]) -> Held:
     """The volumes of all of those nodes, asked at once."""
 
     def ask(node: str) -> tuple[StoredVolume, ...] | CubeError:
@@ -91,18 +96,28 @@ def needed(found: Held, name: str, node: str | None) -> tuple[StoredVolume, ...]
     )
 
 
-def remove(worker: Worker, store: Store, volume: StoredVolume) -> None:
+def remove(worker: Hand, store: Store, volume: StoredVolume) -> None:
     """Remove it with all that is in it. Raises InputError where something uses it, CubeError."""
     refuse_used(volume, store.current_tasks(), volume.uses)
     worker.volumes.remove(volume.name)
+    _left_no_more(store, volume.node, volume.name, "was removed by hand")
 
 
 def back_up(
-    workers: Mapping[str, Worker], volumes: Sequence[StoredVolume], shelf: Shelf, now: Callable[[], float]
+    workers: Mapping[str, Hand],
+    volumes: Sequence[StoredVolume],
+    shelf: Shelf,
+    now: Callable[[], float],
+    *,
+    last: int | None,
 ) -> Generator[Backed, None, None]:
-    """Keep each of them in an archive of its own, nodes at once; what came of each, as it ends."""
+    """Keep each of them in an archive of its own, nodes at once; what came of each, as it ends.
+
+    Of each volume of each node the `last` archives stay; None: all.
+    """
     pool = ThreadPoolExecutor(max_workers=THREADS)
-    keeping = [pool.submit(_back_up, workers[volume.node], volume, shelf, now()) for volume in volumes]
+    keep_one = partial(_back_up, shelf=shelf, last=last)
+    keeping = [pool.submit(keep_one, workers[volume.node], volume, now()) for volume in volumes]
     try:
         for done in as_completed(keeping):
             yield done.result()
@@ -114,45 +129,66 @@ def back_up(
         pool.shutdown()
 
 
-def _back_up(worker: Worker, volume: StoredVolume, shelf: Shelf, now: float) -> Backed:
+def _back_up(worker: Hand, volume: StoredVolume, now: float, *, shelf: Shelf, last: int | None) -> Backed:
     started = time.monotonic()
     try:
-        kept = back_up_one(worker, volume, shelf.folder, now)
-        gone = forget_older(kept.path, shelf.last) if shelf.last else ()
+        kept = back_up_one(worker, volume, shelf, now)
+        gone = forget_older(shelf, kept.name, last) if last else ()
     except CubeError as error:
         return Backed(volume=volume, seconds=time.monotonic() - started, error=error)
     return Backed(volume=volume, seconds=time.monotonic() - started, kept=kept, gone=gone)
 
 
-def back_up_one(worker: Worker, volume: StoredVolume, folder: Path, now: float) -> Kept:
+def back_up_one(worker: Hand, volume: StoredVolume, shelf: Shelf, now: float) -> Kept:
     """Keep it in an archive. Raises CubeError: then there is none."""
     if volume.is_half:
         raise _half(volume)
-    with worker.volumes.read(volume.name) as pieces:
-        return keep(pieces, path_of(folder, volume.name, volume.node, now))
+    while True:
+        name = free_name(shelf, volume.name, volume.node, now)
+        try:
+            return keep(partial(worker.volumes.read, volume.name), shelf, name)
+        except TakenError:
+            now += 1  # it was free a moment ago
 
 
-def restore(worker: Worker, store: Store, name: str, path: Path, *, may_replace: bool) -> Restored:
-    """Fill the volume from the archive; what a restore that was cut short has left there is removed first.
+def restore(fill: Callable[[Content], None], archive: tuple[Shelf, str]) -> Restored:
+    """Fill a volume from the archive of that name on that shelf.
 
-    `may_replace`: also what is in it else. Raises InputError where the archive is not what its checksum says,
-    something that runs uses the volume, or it is not empty; CubeError.
+    Raises InputError where the archive is not what its checksum says, and what `fill` raises.
     """
     started = time.monotonic()
-    tree = checked(path)
-    volume = next((found for found in worker.volumes.all() if found.name == name), None)
-    if volume is not None:
-        refuse_used(volume, store.current_tasks(), volume.users)
-        empty(worker, volume, may_replace=may_replace)
-    with (
-        named(f"{worker.node.name}: {name}"),
-        worker.volumes.filled(name, still_same(path), path.stat().st_size),
-    ):
-        refuse_another(tree_of(worker, name), tree)
+    shelf, file = archive
+    tree = checked(shelf, file)
+    fill(Content(pieces=still_same(shelf, file), size=shelf.sizes()[file], tree=tree))
     return Restored(tree=tree, seconds=time.monotonic() - started)
 
 
-def tree_of(worker: Worker, name: str) -> Tree:
+def fill(
+    worker: Attended, store: Store, place: tuple[str, str], content: Content, *, may_replace: bool
+) -> None:
+    """Have that node's volume of that name, a new one if need be, hold this; it is read back and compared.
+
+    What a restore that was cut short has left there is removed first; `may_replace`: also what is in it else.
+    Raises InputError where something that runs uses the volume, or it is not empty; CubeError.
+    """
+    node, name = place
+    found = next((volume for volume in worker.volumes.all() if volume.name == name), None)
+    volume = found or StoredVolume(node=node, name=name, cluster="", size=None)
+    refuse_used(volume, store.current_tasks(), volume.users)
+    if found is not None:
+        empty(worker, found, may_replace=may_replace)
+    _left_no_more(store, node, name, "is being restored")
+    with named(f"{node}: {name}"), worker.volumes.filled(name, content.pieces, content.size):
+        refuse_another(tree_of(worker, name), content.tree)
+        refuse_used(volume, store.current_tasks(), ())  # a manager goes on to start tasks meanwhile
+
+
+def _left_no_more(store: Store, node: str, name: str, why: str) -> None:
+    if (left := store.left.all().get((node, name))) is not None:
+        store.left.end(left, f"{name} on {node} {why}", now=time.time(), actor=BY_HAND)
+
+
+def tree_of(worker: Hand, name: str) -> Tree:
     """What is in the volume, all of it read. Raises CubeError."""
     with worker.volumes.read(name) as pieces:
         return read_tree(pieces)
@@ -199,7 +235,7 @@ def refuse_another(found: Tree, wanted: Tree) -> None:
         )
 
 
-def empty(worker: Worker, volume: StoredVolume, *, may_replace: bool = False) -> None:
+def empty(worker: Attended, volume: StoredVolume, *, may_replace: bool = False) -> None:
     """Have nothing in it: what a copy that was cut short has left goes, and else what somebody says may go.
 
     Raises InputError where something else is in it.

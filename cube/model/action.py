@@ -204,7 +204,7 @@ class Refresh:
     """Make a running task's files be these `texts`, in the order of its templates, then tell it by each.
 
     `grace` in seconds, where it is told by a restart. `services` are the jobs, and groups of jobs, that the
-    files list.
+    files list. `tries`: how often it was tried before, since its process was told last.
     """
 
     task: Task
@@ -214,6 +214,7 @@ class Refresh:
     grace: float
     reason: str
     services: tuple[str, ...] = ()
+    tries: int = 0
 
     @property
     def node(self) -> str:
@@ -441,7 +442,7 @@ class Outcome:
     """What came of one effect. `container` is the id of a started one.
 
     `post_mortem` is what was left of a container that had ended badly, taken before the effect touched it.
-    `end` is what it left when it was started, and ended at once again.
+    `end` is what it left when it was started, and ended at once again. `seconds` is how long the node took.
     """
 
     verdict: Verdict
@@ -451,3 +452,4 @@ class Outcome:
     detail: Mapping[str, str] = field(default_factory=dict)
     post_mortem: PostMortem | None = None
     end: PostMortem | None = None
+    seconds: float = field(default=0.0, compare=False)

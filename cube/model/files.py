@@ -1,8 +1,11 @@
 """A task's files from templates: what they are to be, what is on its node, and how the two are compared."""
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +31,34 @@ class Delivered:
     """A task's files as a look at its node found them: `hashes`, empty for one that is not there.
 
     `told` is the mark of those that its process has begun with, or was told of last; empty: somebody was
-    about to tell it; None: nobody noted it. `told_at` is when, by the node's clock.
+    about to tell it, for the `tries`th time; None: nobody noted it. `told_at` is when, by the node's clock.
     """
 
     hashes: tuple[str, ...]
     told: str | None
     told_at: float = 0.0
+    tries: int = 0
 
     @property
     def is_told(self) -> bool:
         """Its process knows what is there; so it does where an older Cube started it, which noted nothing."""
         return self.told is None or self.told == mark_of(self.hashes)
+
+
+def variables_in(text: str) -> Mapping[str, str]:
+    """The variables of a file of lines `NAME=value`. A value is what follows, quotes and all.
+
+    Spaces around a line, empty lines, and those that begin with `#` say nothing. Raises ValueError.
+    """
+    found = dict[str, str]()
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        name, is_said, value = line.partition("=")
+        if not line or line.startswith("#"):
+            continue
+        if not is_said or not _VARIABLE.fullmatch(name):
+            raise ValueError(f"line {number} is not of the form NAME=value")
+        found[name] = value
+    return found
 
 
 def hash_of(text: str) -> str:

@@ -42,12 +42,25 @@ class Image:
 def full_name(name: str) -> str:
     """The name as engines list it: without a tag it is `latest`, without a registry Docker's own.
 
-    An id, or a name with a digest, stays as it is.
+    An id stays as it is, and a name with a digest loses its tag.
     """
-    if is_exact(name):
+    if name.startswith("sha256:"):
         return name
-    short = name.removeprefix("docker.io/").removeprefix("library/")
+    short, at, digest = name.removeprefix("docker.io/").removeprefix("library/").partition("@")
+    if at:
+        return f"{_without_tag(short)}@{digest}"
     return short if ":" in short.rpartition("/")[2] else f"{short}:latest"
+
+
+def with_digest(name: str, digest: str) -> str:
+    """The name, which can mean only that any more; its tag stays for people to read."""
+    return f"{name}@{digest}"
+
+
+def as_called(name: str) -> str:
+    """The name as people call it: its tag, where it has one, is enough for them."""
+    tagged, _, _ = name.partition("@")
+    return tagged if ":" in tagged.rpartition("/")[2] else name
 
 
 def registry_of(name: str) -> str:
@@ -60,3 +73,8 @@ def registry_of(name: str) -> str:
 def is_exact(name: str) -> bool:
     """It can only ever mean one image: an id, or a name with a digest."""
     return name.startswith("sha256:") or "@" in name
+
+
+def _without_tag(name: str) -> str:
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}"

@@ -155,13 +155,15 @@ class Template:
 
     `source` is what its places are called by; a text that stands in the job file has none. Another text is
     another spec; None: nobody has read it yet.
-    What it is rendered to may change while the task runs; `on_change` says what then.
+    What it is rendered to may change while the task runs; `on_change` says what then. `env`: its lines are
+    variables of the task, too, as they are when its container is made.
     """
 
     target: str
     source: str
     text: str | None = None
     on_change: OnChange = OnChange()
+    env: bool = False
 
 
 class CheckKind(StrEnum):
@@ -245,6 +247,11 @@ class TaskSpec:
     def data(self) -> frozenset[str]:
         """The names of the volumes that keep what the task writes, for the next one."""
         return frozenset(volume.source for volume in self.volumes if volume.is_named and volume.has_data)
+
+    @cached_property
+    def has_made_variables(self) -> bool:
+        """Its environment is made for each task: who restarts it has to make its container anew."""
+        return any(template.env for template in self.templates)
 
     @cached_property
     def canonical(self) -> str:
@@ -356,7 +363,8 @@ class Schedule:
 class Backup:
     """When a volume of a group is kept in an archive, on each node where a task of it runs.
 
-    `folder` is on the machine that Cube runs on; empty: its own `backups`. `keep` None: all stay.
+    `folder` is on the machine that Cube runs on, or an sftp:// URL; empty: its own `backups`. `keep` None:
+    all stay.
     """
 
     schedule: Schedule

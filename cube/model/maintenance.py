@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+RETRY_AFTER = 120.0
+"""Seconds after which those who ask are told to come back, unless somebody says another time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maintenance:

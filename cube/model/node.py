@@ -123,6 +123,7 @@ class Cluster:
     nested ones included; `variables` are the inventory's own for all nodes, for templates to name.
     `scheduler` names the algorithm that chooses nodes where a job names none; empty: Cube's default.
     `preemption`: tasks of less important jobs may have to give way to those that fit nowhere.
+    `image_tree`: nodes pass images that are pushed to them on to each other.
     `registries` are logins by the registry's host, with a port where it has one.
     `stats_keep`: seconds for which it is remembered how nodes were used; 0: it is not.
     """
@@ -133,6 +134,7 @@ class Cluster:
     variables: Mapping[str, Any] = field(default_factory=dict)
     scheduler: str = ""
     preemption: bool = False
+    image_tree: bool = False
     registries: Mapping[str, Login] = field(default_factory=dict)
     stats_keep: float = STATS_KEEP
 

@@ -12,6 +12,9 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 PREFIX = "cube_"
 """What every token begins with, so that one that was published by mistake is found."""
 
+LONGEST = 10 * 366 * 86_400.0
+"""Seconds for which a token may be good."""
+
 
 class Role(StrEnum):
     """READ: look at everything. OPERATE: also change what runs. ADMIN: also give and take tokens."""
@@ -50,6 +53,14 @@ def named(name: str, role: str) -> tuple[str, Role]:
     if role not in tuple(Role):
         raise InputError(f"there is no role {role!r}", cure=f"Known: {', '.join(Role)}.")
     return name, Role(role)
+
+
+def lasting(seconds: float) -> float:
+    """For how long a token is to be good, as somebody wrote it. Raises InputError for what no token is."""
+    if not 0 < seconds <= LONGEST:
+        cure = f"Write more than 0 seconds, and at most {LONGEST / 86_400:.0f}d."
+        raise InputError("no token is good for so long", cure=cure)
+    return seconds
 
 
 def digest_of(secret: str) -> str:

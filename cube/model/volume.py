@@ -52,5 +52,19 @@ class Tree:
     size: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftVolume:
+    """A volume that a task of that job has left, to go on elsewhere with what was in it.
+
+    It is kept `until` then, in seconds since the epoch, in case what it has become elsewhere is no good.
+    """
+
+    node: str
+    volume: str
+    job: str
+    version: int
+    until: float
+
+
 Held = Mapping[str, tuple[StoredVolume, ...]]
 """The volumes of each node that answered, by its name."""

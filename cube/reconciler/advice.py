@@ -7,6 +7,7 @@ from cube.model.observation import Seen, Unknown
 from cube.model.task import Task
 from cube.reconciler.buckets import Bucket, Sorted
 from cube.reconciler.homes import home_of
+from cube.reconciler.ingresses import clashes
 from cube.reconciler.silence import is_cut_off
 from cube.reconciler.world import World
 
@@ -19,6 +20,7 @@ def warnings(world: World, tasks: Sorted) -> Iterator[str]:
     if is_cut_off(world.observed) and len(world.observed) > 1:
         yield "most nodes are silent: it may be this machine that is cut off, so nothing is moved elsewhere"
     yield from _about_nodes(world, tasks)
+    yield from clashes(world.jobs)
     for task in tasks.of(Bucket.QUARANTINED):
         yield f"{task.slot} on {task.node}: in quarantine; look at it with: cube exec {task.id[:8]} -- sh"
 

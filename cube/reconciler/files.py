@@ -15,6 +15,7 @@ from cube.model.task import GroupKey, State, Task
 from cube.reconciler.due import first_of_each
 from cube.reconciler.elapsed import due_at
 from cube.reconciler.tasks import is_proven, proven_at, serves
+from cube.reconciler.tries import is_beyond_telling, next_try, tried_at
 from cube.reconciler.world import World
 
 WHOLE = 1.0
@@ -34,6 +35,11 @@ class Reader:
     files: Files
     hashes: tuple[str, ...]
     delivered: Delivered | None
+
+    @property
+    def is_given_up(self) -> bool:
+        """It could not be told so often that nobody waits for it."""
+        return self.delivered is not None and is_beyond_telling(self.delivered)
 
 
 def leaving(plan: Plan, world: World) -> frozenset[str]:
@@ -57,17 +63,25 @@ def files_first(plan: Plan, world: World, wanted: Mapping[str, Files]) -> Plan:
     stops are gone.
     """
     readers = tuple(_readers(world, wanted))
-    asked = [found for reader in readers if (found := _refresh(reader)) is not None]
+    retries = dict(_retries(readers, world))
+    asked = [
+        found
+        for reader in readers
+        if reader.task.id not in retries and (found := _refresh(reader)) is not None
+    ]
     now = {refresh.task.id: refresh for refresh in _few_restarts(asked, world)}
-    later = {found.task.id: _restart_due(found.task, world) for found in asked if found.task.id not in now}
+    later = retries | {
+        found.task.id: _restart_due(found.task, world) for found in asked if found.task.id not in now
+    }
     waits = tuple(_waits(plan, world, readers, later))
     held = {wait.stop.task.id for wait in waits if wait.stop.task is not None}
     ends = {stop.task.id for stop in plan.actions if isinstance(stop, _ENDS) and stop.task is not None}
-    times = (
-        *((wait.job, wait.until) for wait in waits),
-        *((found.task.slot.job, later[found.task.id]) for found in asked if found.task.id in later),
-    )
-    due = [(job, at) for job, at in times if at is not None]
+    again = [(reader, at) for reader in readers if (at := later.get(reader.task.id)) is not None]
+    due = [
+        *((wait.job, wait.until) for wait in waits if wait.until is not None),
+        *((reader.task.slot.job, at) for reader, at in again if not reader.is_given_up),
+    ]
+    seldom = [(reader.task.slot.job, at) for reader, at in again if reader.is_given_up]
     return replace(
         plan,
         actions=(
@@ -75,7 +89,7 @@ def files_first(plan: Plan, world: World, wanted: Mapping[str, Files]) -> Plan:
             *_few_begins(plan.actions, waits, world),
         ),
         due=first_of_each((*plan.due.items(), *due)),
-        later=first_of_each((*plan.later.items(), *due)),
+        later=first_of_each((*plan.later.items(), *due, *seldom)),
         held=(*plan.held, *_held(waits)),
         warnings=(*plan.warnings, *_warnings(readers)),
     )
@@ -127,6 +141,17 @@ def _readers(world: World, wanted: Mapping[str, Files]) -> Iterator[Reader]:
             )
 
 
+def _retries(readers: Iterable[Reader], world: World) -> Iterator[tuple[str, float]]:
+    """The tasks that have their files, and could not be told of them, and when that is tried again."""
+    for reader in readers:
+        seen, delivered = world.seen(reader.task.node), reader.delivered
+        if seen is None or delivered is None or delivered.is_told or delivered.hashes != reader.hashes:
+            continue
+        at = next_try(delivered, seen, world.now)
+        if at > world.now:
+            yield reader.task.id, at
+
+
 def _refresh(reader: Reader) -> Refresh | None:
     """What is done about its files; None: nothing, or nobody knows what is there."""
     task, delivered, hashes = reader.task, reader.delivered, reader.hashes
@@ -138,8 +163,9 @@ def _refresh(reader: Reader) -> Refresh | None:
     if not changed and delivered.is_told:
         return None
     tellings = _tellings(each.on_change for each in (changed if delivered.is_told else task.spec.templates))
-    # What the container has mounted is the file that was removed: only a new start mounts the new one.
-    if gone and any(template.on_change.telling is not Telling.NONE for template in gone):
+    # What the container has mounted is the file that was removed: only a new start mounts the new one. And
+    # that alone is told to a process which is told of no change.
+    if gone or not (tellings or delivered.is_told):
         tellings = (OnChange(telling=Telling.RESTART),)
     names = ", ".join(template.target for template in changed)
     what = f"{names} is another file now" if changed else "it was not told of its files as they are"
@@ -149,6 +175,7 @@ def _refresh(reader: Reader) -> Refresh | None:
         texts=reader.files.texts,
         tellings=tellings,
         grace=task.spec.stop_grace,
+        tries=0 if delivered.is_told else delivered.tries,
         reason=f"{', '.join(each.target for each in gone)} was removed from the node" if gone else what,
         services=tuple(sorted(reader.files.services)),
     )
@@ -235,7 +262,8 @@ def _why_behind(reader: Reader) -> str:
         return f"they cannot be made anew: {reader.files.error}"
     if reader.delivered is None:
         return "nobody could tell what is there"
-    if reader.delivered.hashes != reader.hashes or not reader.delivered.is_told:
+    is_behind = reader.delivered.hashes != reader.hashes or not reader.delivered.is_told
+    if is_behind and not reader.is_given_up:
         return "they are being changed"
     return ""
 
@@ -247,9 +275,7 @@ def _drained_at(stop: Stop, reader: Reader, world: World) -> float:
         return world.now
     group = _group_of(stop.task, world)
     drain = DRAIN if group is None else group.drain
-    # The node's clock need not be ours.
-    since = reader.delivered.told_at - seen.stats.clock + seen.at
-    return due_at(since, drain + WHOLE, world.now)
+    return due_at(tried_at(reader.delivered, seen), drain + WHOLE, world.now)
 
 
 def _held(waits: Iterable[_Wait]) -> tuple[Held, ...]:
@@ -268,6 +294,8 @@ def _warnings(readers: Iterable[Reader]) -> Iterator[str]:
     for reader in readers:
         if reader.files.error:
             yield f"the files of {reader.task.slot} stay as they are: {reader.files.error}"
+        elif reader.is_given_up:
+            yield f"nobody waits for {reader.task.slot} any more: {reader.task.reason}"
 
 
 def _group_of(task: Task, world: World) -> Group | None:

@@ -2,13 +2,15 @@
 
 What the operator's engine has is pushed, whatever it is for. The rest is its registry's: for an update a node
 fetches it first; for a new task it does when that starts, whose failing is the restart policy's business.
-Nothing of a group that runs is touched before every node that it serves on has the image of the new version.
+Nothing of a group that runs is touched before every node that it serves on has the image of the new version;
+and nothing on a node that has not told in time which images it has, for that is no sign that it has this one.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cube.model.action import Action, Fetch, Place, Push, Start, Stop
+from cube.model.action import Action, Fetch, Held, Place, Push, Start, Stop
 from cube.model.image import full_name
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
@@ -40,15 +42,11 @@ def images_first(
     world: World, wants: Mapping[Slot, Want], tasks: Sorted, actions: Sequence[Action]
 ) -> tuple[Action, ...]:
     """The actions, but for those that wait for an image; and what brings each such image in their place."""
-    updates = [
-        task
-        for task in tasks.of(Bucket.OUTDATED)
-        if task.spec != wants[task.slot].group.spec and not world.is_draining(task.node)
-    ]
+    updates = _updates(world, wants, tasks)
     needs = tuple(_needs(world, wants, updates, actions))
     waiting = {(need.slot, need.node) for need in needs}
     in_use = {task.slot.group_key for task in updates} & {need.slot.group_key for need in needs}
-    leaving = {task.id for task in updates if task.slot.group_key in in_use}
+    leaving = {task.id for task in updates if task.slot.group_key in in_use or _is_untold(task, world, wants)}
 
     def waits(action: Action) -> bool:
         match action:
@@ -62,6 +60,39 @@ def images_first(
                 return False
 
     return (*_brought(world, needs), *(action for action in actions if not waits(action)))
+
+
+def untold(
+    world: World, wants: Mapping[Slot, Want], tasks: Sorted, actions: Iterable[Action]
+) -> tuple[Held, ...]:
+    """What would be stopped, but that its node has not told which images it has; one for a group and node."""
+    ending = {action.task.id for action in actions if isinstance(action, Stop) and action.task is not None}
+    found = Counter(
+        (task.slot.group_key, task.node)
+        for task in _updates(world, wants, tasks)
+        if task.id in ending and _is_untold(task, world, wants)
+    )
+    return tuple(
+        Held(job=job, group=group, count=count, reason=f"{node} has not told in time which images it has")
+        for ((job, group), node), count in found.items()
+    )
+
+
+def _updates(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> list[Task]:
+    """The tasks of older versions that nothing but the newer one drives out."""
+    return [
+        task
+        for task in tasks.of(Bucket.OUTDATED)
+        if task.spec != wants[task.slot].group.spec and not world.is_draining(task.node)
+    ]
+
+
+def _is_untold(task: Task, world: World, wants: Mapping[Slot, Want]) -> bool:
+    """Its node answers, and nobody knows whether it has what the task's successor is to run from."""
+    seen, group = world.seen(task.node), wants[task.slot].group
+    if seen is None or seen.images is not None or group.pull is Pull.ALWAYS:
+        return False
+    return (task.spec.image, task.spec.pinned) != (group.spec.image, group.spec.pinned)
 
 
 def _needs(

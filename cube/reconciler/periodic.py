@@ -14,6 +14,7 @@ from cube.model.job import Group, Job, JobType, Schedule
 from cube.model.task import State, Task
 from cube.reconciler.restarts import is_given_up
 from cube.reconciler.world import World
+from cube.view import words
 
 RUNS_KEPT = 5
 """Ended runs of one job whose containers, and so their logs, are kept."""
@@ -123,7 +124,7 @@ def _launch(job: Job, world: World) -> Launch | None:
     if job.schedule.prohibit_overlap and any(is_under_way(run, world) for run in runs):
         return None
     earlier = sum(time < at for time in next_runs(job.schedule, since, MISSED_COUNTED))
-    reason = f"due at {_shown(at)}{_what_was_missed(world.now - at, earlier)}"
+    reason = f"due at {words.utc(at)}{_what_was_missed(world.now - at, earlier)}"
     return Launch(job=run_of(job, _run_name(at), at), reason=reason)
 
 
@@ -150,7 +151,3 @@ def _runs_after(cron: str, timezone: str, minute: float, count: int) -> tuple[fl
 def _run_until(cron: str, timezone: str, minute: float) -> float | None:
     start = datetime.fromtimestamp((minute + 1) * MINUTE, ZoneInfo(timezone))
     return next((at.timestamp() for at in CronSim(cron, start, reverse=True)), None)
-
-
-def _shown(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,49 +1,96 @@
 """Pinning: which image a name means is settled when a job is deployed, so that all nodes run the same."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from cube.model.image import full_name, is_exact
-from cube.model.job import Group, Job
+from cube.model.image import Image, full_name, is_exact, with_digest
+from cube.model.job import Group, Job, TaskSpec
 from cube.model.policy import Pull
+from cube.model.task import Task
 from cube.reconciler.world import World
 
+NOTHING_TOLD: Mapping[str, str] = {}
 
-def pinned(job: Job, world: World) -> Job:
-    """The job with the ids of its images: what the operator's engine has by that name, else what nodes have.
 
-    A name that nobody knows, or that nodes disagree on, is left for each node's engine to make out.
+def pinned(job: Job, world: World, told: Mapping[str, str] = NOTHING_TOLD) -> Job:
+    """The job with what its images' names mean: to the operator's engine, else to nodes, else to a registry.
+
+    `told` are the digests that registries have told of the names that are `unsettled`. A name of which they
+    told nothing means what it meant in the newest version; a new one is left for each node's engine to make
+    out, and so is one that nodes disagree on.
     """
-    return replace(job, groups=tuple(_pinned(job, group, world) for group in job.groups))
+    return replace(job, groups=tuple(_pinned(job, group, world, told) for group in job.groups))
 
 
-def _pinned(job: Job, group: Group, world: World) -> Group:
-    if is_exact(group.spec.image) or group.pull is Pull.ALWAYS:
+def unsettled(job: Job, world: World) -> tuple[str, ...]:
+    """The names of which only a registry can tell what they mean, each once."""
+    names = (group.spec.image for group in job.groups if _is_unsettled(job, group, world))
+    return tuple(dict.fromkeys(names))
+
+
+def _is_unsettled(job: Job, group: Group, world: World) -> bool:
+    name = group.spec.image
+    if is_exact(name) or group.pull is Pull.NEVER or _runs_unsettled(job, group, world):
+        return False
+    known = _pinned(job, group, world, NOTHING_TOLD).spec
+    is_told_by_nodes = bool(known.pinned) or (is_exact(known.image) and bool(_meant(name, world)))
+    return group.pull is Pull.ALWAYS or not is_told_by_nodes
+
+
+def _pinned(job: Job, group: Group, world: World, told: Mapping[str, str]) -> Group:
+    name, newest = group.spec.image, _newest(job, group, world)
+    if is_exact(name):
         return group
-    known = next((known.group(group.name) for known in world.jobs if known.name == job.name), None)
-    before = known.spec.pinned if known is not None and known.spec.image == group.spec.image else None
-    pin = _pin(job, group, world, before)
+    before = newest.image if newest is not None and newest.image.startswith(with_digest(name, "")) else ""
+    exact = with_digest(name, told[name]) if name in told else before
+    if group.pull is Pull.ALWAYS:
+        return replace(group, spec=replace(group.spec, image=exact or name))
+    pin = _pin(job, group, world, _pin_before(job, group, world, newest))
+    if exact and (not pin or _all_are(_meant(name, world), exact)):
+        return replace(group, spec=replace(group.spec, image=exact))
     return replace(group, spec=replace(group.spec, pinned=pin))
 
 
 def _pin(job: Job, group: Group, world: World, before: str | None) -> str:
-    """`before` is how the same name is pinned in the newest version; None: it is in none."""
+    """`before` is how the same name was pinned; None: it is new."""
     held = world.stock.get(full_name(group.spec.image))
-    named = {held} if held is not None else set(_meant(group.spec.image, world))
+    named = {held} if held is not None else {image.id for image in _meant(group.spec.image, world)}
     if len(named) != 1:
-        return before if before and _is_anywhere(before, world) else ""
+        kept, pins = before or "", {task.spec.pinned for task in _running(job, group, world)}
+        return kept if kept in pins or _is_anywhere(kept, world) else ""
     (found,) = named
-    # What was deployed when nobody knew its image yet, and runs of this very one, is what is wanted.
-    return "" if before == "" and set(_running(job, group, world)) == {found} else found
+    # What was deployed when nobody knew its image yet, and runs from no other one that is seen, is wanted.
+    is_known = before != "" or not any(_running(job, group, world))
+    return found if is_known or _run_from(job, group, world) - {found} else ""
 
 
-def _meant(name: str, world: World) -> Iterator[str]:
-    """The ids that nodes know by that name."""
-    for node in world.observed:
-        seen = world.seen(node)
-        for image in (seen.images if seen else None) or ():
-            if image.is_of(name, "") and not image.is_on_containerd:
-                yield image.id
+def _pin_before(job: Job, group: Group, world: World, newest: TaskSpec | None) -> str | None:
+    """How the name is pinned in the newest version; if that has another, in all that still runs under it."""
+    if newest is not None and newest.image == group.spec.image:
+        return newest.pinned
+    pins = {task.spec.pinned for task in _running(job, group, world)}
+    return pins.pop() if len(pins) == 1 else None
+
+
+def _newest(job: Job, group: Group, world: World) -> TaskSpec | None:
+    """What the group's tasks are in the newest version of the job."""
+    known = next((known.group(group.name) for known in world.jobs if known.name == job.name), None)
+    return None if known is None else known.spec
+
+
+def _meant(name: str, world: World) -> list[Image]:
+    """What nodes know by that name."""
+    looks = [seen for node in world.observed if (seen := world.seen(node)) is not None]
+    return [
+        image
+        for seen in looks
+        for image in seen.images or ()
+        if image.is_of(name, "") and not image.is_on_containerd
+    ]
+
+
+def _all_are(images: list[Image], exact: str) -> bool:
+    return bool(images) and all(image.is_of(exact, "") for image in images)
 
 
 def _is_anywhere(pin: str, world: World) -> bool:
@@ -51,9 +98,21 @@ def _is_anywhere(pin: str, world: World) -> bool:
     return any(image.id == pin for found in seen if found for image in found.images or ())
 
 
-def _running(job: Job, group: Group, world: World) -> Iterator[str]:
-    """The ids of the images that the group's tasks run from."""
+def _runs_unsettled(job: Job, group: Group, world: World) -> bool:
+    """Its tasks run under that very name, left open: settled now, they would be replaced for nothing."""
+    return any(not task.spec.pinned for task in _running(job, group, world))
+
+
+def _run_from(job: Job, group: Group, world: World) -> set[str]:
+    """The ids of the images that the tasks under the group's name for it are seen to run from."""
+    containers = (world.container(task) for task in _running(job, group, world))
+    return {container.image_id for container in containers if container is not None}
+
+
+def _running(job: Job, group: Group, world: World) -> Iterator[Task]:
+    """The tasks that run under the group's name for its image, or may, on nodes that nobody sees now."""
     for task in world.newest_tasks(job.name):
-        container = world.container(task)
-        if task.slot.group == group.name and container is not None:
-            yield container.image_id
+        is_unseen = task.node is not None and not task.state.is_terminal and world.seen(task.node) is None
+        is_so_named = task.slot.group == group.name and task.spec.image == group.spec.image
+        if is_so_named and (is_unseen or world.container(task) is not None):
+            yield task

@@ -13,7 +13,7 @@ from cube.reconciler.devices import with_devices
 from cube.reconciler.due import first_of_each, later_changes, next_changes
 from cube.reconciler.filling import Leeway
 from cube.reconciler.health import check_health, heal, is_sick
-from cube.reconciler.images import images_first
+from cube.reconciler.images import images_first, untold
 from cube.reconciler.line import Opening
 from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
@@ -74,13 +74,15 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *forget_runs(world),
         *ends,
     )
-    soon = {found.slot.job: world.now + 1.0 for found in filled.evictions}
+    unready = untold(world, wants, tasks, wave.stops)
+    in_a_moment = (*(found.slot.job for found in filled.evictions), *(held.job for held in unready))
+    soon = dict.fromkeys(in_a_moment, world.now + 1.0)
     due = {**next_changes(world, wants, tasks), **soon}
     return Plan(
         actions=images_first(world, wants, tasks, actions),
         due={job: at for job, at in due.items() if at <= world.now + SOON},
         later=first_of_each((*due.items(), *later_changes(world, wants, tasks), *next_launches(world))),
-        held=wave.held,
+        held=(*wave.held, *unready),
         warnings=tuple(warnings(world, tasks)),
     )
 

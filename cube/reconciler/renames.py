@@ -1,11 +1,28 @@
 """Nodes that have another name in the inventory now: what is recorded of them follows."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from cube.model.action import Note
+from cube.model.observation import Observation, Stats
 from cube.model.task import Task
 from cube.reconciler.world import World
+
+
+def cordons_that_follow(
+    cordons: Iterable[str], known: Mapping[str, Stats], observed: Mapping[str, Observation]
+) -> Mapping[str, str]:
+    """By the name of a cordoned node that has left the inventory, what its machine is called there now.
+
+    `known` are the newest stats of every node that ever showed some. A node has that machine where it shows
+    stats for the first time, with the machine's id: of clones, which may share one, nothing is told.
+    """
+    gone = {name: known[name].machine_id for name in cordons if name not in observed and name in known}
+    ids = {name: found.stats.machine_id for name, found in observed.items() if found.stats is not None}
+    sharing = Counter(ids.values())
+    new = {each: name for name, each in ids.items() if each and sharing[each] == 1 and name not in known}
+    return {old: new[machine] for old, machine in gone.items() if machine in new}
 
 
 def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:

@@ -8,6 +8,7 @@ from cube.manager.report import Done, Report, Step
 from cube.model.action import Action, Effect, Outcome, Plan
 from cube.model.codec import from_data
 from cube.model.observation import Observation, Seen, Unknown
+from cube.model.transit import Transit
 
 ACTIONS: Mapping[str, Any] = {kind.__name__.lower(): kind for kind in get_args(Action)}
 
@@ -35,7 +36,13 @@ def done_of(data: Mapping[str, Any]) -> Done:
 
 def step_of(data: Mapping[str, Any]) -> Step:
     """A step of a run."""
-    return done_of(data) if data["step"] == "done" else plan_of(data)
+    match data["step"]:
+        case "done":
+            return done_of(data)
+        case "transit":
+            return from_data(Transit, dict(data))
+        case _:
+            return plan_of(data)
 
 
 def observation_of(data: Mapping[str, Any]) -> Observation:

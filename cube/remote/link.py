@@ -1,9 +1,10 @@
 """The link to a manager's API: requests with their deadlines, and its problem documents as errors."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
@@ -12,6 +13,9 @@ from cube.errors import CubeError, InputError, LockedError, UnreachableError
 
 PATIENCE = 60.0
 """Seconds that any single answer may take; a stream sends something more often than that."""
+
+PIECE = 1 << 18
+"""Bytes of an answer that are in memory at a time."""
 
 MESSAGE = 1 << 24
 """Bytes that one message of a websocket may have."""
@@ -24,6 +28,16 @@ class Link:
     url: str
     token: str = field(default="", repr=False)
     authority: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """It is on this machine: what is sent there crosses no network. Raises InputError as `check`."""
+        return _is_local(str(self._parts().hostname))
+
+    def check(self) -> None:
+        """Raises InputError where nothing can be asked so, or not safely. Asks nobody."""
+        if self._parts().scheme == "https":
+            self._trusted()
 
     def get(self, path: str, **query: object) -> Any:
         """What a GET answers. Raises what the command itself would have raised there."""
@@ -38,14 +52,35 @@ class Link:
         """What a DELETE answers. Raises as `get`."""
         return self._ask("DELETE", path)
 
+    def put(self, path: str, pieces: Iterator[bytes], size: int) -> Any:
+        """What a PUT of so many bytes answers, of which few are in memory at a time.
+
+        Raises as `get`, and what `pieces` raises.
+        """
+        given = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        return self._read(self._response("PUT", path, pieces, given))
+
     def lines(self, path: str, **query: object) -> Iterator[bytes]:
         """The lines of an answer as they come. Raises as `get`."""
         given = {name: value for name, value in query.items() if value is not None}
         from http.client import HTTPException
 
-        response = self._response("GET", path + (f"?{urlencode(given)}" if given else ""), None)
+        response = self._response("GET", path + (f"?{urlencode(given)}" if given else ""))
         try:
             yield from iter(response.readline, b"")
+        except (OSError, HTTPException) as error:
+            raise self.lost(str(error) or type(error).__name__) from error
+        finally:
+            response.close()
+
+    def pieces(self, path: str) -> Generator[bytes, None, None]:
+        """The bytes of an answer as they come. Raises as `get`; UnreachableError where it is cut short."""
+        from http.client import HTTPException
+
+        response = self._response("GET", path)
+        try:
+            while piece := response.read(PIECE):
+                yield piece
         except (OSError, HTTPException) as error:
             raise self.lost(str(error) or type(error).__name__) from error
         finally:
@@ -64,7 +99,7 @@ class Link:
     @contextmanager
     def socket(self, path: str) -> Iterator[Any]:
         """A websocket there, open while the block runs. Raises as `get`."""
-        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
         from websockets.sync.client import connect
 
         parts = self._parts()
@@ -78,34 +113,47 @@ class Link:
                 yield socket
         except InvalidStatus as error:
             raise error_of(bytes(error.response.body or b""), error.response.status_code, self.url) from None
-        except (OSError, InvalidHandshake) as error:
+        except (OSError, ConnectionClosed, InvalidHandshake) as error:
             raise self.lost(str(error) or type(error).__name__) from error
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        sent = None if body is None else json.dumps(body)
+        return self._read(self._response(method, path, sent))
+
+    def _read(self, response: Any) -> Any:
         from http.client import HTTPException
 
-        response = self._response(method, path, body)
         try:
             text = response.read()
         except (OSError, HTTPException) as error:
             raise self.lost(str(error) or type(error).__name__) from error
         return json.loads(text) if text else None
 
-    def _response(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
+    def _response(
+        self,
+        method: str,
+        path: str,
+        sent: str | Iterator[bytes] | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> Any:
         from http.client import HTTPException
 
-        sent = None if body is None else json.dumps(body)
         # One question each: the socket ends with its answer.
-        headers = {"Content-Type": "application/json", "Connection": "close"}
+        headers = {"Content-Type": "application/json", "Connection": "close", **(given or {})}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
-            connection = self._connection()
-            connection.request(method, f"/api/v1{path}", sent, headers)
-            response = connection.getresponse()
-            if response.status < 400:
-                return response
-            text = response.read()
+            with ExitStack() as opened:
+                connection = self._connection()
+                opened.callback(connection.close)
+                connection.connect()
+                with suppress(OSError):  # who refuses it need not have read it all
+                    connection.request(method, f"/api/v1{path}", sent, headers)
+                response = connection.getresponse()
+                if response.status < 400:
+                    opened.pop_all()
+                    return response
+                text = response.read()
         except (OSError, HTTPException) as error:
             raise self.lost(str(error) or type(error).__name__) from error
         raise error_of(text, response.status, self.url)
@@ -121,20 +169,41 @@ class Link:
         return HTTPSConnection(parts.hostname, parts.port or 443, timeout=PATIENCE, context=trusted)
 
     def _parts(self) -> SplitResult:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{self.url!r} is no manager's address", cure="Write https://HOST:PORT.")
+        parts = _split(self.url)
+        if parts.scheme == "http" and self.token and not _is_local(str(parts.hostname)):
+            why = "everybody on the way could read the token"
+            cure = "Write https://, or go there over SSH: ssh -L 7070:127.0.0.1:7070 HOST"
+            raise InputError("a token is not sent in the clear", where=self.url, why=why, cure=cure)
         return parts
 
     def _trusted(self) -> Any:
         import ssl
 
-        return ssl.create_default_context(cafile=self.authority)
+        try:
+            return ssl.create_default_context(cafile=self.authority)
+        except OSError as error:
+            what, why = "the certificates to trust cannot be read", error.strerror or str(error)
+            raise InputError(what, where=str(self.authority), why=why) from None
 
     def lost(self, why: str) -> UnreachableError:
         """The manager is gone, or cannot be reached."""
         cure = "See that it runs and can be reached; what it was asked to do before goes on."
         return UnreachableError("the manager does not answer", where=self.url, why=why, cure=cure)
+
+
+def _split(url: str) -> SplitResult:
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    raise InputError(f"{url!r} is no manager's address", cure="Write https://HOST:PORT.")
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def error_of(text: bytes, status: int, where: str) -> CubeError:

@@ -1,8 +1,8 @@
 """A manager somewhere else, in the shape of the manager: what it is asked is followed to its end."""
 
-import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -10,7 +10,6 @@ from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.planning import planned
 from cube.manager.report import Report
-from cube.manager.seams import Process
 from cube.manager.turn import Run, Settling, world_of
 from cube.model.action import Plan
 from cube.model.codec import from_data, to_data
@@ -18,8 +17,9 @@ from cube.model.job import Job
 from cube.model.node import Cluster
 from cube.model.observation import Observation
 from cube.reconciler.world import World
-from cube.remote.decode import observation_of, report_of, step_of
-from cube.remote.link import Link, raised
+from cube.remote.decode import observation_of, report_of
+from cube.remote.following import followed
+from cube.remote.link import Link
 from cube.remote.office import RemoteOffice
 from cube.remote.store import RemoteStore
 from cube.scheduler.algorithms import ALGORITHMS
@@ -27,25 +27,27 @@ from cube.store.store import Store
 from cube.whatif.needs import Need
 
 
-def remote_office(link: Link, scheduler: str | None) -> RemoteOffice:
+def remote_office(link: Link, scheduler: str | None, engine: str) -> RemoteOffice:
     """The office of the manager at the end of that link. Raises UnreachableError."""
     found = link.get("/cluster")
     return RemoteOffice(
         link=link,
         cluster=from_data(Cluster, found["cluster"]),
         scheduler=scheduler or str(found["scheduler"]),
+        engine=engine,
     )
 
 
 class RemoteLoop:
     """What a preview needs: the fleet as the manager sees it, and a plan made of that here."""
 
-    def __init__(self, office: RemoteOffice, store: RemoteStore) -> None:
+    def __init__(self, office: RemoteOffice, store: RemoteStore, stock: Mapping[str, str]) -> None:
         self.cluster = office.cluster
         self.scheduler = ALGORITHMS[office.scheduler]
         self.store = store
         self.clock = time
         self._link = office.link
+        self._stock = stock
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """The manager's last look at each node: it looks all the time."""
@@ -55,7 +57,11 @@ class RemoteLoop:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from."""
-        return world_of(self.cluster, cast("Store", self.store), observed, time.time(), {})
+        return world_of(self.cluster, cast("Store", self.store), observed, time.time(), self._stock)
+
+    def digest(self, image: str, node: str) -> str:
+        """What the image's registry has by its name now, asked by that node through the manager."""
+        return str(self._link.get("/record/digest", name=image, node=node)["answer"])
 
     def plan(self, world: World) -> Plan:
         """The next wave."""
@@ -67,7 +73,7 @@ class RemoteManager:
 
     def __init__(self, office: RemoteOffice, *, lock_wait: float) -> None:
         self.store = RemoteStore(office.link)
-        self.loop = RemoteLoop(office, self.store)
+        self.loop = RemoteLoop(office, self.store, {})
         self.cluster = office.cluster
         self._office = office
         self._lock_wait = lock_wait
@@ -79,11 +85,11 @@ class RemoteManager:
 
     def preview(self, job: Job | None = None) -> tuple[Plan, Mapping[str, Observation]]:
         """The first wave of a deploy of this job, or of a reconcile, and what it saw."""
-        return self._here.preview(job)
+        return self._with_images_of(job).preview(job)
 
     def needs(self, job: Job | None, observed: Mapping[str, Observation]) -> tuple[Need, ...]:
         """As Manager.needs."""
-        return self._here.needs(job, observed)
+        return self._with_images_of(job).needs(job, observed)
 
     def deploy(self, job: Job, run: Run, *, expected: Sequence[str] | None = None) -> Report:
         """Have the job's file carried out. Raises InputError for a job that was not read from one."""
@@ -92,7 +98,12 @@ class RemoteManager:
             cure = "Deploy its job file, or a plan that was made through a manager."
             raise InputError("only a job file can be sent to a manager", where=job.name, cure=cure)
         bound = {} if expected is None else {"expected": list(expected)}
-        return self._do("/jobs", {**to_data(source), **bound}, run)
+        with self._lent(job):
+            return self._do("/jobs", {**to_data(source), **bound}, run)
+
+    def refuse_unknown(self, node: str) -> None:
+        """As Manager.refuse_unknown."""
+        self._here.refuse_unknown(node)
 
     def stop(self, name: str, run: Run) -> Report:
         """As Manager.stop."""
@@ -104,11 +115,13 @@ class RemoteManager:
 
     def scale(self, name: str, counts: Mapping[str, int], run: Run) -> Report:
         """As Manager.scale."""
-        return self._do(f"/jobs/{quote(name, safe='')}/scale", {"counts": dict(counts)}, run)
+        with self._lent(self.store.job(name)):
+            return self._do(f"/jobs/{quote(name, safe='')}/scale", {"counts": dict(counts)}, run)
 
     def rollback(self, name: str, version: int | None, run: Run) -> Report:
         """As Manager.rollback."""
-        return self._do(f"/jobs/{quote(name, safe='')}/rollback", {"version": version}, run)
+        with self._lent(*(found.job for found in self.store.versions(name))):
+            return self._do(f"/jobs/{quote(name, safe='')}/rollback", {"version": version}, run)
 
     def promote(self, name: str, run: Run) -> Report:
         """As Manager.promote."""
@@ -167,57 +180,24 @@ class RemoteManager:
         """As `cube.manager.moves.rebalance`."""
         return self._do("/rebalance", {"max_moves": max_moves, "min_gain": min_gain}, run)
 
+    def _with_images_of(self, job: Job | None) -> Manager:
+        """One that plans here, as the manager will once it is lent what this machine has of the job's."""
+        from cube.remote.lending import lendable
+
+        stock = lendable(self._office.engine, [job] if job else [])
+        return Manager(cast("Settling", RemoteLoop(self._office, self.store, stock)))
+
+    def _lent(self, *jobs: Job | None) -> AbstractContextManager[None]:
+        """What this machine has of the jobs' images the manager has, too, while the block runs."""
+        from cube.remote.lending import lendable, lent
+
+        engine = self._office.engine
+        return lent(self._office.link, engine, lendable(engine, [job for job in jobs if job is not None]))
+
     def _do(self, path: str, body: Mapping[str, Any], run: Run) -> Report:
         link = self._office.link
         waits = {"timeout": max(run.until - time.time(), 1.0), "lock_wait": self._lock_wait}
-        begun = link.post(path, {**body, **waits})
-        end: Mapping[str, Any] = {}
-        for kind, data in link.stream(f"/operations/{begun['id']}/steps"):
-            if kind == "step":
-                run.tell(step_of(data))
-            elif kind == "end":
-                end = data
-                break
-        if error := end.get("operation", {}).get("error"):
-            raise raised(error["detail"], error["exit_code"], error)
-        if not end.get("report"):
+        end = followed(link, link.post(path, {**body, **waits}), run.tell)
+        if not end["report"]:
             raise link.lost("it ended before the operation did")
         return report_of(end["report"])
-
-
-class RemoteHand:
-    """A hand on the containers of any node: what a manager lets one do with them."""
-
-    def __init__(self, link: Link, store: RemoteStore) -> None:
-        self._link = link
-        self._store = store
-
-    def logs(
-        self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
-    ) -> Iterator[tuple[str, bytes]]:
-        """The container's lines with their stream. Raises CubeError."""
-        path = f"/tasks/{self._task_of(container)}/logs"
-        for line in self._link.lines(
-            path, follow=follow, tail=1_000_000 if tail is None else tail, since=since
-        ):
-            yield _log_line(line)
-
-    def execute(
-        self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
-    ) -> Process:
-        """Run a command in the container, with `tty` at a terminal. Raises CubeError where it cannot."""
-        from cube.remote.process import RemoteProcess
-
-        asked = {"command": list(argv), "terminal": tty, "input": has_input}
-        return RemoteProcess(self._link, f"/tasks/{self._task_of(container)}/exec", asked)
-
-    def _task_of(self, container: str) -> str:
-        return next(task.id for task in self._store.current_tasks() if task.container == container)
-
-
-def _log_line(line: bytes) -> tuple[str, bytes]:
-    """A line of the log. Raises CubeError where it tells of one."""
-    data = json.loads(line)
-    if "error" in data:
-        raise raised(data["error"], 3, data)
-    return str(data["stream"]), f"{data['at']} {data['text']}".encode()

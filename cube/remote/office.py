@@ -13,11 +13,15 @@ from cube.remote.link import Link
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteOffice:
-    """Where a manager works that is somewhere else. `sources` are the job files that were read, by job."""
+    """Where a manager works that is somewhere else.
+
+    `engine` is the socket of this machine's own, `sources` are the job files that were read, by job.
+    """
 
     link: Link
     cluster: Cluster
     scheduler: str
+    engine: str
     sources: dict[str, Source] = field(default_factory=dict)
 
     def read_job(self, text: str, file: str, variables: Mapping[str, str], environ: Mapping[str, str]) -> Job:

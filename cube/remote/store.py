@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from cube.model.codec import from_data
 from cube.model.job import Job
@@ -13,8 +13,19 @@ from cube.model.node import Cordon, Silence
 from cube.model.observation import Stats
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
+from cube.model.volume import LeftVolume
 from cube.remote.link import Link
 from cube.store.rows import Death, JobVersion, Look, Sweep
+
+
+class RemoteLeftVolumes(NamedTuple):
+    """Those that a manager remembers."""
+
+    found: tuple[LeftVolume, ...]
+
+    def all(self) -> Mapping[tuple[str, str], LeftVolume]:
+        """As LeftVolumes.all."""
+        return {(left.node, left.volume): left for left in self.found}
 
 
 class RemoteStore:
@@ -105,6 +116,11 @@ class RemoteStore:
     def maintenances(self) -> Mapping[str, Maintenance]:
         """The jobs that proxies send no request to."""
         return {found.job: found for found in self._many(Maintenance, "maintenances")}
+
+    @property
+    def left(self) -> "RemoteLeftVolumes":
+        """Volumes that tasks have left on a node."""
+        return RemoteLeftVolumes(self._many(LeftVolume, "left-volumes"))
 
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""

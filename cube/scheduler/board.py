@@ -15,19 +15,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeGuard
 
-import numpy as np
-
 from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler
-from cube.scheduler.arrays import Mask, takes_arrays
+from cube.scheduler.arrays import takes_arrays
 from cube.scheduler.bulk import RUN, Run, following
 from cube.scheduler.cell import Cell
 from cube.scheduler.kinds import Kind, Kinds
 from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
 from cube.scheduler.table import Table
-
-BLOCK = 1024
-"""Of how many nodes it is looked up one by one which is the next in line."""
 
 
 def suits(scheduler: Scheduler) -> TypeGuard[Algorithm]:
@@ -100,6 +95,10 @@ class Board:
         row = self.table.row(kind)
         if _is_picky(request):
             row = self._narrowed(row.copy(), request)
+        elif isinstance(self._rule, InTurn) and not (kind.is_counted or kind.has_peers):
+            found = self.table.nth(kind, self._rule.first(request))
+            if found is not None:
+                return found
         if kind.is_counted:
             row = row + self.cell.groups.peers(request.group).overlay(kind).points
         if not kind.has_peers:
@@ -122,8 +121,8 @@ class Board:
             return None
         if isinstance(self._rule, ByFormula):
             return at
-        in_line: Mask = row == row[at, ...]
-        return _nth(in_line, self._rule.first(request) % int(np.count_nonzero(in_line)))
+        in_line = (row == row[at, ...]).nonzero()[0]
+        return int(in_line[self._rule.first(request) % len(in_line)])
 
     def _narrowed(self, row: Points, request: Request) -> Points:
         """The row for a request that only one node may take, or that had rather not be on some."""
@@ -142,16 +141,3 @@ class Board:
 
 def _is_picky(request: Request) -> bool:
     return request.only is not None or bool(request.avoid)
-
-
-def _nth(mask: Mask, number: int) -> int:
-    """Where the mask is set for that time, counted from 0; found by halves, for counting is quick."""
-    start, end = 0, len(mask)
-    while end - start > BLOCK:
-        middle = (start + end) // 2
-        before = int(np.count_nonzero(mask[start:middle]))
-        if number < before:
-            end = middle
-        else:
-            start, number = middle, number - before
-    return start + int(mask[start:end].nonzero()[0][number])

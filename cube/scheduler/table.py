@@ -7,6 +7,7 @@ from cube.scheduler.arrays import Floats, Mask
 from cube.scheduler.cell import Cell
 from cube.scheduler.classes import Classes
 from cube.scheduler.kinds import Kind
+from cube.scheduler.lines import BLOCK, Lines
 from cube.scheduler.standing import NOWHERE, Points
 
 ROWS = 512
@@ -27,6 +28,7 @@ class Table:
         self._next_row = 0
         self._behind: set[int] = set()
         self._last, self._stale = -1, -1
+        self._lines = Lines() if isinstance(rule, InTurn) and self._fleet > BLOCK else None
         self._table: Points = np.empty((0, self._fleet), dtype=np.int32)
         self._fixed: Points = np.empty((self._fleet, 0), dtype=np.int32)
         self._live, self._live_fixed = self._table, self._fixed
@@ -42,11 +44,17 @@ class Table:
             self._catch_up()
         row: Points = self._table[kind.row]
         if self._is_old[kind.row]:
-            row[:] = self._score_all(kind)
+            self._set_row(kind.row, self._score_all(kind))
             self._is_old[kind.row] = False
         if self._stale >= 0:
             row[self._stale] = self._entry(kind, self._fixed.item(self._stale, kind.row))
         return row
+
+    def nth(self, kind: Kind, number: int) -> int | None:
+        """Whose turn that number is, as the row is now; None: nobody's, or it is not counted for the kind."""
+        if self._lines is None or kind.row is None:
+            return None
+        return self._lines.nth(kind.row, self._table[kind.row], number)
 
     def changed(self, at: int, kind: Kind) -> None:
         """That node, which took one of the kind, is to be scored again: now, or once another node changes.
@@ -58,7 +66,7 @@ class Table:
             self._close(at)
         if kind.row is None:
             self._behind.add(at)
-        elif at == self._last:
+        elif at == self._last and self._lines is None:
             self._stale = at
         else:
             if self._stale >= 0:
@@ -98,12 +106,17 @@ class Table:
         self._kinds[at : at + 1] = [kind]
         self._classes.put(at, kind)
         self._with_extras = [row for row, found in enumerate(self._kinds) if found.has_extras]
-        self._table[at] = self._score_all(kind)
+        self._set_row(at, self._score_all(kind))
         self._fixed[:, at] = self._fixed_on_all(kind)
         size = len(self._kinds)
         self._is_old[at : at + 1] = [False]
         self._live, self._live_fixed = self._table[:size], self._fixed[:, :size]
         return at
+
+    def _set_row(self, at: int, entries: Points) -> None:
+        self._table[at] = entries
+        if self._lines is not None:
+            self._lines.put(at, entries)
 
     def _grow(self, rows: int) -> None:
         table = np.full((rows, self._fleet), NOWHERE, dtype=np.int32)
@@ -138,6 +151,8 @@ class Table:
         else:
             column = fixed.copy()
             np.putmask(column, lacks, _NOWHERE_POINTS)
+            if self._lines is not None:
+                self._lines.changed(at, self._live[:, at], column)
             self._live[:, at] = column
 
     def _entry(self, kind: Kind, fixed: int) -> int:

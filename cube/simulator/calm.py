@@ -11,7 +11,7 @@ from cube.model.task import State
 from cube.simulator import laws
 from cube.simulator.commands import asking, check_always, deploying, finish, sweep
 from cube.simulator.faults import Weather
-from cube.simulator.history import History, end_doubts, work_ends
+from cube.simulator.history import IMAGES, History, end_doubts, work_ends
 from cube.simulator.laws import must
 from cube.simulator.machine import Machine
 
@@ -33,14 +33,27 @@ def calm_down(history: History) -> None:
     history.site.hung.clear()
     for machine in history.site.machines.values():
         machine.is_full = False
+        machine.images |= IMAGES
         machine.begun = work_ends(history.engine, takes=(2.0,), exit_codes=(0,))
     finish(history, "sweep", sweep)
     check_always(history)
+    cordons_are_of_nodes(history)
     end_doubts(history)
     open_every_gate(history)
     ask_again(history)
     lose_a_few(history)
     settle(history)
+
+
+def cordons_are_of_nodes(history: History) -> None:
+    """A cordon stays under a name that has gone only where its machine has, or was never seen by it."""
+    store = history.open()
+    known = {look.node: look.stats.machine_id for look in store.looks() if look.stats}
+    gone = {name: known[name] for name in store.cordons() if name in known and name not in history.nodes}
+    history.put_back(store)
+    there = {machine.machine_id: machine.name for machine in history.site.machines.values()}
+    for name, machine in gone.items():
+        must(machine not in there, f"cordons: {name} is {there.get(machine)} now, which may get new tasks")
 
 
 def lose_a_few(history: History) -> None:

@@ -398,8 +398,9 @@ def _containers_of(history: History, job: Job, *, but_not: TaskSpec) -> list[Con
 
 
 def _next_version(group: Group) -> Group:
+    """Of an image that no machine has yet."""
     update = replace(group.update, canary=0)
-    return replace(group, spec=replace(group.spec, env={"VERSION": "next"}), update=update)
+    return replace(group, spec=replace(group.spec, image="app:3"), update=update)
 
 
 def _want(history: History, job: Job, main: Group) -> None:

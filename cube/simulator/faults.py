@@ -1,7 +1,7 @@
 """What can go wrong between a manager and its machines, drawn from one seed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Protocol
@@ -109,6 +109,10 @@ class SimulatedFleet:
                 self.witness.ended(effect, outcome)
                 yield effect, outcome
 
+    def digest(self, _image: str, _node: str) -> str:
+        """What a registry has: there is none."""
+        return ""
+
     def stock(self) -> Mapping[str, str]:
         """What the operator's engine has: nothing."""
         return {}
@@ -125,10 +129,13 @@ class SimulatedFleet:
         if name in self.site.hung:
             stats = self.site.machines[name].observe(now).stats
             return Unknown(node=name, at=now, cause=Cause.DOCKER_SILENT, why="", cure="", stats=stats)
-        is_lost = name in self.site.down or name not in self.site.machines
-        if is_lost or self.random.random() < self.site.weather.looks:
+        if name in self.site.down or name not in self.site.machines:
             return Unknown(node=name, at=now, cause=Cause.TIMEOUT, why="timed out", cure="")
-        return self.site.machines[name].observe(now)
+        luck = self.random.random()
+        if luck < self.site.weather.looks:
+            return Unknown(node=name, at=now, cause=Cause.TIMEOUT, why="timed out", cure="")
+        found = self.site.machines[name].observe(now)
+        return replace(found, images=None) if luck < 2 * self.site.weather.looks else found
 
     def _draw(self) -> Fault:
         weather = self.site.weather

@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from random import Random
 
 from cube.model.job import TaskSpec
 from cube.simulator.history import IMAGES, History, make_machine
 from cube.simulator.laws import ours, runs
+
+TIDY = 0.3
+"""How often somebody who removes the last container of an image removes that, too."""
 
 
 def crash_a_task(history: History) -> None:
@@ -16,10 +20,13 @@ def crash_a_task(history: History) -> None:
 
 
 def remove_by_hand(history: History) -> None:
-    """Somebody removes one of Cube's containers."""
+    """Somebody removes one of Cube's containers, and maybe its image with it."""
     if held := list(ours(history.site.machines)):
         machine, found = history.random.choice(held)
         machine.remove(found.id)
+        is_in_use = any(other.image == found.image for other in machine.containers.values())
+        if not is_in_use and Random(f"image {history.seed} {history.commands}").random() < TIDY:
+            machine.images -= {found.image}
 
 
 def change_by_hand(history: History) -> None:

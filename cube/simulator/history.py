@@ -23,6 +23,11 @@ from cube.store.store import Store, open_store
 CLUSTER = "sim"
 WORK = "work:1"
 IMAGES = frozenset({"app:1", "app:2", WORK})
+"""What every machine has, until somebody removes it."""
+
+PUBLISHED = frozenset({"app:3"})
+"""What no machine has, and a registry does."""
+
 STATEMENTS = 20
 """Statements of the store's that are together as deadly as one effect."""
 
@@ -227,8 +232,14 @@ def end_doubts(history: History) -> None:
     jobs = {name: store.job(name) for name in sorted(history.doubtful)}
     rollouts = store.rollouts()
     history.put_back(store)
-    history.wanted.update({name: replace(job, version=0) for name, job in jobs.items() if job})
+    history.wanted.update({name: _as_asked(job) for name, job in jobs.items() if job})
     history.doubtful = {name for name, job in jobs.items() if job and _may_go_back(job, rollouts.get(name))}
+
+
+def _as_asked(job: Job) -> Job:
+    """The job as a person wrote it: its number, and which images its names mean, are settled later."""
+    groups = (replace(group, spec=replace(group.spec, pinned="")) for group in job.groups)
+    return replace(job, version=0, groups=tuple(groups))
 
 
 def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
@@ -239,7 +250,7 @@ def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
 def make_machine(name: str, owner: str, engine: Engine) -> Machine:
     """A machine with something on it that is not Cube's."""
     begun = work_ends(engine, takes=(2.0, 50.0, 700.0), exit_codes=(0, 0, 0, 1))
-    machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES, begun=begun)
+    machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES, registry=PUBLISHED, begun=begun)
     machine.add_foreign(FOREIGN, host_ports=(5432,))
     return machine
 

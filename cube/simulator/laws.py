@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from cube.model.job import Job, JobType, TaskSpec
-from cube.model.observation import Container, ContainerState
+from cube.model.observation import Container, ContainerState, Observation, Seen
 from cube.model.task import Slot, State, Task
 from cube.simulator.machine import Machine
 from cube.store.store import Store
@@ -16,6 +16,9 @@ FOREIGN = "postgres"
 
 GAP = 10
 """By how much a job must matter less for its tasks to give way."""
+
+ROUNDING = 0.01
+"""Seconds by which a duration that was measured may fall short of the one that was asked for."""
 
 Place = tuple[str, str, int | str]
 """A job, a group, and an index; or, of a system job, a node."""
@@ -37,6 +40,11 @@ def must(law: bool, text: str) -> None:  # noqa: FBT001 - it is the law's truth,
 def runs(container: Container) -> bool:
     """Its process lives, and it is not in quarantine."""
     return container.state is ContainerState.RUNNING and not container.is_cut_off
+
+
+def containers(observation: Observation) -> Sequence[Container]:
+    """What was seen; nothing where nobody answered."""
+    return observation.containers if isinstance(observation, Seen) else ()
 
 
 def ours(machines: Mapping[str, Machine]) -> Iterator[tuple[Machine, Container]]:

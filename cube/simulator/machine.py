@@ -5,8 +5,10 @@ tests/lab/test_contract.py holds it against a real node of the lab, case by case
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from cube.model.action import Effect, Fetch, Outcome, Push, Quarantine, Refresh, Start, Stop, Verdict
+from cube.model.image import Image, full_name
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.observation import (
@@ -51,14 +53,17 @@ class Machine:
     """One node's engine. It answers at once and tells the truth; faults are put in front of it.
 
     `mutations` counts the calls that changed something, for the law that a settled fleet is left alone.
-    `epoch` is the newest that a call has named. A full disk lets nothing new be made. `started` is when each
-    container's process last began, `exits` with what each task's processes ended.
+    `images` are here, those of `registry` can be pulled. `epoch` is the newest that a call has named. A full
+    disk lets nothing new be made. `started` is when each container's process last began, `exits` with what
+    each task's processes ended. `specs` are the containers' as people wrote them: which image a name means is
+    settled later.
     """
 
     name: str
     cluster: str
     owner: str
     images: frozenset[str] = frozenset({"app:1", "app:2"})
+    registry: frozenset[str] = frozenset()
     program: Program = runs_for_ever
     answers: Answers = is_always_well
     begun: Begun = is_told_nothing
@@ -73,6 +78,10 @@ class Machine:
     created: int = 0
     mutations: int = 0
     epoch: int = 0
+    machine_id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.machine_id = f"machine-{self.name}"
 
     def observe(self, now: float) -> Seen:
         """Everything, in the order in which it was made."""
@@ -82,6 +91,7 @@ class Machine:
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
             containers=tuple(self._asked(found) for found in self.containers.values()),
+            images=_listed(self.images),
             volumes=tuple(sorted(self.volumes)),
         )
 
@@ -96,9 +106,11 @@ class Machine:
                 return self._stop(effect, now, epoch)
             case Quarantine():
                 return self._quarantine(effect, now, epoch)
-            case Push() | Fetch():
+            case Push():
                 self.images |= {effect.image}
                 return Outcome(verdict=Verdict.OK)
+            case Fetch():
+                return self._pull(effect.image) or Outcome(verdict=Verdict.OK)
             case Refresh():
                 return Outcome(verdict=Verdict.OK)
 
@@ -143,13 +155,13 @@ class Machine:
         task = start.task
         found = next((held for held in self.containers.values() if held.name == task.container_name), None)
         if found is None:
-            if task.spec.image not in self.images:
-                return _failed(f"image {task.spec.image} is not on node {self.name} and cannot be pulled")
+            if refusal := self._pull(task.spec.image):
+                return refusal
             if self.is_full:
                 return _failed("no space left on device")
             labels = labels_of(task, cluster=self.cluster, owner=self.owner, epoch=epoch)
             found = self._add(task.container_name, task.spec.image, labels, (), now=now)
-            self.specs[found.id] = task.spec
+            self.specs[found.id] = replace(task.spec, pinned="")
             self.volumes |= {volume.source for volume in task.spec.volumes if volume.is_named}
         elif found.identity is None or found.identity.task != task.id:
             return _failed(f"container {found.name} is not this task's")
@@ -158,6 +170,13 @@ class Machine:
         if found.state is ContainerState.RUNNING:
             return Outcome(verdict=Verdict.OK, container=found.id)
         return self._run(found, task.spec, tuple(task.ports.values()), now)
+
+    def _pull(self, image: str) -> Outcome | None:
+        """The image is here now, unless its registry has none."""
+        if image not in self.images | self.registry:
+            return _failed(f"image {image} is not on node {self.name} and cannot be pulled")
+        self.images |= {image}
+        return None
 
     def _run(self, found: Container, spec: TaskSpec, ports: tuple[int, ...], now: float) -> Outcome:
         left = _post_mortem(found, now) if _ended_badly(found) else None
@@ -217,7 +236,7 @@ class Machine:
             id=f"{self.name}-{self.created:04}",
             name=name,
             image=image,
-            image_id=f"sha256:{image}",
+            image_id=_id_of(image),
             state=ContainerState.RUNNING if not labels else ContainerState.CREATED,
             created_at=now,
             identity=identity_of(labels),
@@ -230,7 +249,7 @@ class Machine:
         return Stats(
             at=now,
             boot_id=f"boot-{self.name}",
-            machine_id=f"machine-{self.name}",
+            machine_id=self.machine_id,
             uptime=now,
             clock=now,
             cpus=self.cpus,
@@ -242,6 +261,18 @@ class Machine:
             disk_free=0 if self.is_full else 100 * 2**30,
             pressure={},
         )
+
+
+@cache
+def _listed(names: frozenset[str]) -> tuple[Image, ...]:
+    """The images as an engine lists them; each name has an id that all machines agree on."""
+    return tuple(
+        Image(id=_id_of(name), names=(full_name(name),), size=2**20, created_at=0.0) for name in sorted(names)
+    )
+
+
+def _id_of(name: str) -> str:
+    return f"sha256:{name}"
 
 
 def _ended_badly(found: Container) -> bool:

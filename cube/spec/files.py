@@ -24,4 +24,4 @@ def _template(target: str, written: TemplateSchema) -> Template:
     else:
         told = OnChange(telling=Telling.RESTART if how.restart else Telling.NONE)
     text = None if written.text is None else literal(written.text)
-    return Template(target=target, source=written.source or "", text=text, on_change=told)
+    return Template(target=target, source=written.source or "", text=text, on_change=told, env=written.env)

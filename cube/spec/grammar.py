@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from cube.document.check import shown
+from cube.errors import InputError
 from cube.model import units
+from cube.model.sftp import SCHEME, sftp_place
 
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?")
@@ -353,6 +355,16 @@ def directory(text: str) -> str:
     if not re.fullmatch(r"/[^\x00-\x1f\x7f]{0,1023}", text):
         raise ValueError(f"{shown(text)} is no absolute path")
     return text
+
+
+def shelf(text: str) -> str:
+    """Where archives are kept: an absolute path, or a place over SFTP."""
+    if not text.startswith(SCHEME):
+        return directory(text)
+    try:
+        return str(sftp_place(text))
+    except InputError as error:
+        raise ValueError(": ".join(part for part in (error.what, error.why) if part)) from error
 
 
 def hostname(text: str) -> str:

@@ -276,7 +276,7 @@ def _health(written: HealthSchema) -> HealthCheck:
         body=written.body or "",
         command=tuple(written.exec or ()),
         interval=written.interval,
-        timeout=written.timeout,
+        timeout=min(written.timeout, written.interval),
         failures=written.failures,
         successes=written.successes,
         grace=written.grace,

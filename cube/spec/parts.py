@@ -78,7 +78,7 @@ class HealthSchema(Written):
         "10s", "How long it is from one check to the next at least."
     )
     timeout: Annotated[float, scalar(grammar.duration("100ms", "60s"))] = key(
-        "2s", "How long to wait for the answer; not longer than `interval`."
+        "2s", "How long to wait for the answer; not longer than `interval`, which it follows by itself."
     )
     failures: Annotated[int, scalar(grammar.whole(1, 100))] = key(
         "3", "How many failures in a row make a task unhealthy."
@@ -242,4 +242,9 @@ class TemplateSchema(Written):
         lambda: OnChangeSchema.model_validate({"restart": "true"}),
         "What is done with the task when it is running: `restart`, `none`, a signal or a command.",
         example="{signal: SIGHUP}",
+    )
+    env: Switch = key(
+        "false",
+        "Its lines, `NAME=value`, are variables of the task, too. None changes while a process runs: on "
+        "`restart` the container is made anew, on `none` they stay as they were.",
     )

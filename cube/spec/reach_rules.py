@@ -42,6 +42,10 @@ def names_have_one_meaning(group: GroupSchema) -> Iterator[Problem]:
         return
     for name in sorted(set(group.discover) & set(group.extra_hosts)):
         yield Problem(("discover", name), f"'extra_hosts' has {shown(name)} already", key=True)
+    if "localhost" in group.discover:
+        yield Problem(
+            ("discover", "localhost"), "'localhost' is the task itself; choose another name", key=True
+        )
     for name, address in group.extra_hosts.items():
         if address == "host-gateway":
             what = "only the engine knows this address; it does not go with 'discover'"

@@ -66,8 +66,8 @@ def no_header_twice(group: GroupSchema) -> Iterator[Problem]:
 
 
 def a_check_ends_before_the_next(group: GroupSchema) -> Iterator[Problem]:
-    """The timeout is not longer than the interval."""
-    if group.health:
+    """The timeout is not longer than the interval; one that nobody wrote follows it."""
+    if group.health and "timeout" in group.health.model_fields_set:
         yield from _in_order(("health",), group.health, "timeout", "interval")
 
 
@@ -94,6 +94,15 @@ def a_file_has_one_way_to_be_told_of(group: GroupSchema) -> Iterator[Problem]:
         if sum(each is not None for each in (how.restart, how.signal, how.exec)) != 1:
             ways = "'restart', 'none', '{signal: SIGHUP}' or '{exec: [program, argument]}'"
             yield Problem(("templates", target, "on_change"), f"write one of {ways}", key=True)
+
+
+def variables_change_with_a_restart_or_not_at_all(group: GroupSchema) -> Iterator[Problem]:
+    """Nothing else reaches the environment of a process."""
+    for target, template in group.templates.items():
+        how = template.on_change
+        if template.env and (how.signal is not None or how.exec is not None):
+            what = "with 'env', write 'restart' or 'none': no signal and no command changes what has begun"
+            yield Problem(("templates", target, "on_change"), what, key=True)
 
 
 def a_file_has_one_origin(group: GroupSchema) -> Iterator[Problem]:
@@ -211,8 +220,8 @@ RULES: tuple[Callable[[GroupSchema], Iterable[Problem]], ...] = (
     an_update_can_succeed,
     only_named_volumes_are_looked_for,
     the_nodes_own_files_are_only_read,
+    variables_change_with_a_restart_or_not_at_all,
     a_file_has_one_origin,
-    only_named_volumes_are_looked_for,
     a_file_has_one_way_to_be_told_of,
     requests_reach_a_port,
     an_ingress_can_be_as_it_says,

@@ -17,8 +17,9 @@ class BackupSchema(Written):
     timezone: Annotated[str, scalar(schedule.timezone)] = key(
         "UTC", "The time zone of these fields.", example="Europe/Berlin"
     )
-    to: Annotated[str, scalar(grammar.directory)] | None = optional(
-        "The folder, on the machine that Cube runs on, in place of `backups` where it runs.",
+    to: Annotated[str, scalar(grammar.shelf)] | None = optional(
+        "The folder, on the machine that Cube runs on, in place of `backups` where it runs; of another one: "
+        "`sftp://user@host:port/path`.",
         example="/srv/backups",
     )
     keep: Annotated[int, scalar(grammar.whole(1, 10000))] | None = optional(

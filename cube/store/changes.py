@@ -228,7 +228,11 @@ def refresh_outcome(effect: Refresh, outcome: Outcome, task: Task, *, now: float
         case Verdict.OK:
             told = ", ".join(f"told by {each}" for each in effect.tellings)
             reason = f"its files are new{': ' if told else ''}{told}: {effect.reason}"
-            begun = {"changed_at": now, **_unchecked(task, now)} if effect.restarts else {}
+            begun = (
+                {"changed_at": now, "container": outcome.container or task.container, **_unchecked(task, now)}
+                if effect.restarts
+                else {}
+            )
             after = replace(task, reason=reason, **begun)
         case Verdict.FAILED:
             after = replace(task, reason=f"cannot be told of its files: {outcome.why}")

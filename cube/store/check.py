@@ -1,4 +1,4 @@
-"""What `cube store check` looks at: the engine's own check, and the promises that the tables must hold."""
+"""What `cube state check` looks at: the engine's own check, and the promises that the tables must hold."""
 
 from cube.store.database import Database
 

@@ -54,7 +54,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
         (answer,) = copied.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         raise CubeError(
-            "the copy is not whole", where=str(target), why=answer, cure="`cube store check` tells more"
+            "the copy is not whole", where=str(target), why=answer, cure="`cube state check` tells more"
         )
 
 

@@ -86,6 +86,19 @@ class Database(Protocol):
         """Begin a transaction that reads all of one moment."""
         ...
 
+    def begin_beside(self) -> None:
+        """Begin a transaction that changes nothing that was recorded: many may at once, row by row."""
+        ...
+
+    @property
+    def skip_locked(self) -> str:
+        """What a SELECT ends with that takes rows, past those that another transaction is taking."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the one clock that leases are measured by."""
+        ...
+
     def rollback(self) -> None:
         """Take everything back since the transaction began; nothing happens where none did."""
         ...

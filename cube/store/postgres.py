@@ -68,6 +68,7 @@ class Postgres:
     """A connection to the server, made anew when it was lost between two transactions."""
 
     term = TERM
+    skip_locked = "FOR UPDATE SKIP LOCKED"
 
     def __init__(self, server: Server, *, patience: float) -> None:
         self.where = str(server)
@@ -107,6 +108,15 @@ class Postgres:
     def begin_look(self) -> None:
         """As Database says it."""
         self._begin("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    def begin_beside(self) -> None:
+        """As Database says it."""
+        self._begin("BEGIN ISOLATION LEVEL READ COMMITTED")
+
+    def now(self) -> float:
+        """As Database says it."""
+        (now,) = self.execute(f"SELECT {NOW}").fetchone() or (0.0,)
+        return float(now)
 
     def rollback(self) -> None:
         """As Database says it."""
@@ -229,7 +239,7 @@ def explained(error: BaseException, server: Server) -> CubeError | None:
     where, why = str(server), _without_secrets(str(error).strip(), server)
     match error:
         case UnreadableError():
-            cure = "put a copy of the state in its place (`cube store copy`); what runs is left as it is"
+            cure = "put a copy of the state in its place (`cube state copy`); what runs is left as it is"
             return InputError("the state is damaged", where=where, why=why, cure=cure)
         case errors.LockNotAvailable() | errors.DeadlockDetected() | errors.SerializationFailure():
             cure = "another process is writing to it; try again when that has ended"

@@ -195,7 +195,33 @@ MEASURES = (
 
 LEAVE_DATA = ("ALTER TABLE cordons ADD COLUMN leave_data BIGINT NOT NULL DEFAULT 0",)
 
-MIGRATIONS: tuple[Sequence[str], ...] = (MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES, LEAVE_DATA)
+SHARES = (
+    """CREATE TABLE managers (
+        name TEXT COLLATE "C" PRIMARY KEY,
+        until DOUBLE PRECISION NOT NULL
+    )""",
+    """CREATE TABLE shares (
+        node TEXT COLLATE "C" PRIMARY KEY,
+        manager TEXT COLLATE "C" NOT NULL,
+        until DOUBLE PRECISION NOT NULL
+    )""",
+    "ALTER TABLE looks ADD COLUMN news BIGINT NOT NULL DEFAULT 0",
+)
+
+LEFT_VOLUMES = (
+    """CREATE TABLE left_volumes (
+        node TEXT COLLATE "C" NOT NULL,
+        volume TEXT COLLATE "C" NOT NULL,
+        job TEXT COLLATE "C" NOT NULL,
+        version BIGINT NOT NULL,
+        until DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (node, volume)
+    )""",
+)
+
+MIGRATIONS: tuple[Sequence[str], ...] = (
+    MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES, LEAVE_DATA, SHARES, LEFT_VOLUMES,
+)  # fmt: skip
 """What each later one of schema.py's is here. Released ones are never edited."""
 
 NEWEST = FIRST_VERSION + len(MIGRATIONS)

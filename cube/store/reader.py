@@ -182,6 +182,10 @@ class Reader:
         with self._guard as connection:
             return read.events(connection, conditions, limit=limit)
 
+    def was_told(self, job: str, words: str, *, since: float) -> bool:
+        """An event of the job begins with these words, since that time."""
+        return any(event.reason.startswith(words) for event in self.events(job=job, since=since))
+
     def looks(self) -> tuple[Look, ...]:
         """The last look at each node, by name."""
         with self._guard as connection:

@@ -49,10 +49,22 @@ class Recording:
         self._now = now
         self._actor = actor
         self._tasks: dict[str, Task] = {}
+        self._before: dict[str, Task] = {}
         self._events: list[TaskEvent] = []
         self._deaths: list[Death] = []
         self._orders = _count_after(connection, 'SELECT max("order") FROM tasks')
         self._numbers = _count_after(connection, "SELECT max(number) FROM events")
+
+    def is_current(self, action: Action) -> bool:
+        """The state of the action's task is the one that it was planned for.
+
+        Somebody who deploys again, say, may have ended it since: threads of one process share the lock.
+        """
+        match action:
+            case Start(task=task) | Stop(task=Task() as task) | Note(task=task) | Quarantine(task=task):
+                return self._recorded(task).state is task.state
+            case _:
+                return True
 
     def intend(self, action: Action) -> Effect | None:
         """What the action intends; the effect that carries it out, None where no node is touched."""
@@ -218,10 +230,15 @@ class Recording:
 
     def _known(self, task: Task) -> Task:
         # What is recorded counts, not the caller's copy of it: that may be older.
-        known = self._tasks.get(task.id) or read.task(self._connection, task.id)
-        if known is None:
+        return self._tasks.get(task.id) or self._recorded(task)
+
+    def _recorded(self, task: Task) -> Task:
+        """As it is before anything of this recording is written."""
+        found = self._before.get(task.id) or read.task(self._connection, task.id)
+        if found is None:
             raise InternalError(f"the task {task.id} of {task.slot} is not recorded")
-        return known
+        self._before[task.id] = found
+        return found
 
     def _remember(self, effect: Effect, outcome: Outcome) -> None:
         task, job = (effect.task.id, effect.task.slot.job) if effect.task else ("", "")

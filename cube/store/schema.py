@@ -232,8 +232,30 @@ def _leave_data(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE cordons ADD COLUMN leave_data INTEGER NOT NULL DEFAULT 0")
 
 
+def _shares(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE managers (name TEXT PRIMARY KEY, until REAL NOT NULL) STRICT")
+    connection.execute(
+        "CREATE TABLE shares (node TEXT PRIMARY KEY, manager TEXT NOT NULL, until REAL NOT NULL) STRICT"
+    )
+    connection.execute("ALTER TABLE looks ADD COLUMN news INTEGER NOT NULL DEFAULT 0")
+
+
+def _left_volumes(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE left_volumes (
+            node TEXT NOT NULL,
+            volume TEXT NOT NULL,
+            job TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            until REAL NOT NULL,
+            PRIMARY KEY (node, volume)
+        ) STRICT"""
+    )
+
+
 MIGRATIONS: tuple[Migration, ...] = (
-    _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures, _leave_data,
+    _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures, _leave_data, _shares,
+    _left_volumes,
 )  # fmt: skip
 """Released ones are never edited: a change of the schema is one more function at the end."""
 

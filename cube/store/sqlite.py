@@ -20,6 +20,7 @@ class File(sqlite3.Connection):
 
     where = ":memory:"
     term: float | None = None
+    skip_locked = ""
     path: Path | None = None
     _file: tuple[int, int] | None = None
 
@@ -45,6 +46,15 @@ class File(sqlite3.Connection):
     def begin_look(self) -> None:
         """As Database says it."""
         self.execute("BEGIN")
+
+    def begin_beside(self) -> None:
+        """As Database says it; here one at a time may change anything."""
+        self.begin_change()
+
+    def now(self) -> float:
+        """As Database says it."""
+        (now,) = self.execute("SELECT (julianday('now') - 2440587.5) * 86400.0").fetchone()
+        return float(now)
 
     def explanation(self, error: BaseException) -> CubeError | None:
         """As Database says it."""

@@ -15,15 +15,18 @@ from cube.model.measure import Measure
 from cube.model.move import Move
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Observation
+from cube.model.precondition import Precondition
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.token import Token
 from cube.store import read, rows, transfer, write
 from cube.store.address import Server, StatePlace
 from cube.store.database import Database
 from cube.store.lease import Lease
+from cube.store.left import LeftVolumes
 from cube.store.reader import Reader, known_as
 from cube.store.record import Recording
 from cube.store.rows import JobVersion, Restored, Sweep
+from cube.store.shares import Shares
 from cube.store.sqlite import Durable, File, open_file
 
 PATIENCE = 5.0
@@ -80,12 +83,16 @@ class Store(Reader):
         self._new_id = new_id
         self._tables = write.Tables(connection)
 
-    def put_job(self, job: Job, *, now: float, actor: str, reason: str) -> Job:
+    def put_job(
+        self, job: Job, *, now: float, actor: str, reason: str, given: Precondition | None = None
+    ) -> Job:
         """The job with its version: a new one if it differs from the newest, else the newest as it is.
 
-        A new version begins a rollout; where the last one of the same failed, it begins again.
+        A new version begins a rollout; where the last one of the same failed, it begins again. Raises
+        ChangedError where what is `given` does not hold.
         """
         with self._recording(now, actor) as recording:
+            self._refuse_other(job.name, given)
             connection = self._connection
             newest = next((found.job for found in read.newest_jobs(connection, job.name)), None)
             if newest is None or not known_as(job, newest):
@@ -104,9 +111,12 @@ class Store(Reader):
                 number += 1
             return recording.want(replace(job, name=f"{job.name}.{number}"), reason)
 
-    def put_rollout(self, rollout: Rollout, *, now: float, actor: str, reason: str) -> None:
-        """Somebody promoted, paused or resumed the rollout."""
+    def put_rollout(
+        self, rollout: Rollout, *, now: float, actor: str, reason: str, given: Precondition | None = None
+    ) -> None:
+        """Somebody promoted, paused or resumed the rollout. Raises ChangedError as `put_job`."""
         with self._recording(now, actor) as recording:
+            self._refuse_other(rollout.job, given)
             recording.roll(rollout, reason)
 
     def put_cordon(self, cordon: Cordon) -> None:
@@ -124,20 +134,35 @@ class Store(Reader):
             recording.tell_of_node(node, "uncordoned")
             return True
 
+    def carry_cordon(self, node: str, to: str, *, now: float) -> None:
+        """The node is called otherwise now, and stays cordoned, or as a newer word has it of the new name."""
+        with self._recording(now, LOOK) as recording:
+            write.rename_node(self._connection, node, to)
+            recording.tell_of_node(to, f"stays cordoned: it was called {node}")
+
     def put_move(self, move: Move, *, now: float, actor: str) -> None:
         """Want the slot on another node; an earlier wish for it is over."""
         with self._recording(now, actor) as recording:
             recording.move(move)
 
-    def put_maintenance(self, maintenance: Maintenance, version: int) -> None:
-        """Have requests for the job, which is in that version, answered by a page."""
+    def put_maintenance(
+        self, maintenance: Maintenance, version: int, *, given: Precondition | None = None
+    ) -> None:
+        """Have requests for the job, which is in that version, answered by a page.
+
+        Raises ChangedError as `put_job`.
+        """
         with self._recording(maintenance.at, maintenance.actor) as recording:
+            self._refuse_other(maintenance.job, given)
             self._tables.put("maintenances", [to_data(maintenance)], key=("job",))
             recording.tell_of_job(maintenance.job, version, "maintenance begun")
 
-    def end_maintenance(self, job: str, version: int, *, now: float, actor: str) -> None:
-        """Have requests for the job answered by its tasks again."""
+    def end_maintenance(
+        self, job: str, version: int, *, now: float, actor: str, given: Precondition | None = None
+    ) -> None:
+        """Have requests for the job answered by its tasks again. Raises ChangedError as `put_job`."""
         with self._recording(now, actor) as recording:
+            self._refuse_other(job, given)
             sql = "DELETE FROM maintenances WHERE job = ?"
             if self._connection.execute(sql, [job]).rowcount:
                 recording.tell_of_job(job, version, "maintenance ended")
@@ -200,15 +225,17 @@ class Store(Reader):
             return write.forget_job(connection, name)
 
     def record_plan(self, plan: Plan, *, now: float, actor: str) -> tuple[Effect, ...]:
-        """Record what the plan intends, all of it or nothing; the effects to carry out, in the plan's order.
+        """Record what the plan intends, or nothing of it; the effects to carry out, in the plan's order.
 
         A Place becomes the Start of its recorded task. A Wait or Note that says nothing new writes nothing.
-        Raises InternalError where a step is not in the table of transitions.
+        What is about a task that is in another state by now is left to the next plan. Raises InternalError
+        where a step is not in the table of transitions.
         """
         if not plan.actions:
             return ()
         with self._recording(now, actor) as recording:
-            effects = [recording.intend(action) for action in plan.actions]
+            current = [action for action in plan.actions if recording.is_current(action)]
+            effects = [recording.intend(action) for action in current]
         return tuple(effect for effect in effects if effect)
 
     def record_outcome(self, effect: Effect, outcome: Outcome, *, now: float, actor: str) -> None:
@@ -222,14 +249,19 @@ class Store(Reader):
             write.note_looks(connection, [rows.look_row(seen) for seen in observations])
 
     def put_silences(
-        self, silences: Iterable[Silence], news: Iterable[tuple[str, str]], *, now: float
+        self,
+        silences: Iterable[Silence],
+        news: Iterable[tuple[str, str]],
+        *,
+        of: Iterable[str],
+        now: float,
     ) -> None:
-        """Remember the nodes that did not answer a look at all of them, in place of those known before.
+        """Remember which of those nodes did not answer, in place of what was known of them before.
 
         `news` is what the look shows that is worth an event: a node, empty for the fleet, and what happened.
         """
         with self._recording(now, LOOK) as recording:
-            write.note_silences(self._connection, silences)
+            write.note_silences(self._connection, silences, of)
             for node, what in news:
                 recording.tell_of_node(node, what)
 
@@ -265,6 +297,16 @@ class Store(Reader):
         with self._guard as connection:
             connection.renew()
 
+    @property
+    def shares(self) -> Shares:
+        """Who looks after which nodes."""
+        return Shares(self._guard)
+
+    @property
+    def left(self) -> LeftVolumes:
+        """The volumes that tasks have left, and until when each is kept."""
+        return LeftVolumes(self._guard, self._recording)
+
     def drop_lease(self) -> None:
         """Take the lease back, when the work has ended."""
         with self._guard as connection:
@@ -277,6 +319,12 @@ class Store(Reader):
         """All that is remembered, and the identity, into an empty store. Raises InputError."""
         with self.moment(), other._change() as target:  # noqa: SLF001 - the other one is a store, too
             transfer.pour(self._connection, target)
+
+    def _refuse_other(self, job: str, given: Precondition | None) -> None:
+        """Within the transaction that is to change the job: nobody comes in between."""
+        if given is not None:
+            newest = next(iter(read.newest_jobs(self._connection, job)), None)
+            given.refuse_other(job, newest.job.version if newest else None)
 
     @contextmanager
     def _recording(self, now: float, actor: str) -> Iterator[Recording]:

@@ -12,9 +12,9 @@ from cube.store.sqlite import Durable, open_file
 
 TABLES = (
     "jobs", "specs", "tasks", "rollouts", "events", "post_mortems", "cordons", "silences", "looks", "sweeps",
-    "moves", "tokens", "maintenances", "measures",
+    "moves", "tokens", "maintenances", "measures", "left_volumes",
 )  # fmt: skip
-"""What is copied row by row, each after those that it refers to; who holds the lease is left behind."""
+"""What is copied row by row, each after those that it refers to; who holds a lease is left behind."""
 
 IN_ORDER = {"moves": "rowid"}
 """Tables that are read in the order in which they were filled, and by what that is told."""

@@ -6,7 +6,7 @@ from cube.errors import CubeError, InputError, InternalError, LockedError
 from cube.store.database import UnreadableError
 
 RESTORE = (
-    "put a backup in its place (`cube store backup` makes them), or move it away and run Cube again: "
+    "put a backup in its place (`cube state backup` makes them), or move it away and run Cube again: "
     "a new state begins, and what runs on the fleet is left as it is"
 )
 

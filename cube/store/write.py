@@ -100,9 +100,9 @@ def note_sweep(connection: Database, sweep: Sweep) -> None:
     connection.execute("DELETE FROM sweeps WHERE number <= ?", [number - SWEEPS_KEPT])
 
 
-def note_silences(connection: Database, silences: Iterable[Silence]) -> None:
-    """The nodes that did not answer; all others are forgotten."""
-    connection.execute("DELETE FROM silences")
+def note_silences(connection: Database, silences: Iterable[Silence], of: Iterable[str]) -> None:
+    """Which of those nodes did not answer."""
+    connection.executemany("DELETE FROM silences WHERE node = ?", [(node,) for node in of])
     sql = "INSERT INTO silences (node, at, misses, seconds) VALUES (:node, :at, :misses, :seconds)"
     connection.executemany(sql, [to_data(silence) for silence in silences])
 

@@ -11,7 +11,7 @@ from cube.manager.manager import Manager
 from cube.manager.office import Office
 from cube.manager.seams import Hand
 from cube.manager.session import at_work, looking_on_by_hand
-from cube.manager.tasks import Extract, LogLine, follow_logs
+from cube.manager.tasks import Extract, Following, LogLine
 from cube.manager.turn import Run
 from cube.model.task import Task, TaskEvent
 from cube.view.fleet import ClusterView, Recorded, job_views, node_views
@@ -87,7 +87,7 @@ class OwnSource:
 
     def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
         """As Source."""
-        return follow_logs(self._workers, (task,), Extract(tail=LINES))
+        return iter(Following(self._workers, (task,), Extract(tail=LINES)))
 
     def drain(self, node: str) -> str:
         """As Source; over connections of its own, under the lock."""

@@ -1,12 +1,13 @@
 """The files of a project's secrets: sources, sealed values, who may open them, and the fingerprints' key."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cube.errors import InputError
-from cube.vault.keeping import write
+from cube.vault.keeping import alone, write_once
 from cube.vault.source import Source
 
 IDENTITY = Path(".config/cube/age.key")
@@ -53,7 +54,7 @@ class VaultPlace:
 
         file = self.file(".recipients")
         if not file.exists():
-            write(file, f"{own_recipient(self.identity)}\n".encode())
+            write_once(file, f"{own_recipient(self.identity)}\n".encode())
         lines = (line.partition("#")[0].strip() for line in file.read_text().splitlines())
         return tuple(line for line in lines if line)
 
@@ -63,11 +64,22 @@ class VaultPlace:
 
         seal(values, self.file(".age"), self.recipients())
 
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, str]]:
+        """The sealed values, which the block changes; they are sealed at its end. One at a time may.
+
+        Raises as `opened` and `seal`.
+        """
+        with alone(self.keys / f"{self.cluster}.secrets.lock"):
+            values = dict(self.opened())
+            yield values
+            self.seal(values)
+
     def key(self) -> bytes:
         """What fingerprints are made with: made once, and never on a node or in the state."""
         file = self.keys / "secrets.key"
         try:
             return file.read_bytes()
         except FileNotFoundError:
-            write(file, secrets.token_bytes(32))
+            write_once(file, secrets.token_bytes(32))
             return file.read_bytes()

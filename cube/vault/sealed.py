@@ -7,7 +7,7 @@ import pyrage
 import yaml
 
 from cube.errors import InputError
-from cube.vault.keeping import write
+from cube.vault.keeping import write, write_once
 
 
 def opened(file: Path, identity: Path) -> Mapping[str, str]:
@@ -25,8 +25,35 @@ def opened(file: Path, identity: Path) -> Mapping[str, str]:
             why=f"they are not sealed to the key in {identity}, or the file is damaged",
             cure="Let somebody who can open them add your key: cube secret rotate.",
         ) from None
-    found = yaml.safe_load(plain)
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    return table(plain.decode("utf-8", "replace"), str(file))
+
+
+def table(text: str, source: str) -> Mapping[str, str]:
+    """Names and values in YAML, each as it is written: `0123` is no number here, and `yes` no truth.
+
+    Raises InputError with the place of the first mistake, and quotes nothing.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        raise _slip(source, getattr(error, "problem_mark", None)) from None
+    if root is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode):
+        raise _slip(source, root.start_mark)
+    found: dict[str, str] = {}
+    for name, value in root.value:
+        is_pair = isinstance(name, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode)
+        if not is_pair or name.value in found:
+            raise _slip(source, name.start_mark)
+        found[name.value] = value.value
+    return found
+
+
+def _slip(source: str, mark: yaml.Mark | None) -> InputError:
+    where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+    what = "this is no table of names, each once, and values"
+    return InputError(what, where=where, cure="Put values in quotes: name: 'value'.")
 
 
 def seal(values: Mapping[str, str], file: Path, recipients: Iterable[str]) -> None:
@@ -43,7 +70,7 @@ def own_recipient(identity: Path) -> str:
     """The public half of the key in that file, which is made where there is none. Raises InputError."""
     if not identity.exists():
         made = pyrage.x25519.Identity.generate()
-        write(identity, f"# public key: {made.to_public()}\n{made}\n".encode())
+        write_once(identity, f"# public key: {made.to_public()}\n{made}\n".encode())
     return str(_identity(identity).to_public())
 
 

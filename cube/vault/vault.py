@@ -1,6 +1,7 @@
 """The vault: a secret by its name, from whichever source the project says it has."""
 
 import hmac
+import math
 import subprocess
 import threading
 import time
@@ -38,20 +39,37 @@ class Vault:
     key: Callable[[], bytes] = bytes
     where: str = "secrets"
     _kept: dict[str, tuple[float, Secret]] = field(default_factory=dict, compare=False, repr=False)
-    _asking: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    _asking: dict[str, threading.Lock] = field(default_factory=dict, compare=False, repr=False)
 
-    def get(self, name: str) -> Secret:
-        """The secret as it is now, or was a minute ago. Raises InputError where there is none to be had."""
-        with self._asking:
-            at, secret = self._kept.get(name, (0.0, None))
-            if secret is None or time.monotonic() - at > KEEPS:
-                secret = Secret(name, self._checked(name, self._read(name)))
-                self._kept[name] = (time.monotonic(), secret)
-            return secret
+    def get(self, name: str, fingerprint: str = "") -> Secret:
+        """The secret as it was within the last minute; as it is now, where it had another fingerprint then.
+
+        Raises InputError where there is none to be had.
+        """
+        now = time.monotonic()
+        secret = self._since(now - KEEPS, name)
+        if fingerprint and fingerprint != self._hashed(secret):
+            return self._since(now, name)
+        return secret
 
     def fingerprint(self, name: str) -> str:
-        """A keyed hash of the secret, 16 hexadecimal digits: without the key it says nothing of the value."""
-        said = name.encode() + b"\0" + self.get(name).reveal()
+        """A keyed hash of the secret as it is now, 16 hexadecimal digits. Raises as `get`.
+
+        Without the key it says nothing of the value.
+        """
+        return self._hashed(self._since(time.monotonic(), name))
+
+    def _since(self, moment: float, name: str) -> Secret:
+        """The secret as it was then or later: who waited for another one's question takes its answer."""
+        with self._asking.setdefault(name, threading.Lock()):
+            asked, secret = self._kept.get(name, (-math.inf, None))
+            if secret is None or asked < moment:
+                asked, secret = time.monotonic(), Secret(name, usable(name, self._read(name), self.where))
+                self._kept[name] = asked, secret
+            return secret
+
+    def _hashed(self, secret: Secret) -> str:
+        said = secret.name.encode() + b"\0" + secret.reveal()
         return hmac.digest(self.key(), said, "sha256").hex()[:16]
 
     def _read(self, name: str) -> bytes:
@@ -71,7 +89,13 @@ class Vault:
         if value is None:
             cure = f"Set it: cube secret set {name}; or say in {self.where} where it comes from."
             raise InputError(f"there is no secret {name!r}", where=self.where, cure=cure)
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            cure = f"Set it anew: cube secret set {name}"
+            raise InputError(
+                f"the secret {name!r} cannot be used", where=self.where, why="it is no text", cure=cure
+            ) from None
 
     def _from_environment(self, name: str, variable: str) -> bytes:
         value = self.environment.get(variable)
@@ -112,23 +136,25 @@ class Vault:
             raise InputError(trouble, where=self.where, why=why, cure="Run it by hand.")
         return done.stdout.removesuffix(b"\n")
 
-    def _checked(self, name: str, value: bytes) -> bytes:
-        if not value or len(value) > MAX_BYTES:
-            why = "it is empty" if not value else f"it has more than {MAX_BYTES >> 10} KiB"
-            raise InputError(f"the secret {name!r} cannot be used", where=self.where, why=why)
-        return value
+
+def usable(name: str, value: bytes, where: str) -> bytes:
+    """The value, where it may be a secret's. Raises InputError for nothing and for too much."""
+    if not value or len(value) > MAX_BYTES:
+        why = "it is empty" if not value else f"it has more than {MAX_BYTES >> 10} KiB"
+        raise InputError(f"the secret {name!r} cannot be used", where=where, why=why)
+    return value
 
 
 def fingerprinted(job: Job, vault: Vault) -> Job:
     """The job with a fingerprint of each secret of its. Raises InputError where one is not to be had."""
+    names = {use.name for group in job.groups for use in group.spec.secrets}
+    fingerprints = {name: vault.fingerprint(name) for name in sorted(names)}
     groups = tuple(
         replace(
             group,
             spec=replace(
                 group.spec,
-                secrets=tuple(
-                    replace(use, fingerprint=vault.fingerprint(use.name)) for use in group.spec.secrets
-                ),
+                secrets=tuple(replace(use, fingerprint=fingerprints[use.name]) for use in group.spec.secrets),
             ),
         )
         for group in job.groups

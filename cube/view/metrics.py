@@ -14,20 +14,28 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watching:
-    """What one lookout has done since it began: looks, their seconds in all, and streams that it opened."""
+    """What one lookout has done since it began: looks, their seconds in all, and streams that it opened.
+
+    `connections`: how often its worker connected to the node.
+    """
 
     node: str
     looks: int
     seconds: float
     streams: int
+    connections: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turning:
-    """What a service has done since it began: turns, their seconds in all, and effects by their outcome."""
+    """What a service has done since it began: turns, their seconds in all, and effects by their outcome.
+
+    `planning`: how much of the seconds the reconciler and the scheduler took.
+    """
 
     turns: int
     seconds: float
+    planning: float
     effects: Mapping[str, int]
     events: int
     lookouts: tuple[Watching, ...]
@@ -89,6 +97,10 @@ def _of_service(turning: Turning) -> Iterator[str]:
         "turn_seconds_total", "Time that planning and recording took.", [({}, turning.seconds)]
     )
     yield from _metric(
+        "planning_seconds_total", "Time of that in which it was planned what to do, and where.",
+        [({}, turning.planning)],
+    )  # fmt: skip
+    yield from _metric(
         "effects_total", "Effects on nodes by outcome.",
         [({"outcome": outcome}, count) for outcome, count in sorted(turning.effects.items())],
     )  # fmt: skip
@@ -97,6 +109,7 @@ def _of_service(turning: Turning) -> Iterator[str]:
         ("looks", "Looks at the node."),
         ("seconds", "Time that the looks at the node took."),
         ("streams", "Event streams that were opened to the node's engine."),
+        ("connections", "SSH connections that were opened to the node: all but the first are reconnects."),
     ):
         values = [({"node": found.node}, getattr(found, name)) for found in turning.lookouts]
         yield from _metric(f"node_{'look_' * (name == 'seconds')}{name}_total", about, values)

@@ -1,4 +1,6 @@
-"""Amounts in words: short, and the same in a table, at the terminal and on the page."""
+"""Amounts and times in words: short, and the same in a table, at the terminal and on the page."""
+
+from datetime import UTC, datetime
 
 
 def age(seconds: float) -> str:
@@ -7,6 +9,11 @@ def age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f}{unit}"
     return f"{max(seconds, 0):.0f}s"
+
+
+def utc(at: float) -> str:
+    """A time, to the minute, as every clock shows it: 2026-11-28 14:05 UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def size(amount: float) -> str:

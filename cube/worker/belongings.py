@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from cube.connection import after
 from cube.connection.ssh import Connection
 from cube.errors import CubeError, InputError
-from cube.model.files import hash_of, mark_of
+from cube.model.files import hash_of, mark_of, variables_in
 from cube.model.image import DOCKER_HUB, registry_of
-from cube.model.job import Template
+from cube.model.job import SecretUse, Template
 from cube.model.node import Login
 from cube.model.secret import Secret
 from cube.model.task import Task
@@ -67,6 +67,9 @@ _REASONS = {
 Render = Callable[[Task, Template], str]
 """What a template makes for a task. Raises InputError with the template's place."""
 
+Ask = Callable[[str, str], Secret]
+"""The secret of that name, and with that fingerprint where it still has it. Raises InputError."""
+
 Owner = tuple[int, int]
 """The numbers of a user and of its group."""
 
@@ -94,10 +97,11 @@ class Porter:
     """
 
     connect: Callable[[], Connection]
-    secret: Callable[[str], Secret]
+    secret: Ask
     render: Render
     registries: Mapping[str, Login] = field(default_factory=dict)
     _alone: threading.Lock = field(default_factory=threading.Lock)
+    _given: dict[str, frozenset[Secret]] = field(default_factory=dict, init=False, repr=False)
 
     def bring(self, task: Task, owner: Owner = ROOT) -> None:
         """Make the task's files be there, for that owner alone. Those that are there are written in place.
@@ -105,28 +109,53 @@ class Porter:
         Raises InputError for a secret that is not to be had, BelongingsError where the node has no memory for
         them, ConnectionFailed where the answer is lost.
         """
-        names = [use.name for use in task.spec.secrets if use.target is not None]
-        files = [File(name=name, content=self.secret(name)) for name in names]
+        uses = [use for use in task.spec.secrets if use.target is not None]
+        files = [File(name=use.name, content=self._value(use)) for use in uses]
         texts = tuple(self.render(task, template) for template in task.spec.templates)
-        files += _files(texts, is_told=True)
+        files += _files(texts, told=mark_of(map(hash_of, texts)))
         if files:
             self._run(WRITE, f"{task.id}\n".encode() + archive(files, owner), "written")
 
-    def deliver(self, task: Task, texts: Sequence[str], *, is_told: bool) -> None:
+    def deliver(self, task: Task, texts: Sequence[str], *, told: str) -> None:
         """Make the task's files from templates be these, written in place; raises as `bring`.
 
-        Unless its process is told of them already, it is noted that it is still to be.
+        `told` is noted of them: the mark of those that its process knows, or which try to tell it this is.
         """
-        self._run(WRITE, f"{task.id}\n".encode() + archive(_files(texts, is_told=is_told), ROOT), "written")
+        self._run(WRITE, f"{task.id}\n".encode() + archive(_files(texts, told=told), ROOT), "written")
 
     def take_away(self, task: str) -> None:
         """Make none of the task's files be there. Raises as `bring`."""
         self._run(REMOVE, f"{task}\n".encode(), "removed")
 
-    def variables(self, task: Task) -> Mapping[str, str]:
-        """Those that hold secrets. Raises InputError for one that is not to be had, or is no text."""
-        uses = [(use.env, use.name) for use in task.spec.secrets if use.env is not None]
-        return {variable: _as_text(self.secret(name)) for variable, name in uses}
+    def variables(self, task: Task, texts: Sequence[str] | None = None) -> Mapping[str, str]:
+        """Those of its files from templates, which are `texts` (None: as they are now), and of its secrets.
+
+        Raises InputError for one that is not to be had, or is no text.
+        """
+        if texts is None:
+            texts = [self.render(task, each) if each.env else "" for each in task.spec.templates]
+        found = dict[str, str]()
+        for template, text in zip(task.spec.templates, texts, strict=True):
+            if template.env:
+                found |= variables_in(text)
+        return found | self._secret_variables(task)
+
+    def _secret_variables(self, task: Task) -> dict[str, str]:
+        uses = [(use.env, use) for use in task.spec.secrets if use.env is not None]
+        return {variable: _as_text(self._value(use)) for variable, use in uses}
+
+    def given(self, uses: Iterable[SecretUse]) -> tuple[Secret, ...]:
+        """All values of those secrets that it has given, or told of."""
+        return tuple(secret for use in uses for secret in self._given.get(use.name, ()))
+
+    def values(self, uses: Iterable[SecretUse]) -> tuple[Secret, ...]:
+        """The same, and of one that it has given to nobody the value that it would. Raises InputError."""
+        return tuple(secret for use in uses for secret in self._given.get(use.name) or (self._value(use),))
+
+    def _value(self, use: SecretUse) -> Secret:
+        secret = self.secret(use.name, use.fingerprint)
+        self._given[use.name] = self._given.get(use.name, frozenset()) | {secret}
+        return secret
 
     def login(self, image: str) -> Mapping[str, str] | None:
         """What the registry of that image is to be told with a pull; None: nothing is known.
@@ -137,7 +166,7 @@ class Porter:
         login = self.registries.get(host)
         if login is None:
             return None
-        password = _as_text(self.secret(login.secret)).rstrip("\r\n")
+        password = _as_text(self.secret(login.secret, "")).rstrip("\r\n")
         address = DOCKER_HUB_API if host == DOCKER_HUB else host
         return {"username": login.user, "password": password, "serveraddress": address}
 
@@ -150,11 +179,10 @@ class Porter:
             raise _refusal(connection.name, answer.exit_status, what)
 
 
-def _files(texts: Sequence[str], *, is_told: bool) -> list[File]:
+def _files(texts: Sequence[str], *, told: str) -> list[File]:
     """With a note of what the task's process was told; none without texts."""
     names = [template_file(index) for index in range(len(texts))]
-    mark = mark_of(map(hash_of, texts)) if is_told else ""
-    pairs = [*zip(names, texts, strict=True), *([(TOLD, mark)] if texts else [])]
+    pairs = [*zip(names, texts, strict=True), *([(TOLD, told)] if texts else [])]
     return [File(name=name, content=Secret(name, text.encode()), mode=OPEN) for name, text in pairs]
 
 
@@ -165,7 +193,7 @@ def no_templates(task: Task, template: Template) -> str:
     )
 
 
-def no_secrets(name: str) -> Secret:
+def no_secrets(name: str, _fingerprint: str) -> Secret:
     """For whoever works without a vault. Raises InputError."""
     raise InputError(f"there is no secret {name!r}", why="this Cube was given no vault")
 

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from cube.model.files import Delivered
+from cube.model.files import Delivered, mark_of
 from cube.model.job import TaskSpec
 from cube.model.observation import Container, ContainerState
 from cube.worker.container import MEMORY, TOLD
+
+MARK = len(mark_of(()))
+"""Characters of a mark; what is shorter is the number of a try."""
 
 Run = Callable[[str, bytes], bytes]
 """Runs a fixed script with that on its stdin; what it prints, nothing where it fails."""
@@ -73,9 +76,19 @@ def _parsed(text: str) -> Mapping[str, Delivered]:
     return {
         task: Delivered(
             hashes=tuple("" if each == "-" else each for each in hashes),
-            told=None if told == "-" else told.replace(".", ""),
+            told=None if told == "-" else told if _is_mark(told) else "",
             told_at=float(at),
+            tries=int(told) if told.isdecimal() and not _is_mark(told) else 0,
         )
         for task, at, told, *hashes in lines
         if "?" not in hashes
     }
+
+
+def try_number(number: int) -> str:
+    """What is noted in place of a mark while a process is told for that time."""
+    return str(number)
+
+
+def _is_mark(told: str) -> bool:
+    return len(told) == MARK

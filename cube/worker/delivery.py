@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cube.connection import Channel
 from cube.errors import CubeError, UnreachableError
 from cube.image.pack import Parcel
 from cube.image.shelf import Cargo, Shelf
+from cube.model import transit
 from cube.model.action import Outcome, Push, Verdict
 from cube.worker import images
 from cube.worker.engine import EngineError
+from cube.worker.meter import Pace
 
 OpenChannel = Callable[[int], Channel]
 """A channel to the node's engine that lives long enough for so many bytes."""
@@ -24,13 +26,16 @@ Told = Callable[[int, int], None]
 class Delivered:
     """An image that is on a node now: the bytes that were sent for it, the layers sent, and the seconds.
 
-    `is_new`: it was not there before, under that name.
+    `is_new`: it was not there before, under that name. `source` is the node that sent it; empty: this
+    machine. `note` says why no node did, where one should have.
     """
 
     sent: int
     layers: int
     seconds: float
     is_new: bool = True
+    source: str = ""
+    note: str = ""
 
 
 def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
@@ -41,7 +46,7 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
     somebody removes a layer between the look and the load.
     """
     started = time.monotonic()
-    if _is_there(cargo, open_channel):
+    if is_there(cargo, open_channel):
         return Delivered(sent=0, layers=0, seconds=time.monotonic() - started, is_new=False)
     present = images.layers_there(open_channel(0), cargo.recipe.layers)
     parcels = cargo.pack().parcels(present)
@@ -52,22 +57,49 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
         if parcels == whole:
             raise
         sent, parcels = _load(cargo, whole, open_channel, told), whole
-    _without_parts(cargo, open_channel)
     layers = sum(parcel.layers for parcel in parcels)
     return Delivered(sent=sent, layers=layers, seconds=time.monotonic() - started)
 
 
-def perform(effect: Push, shelf: Shelf | None, deliver: Callable[[Cargo, Told], Delivered]) -> Outcome:
-    """What comes of a push that a plan asks for. Raises nothing."""
+def is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:
+    """Whether the node has the image under its name. Raises EngineError or EngineSilentError."""
+    found = images.recipe(open_channel(0), cargo.recipe.name)
+    return found is not None and found.is_same(cargo.recipe)
+
+
+def conclude(cargo: Cargo, open_channel: OpenChannel) -> None:
+    """The proof that what was loaded is the image. Raises EngineError where the engine has something else.
+
+    Parts, which only were to hold layers until the image does, go; what stays, `cube image prune` takes.
+    """
+    if not is_there(cargo, open_channel):
+        raise EngineError("the engine has loaded the image, and does not have it")
+    for part in cargo.pack().parts:
+        with suppress(EngineError):
+            images.remove(open_channel(0), part)
+
+
+def perform(
+    effect: Push, shelf: Shelf | None, deliver: Callable[[Cargo, Told], Delivered], told: transit.Told
+) -> Outcome:
+    """What comes of a push that a plan asks for; `told` hears how far it is. Raises nothing."""
+    begun, pace = transit.Transit(node=effect.node, image=effect.image, job=effect.job), Pace()
+
+    def tell(sent: int, size: int) -> None:
+        if pace.is_due(time.monotonic()):
+            told(replace(begun, got=sent, size=size))
+
     try:
         assert shelf is not None, "a plan pushes only what the operator's engine has"
         with shelf.in_use():
-            done = deliver(_as_planned(effect, shelf.cargo(effect.image)), lambda _sent, _size: None)
+            done = deliver(_as_planned(effect, shelf.cargo(effect.image)), tell)
     except UnreachableError as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=_told(error), cure=error.cure)
     except CubeError as error:
         return Outcome(verdict=Verdict.FAILED, why=_told(error), cure=error.cure)
     detail = {"bytes": str(done.sent), "layers": str(done.layers), "seconds": f"{done.seconds:.1f}"}
+    if done.source:
+        detail["from"] = done.source
     return Outcome(verdict=Verdict.OK, detail=detail)
 
 
@@ -96,18 +128,5 @@ def _load(cargo: Cargo, parcels: Sequence[Parcel], open_channel: OpenChannel, to
 
     for parcel in parcels:
         images.load(open_channel(parcel.size), parcel.pieces(), parcel.size, count)
-    if not _is_there(cargo, open_channel):
-        raise EngineError("the engine has loaded the image, and does not have it")
+    conclude(cargo, open_channel)
     return sent
-
-
-def _without_parts(cargo: Cargo, open_channel: OpenChannel) -> None:
-    """What only was to hold layers until the image does; what stays, `cube image prune` takes."""
-    for part in cargo.pack().parts:
-        with suppress(EngineError):
-            images.remove(open_channel(0), part)
-
-
-def _is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:
-    found = images.recipe(open_channel(0), cargo.recipe.name)
-    return found is not None and found.is_same(cargo.recipe)

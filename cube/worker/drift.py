@@ -1,9 +1,10 @@
 """Drift: what somebody has changed by hand of what Cube set on a container. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from cube.model.job import TaskSpec
-from cube.model.observation import Container
+from cube.model.observation import Container, ContainerState
 from cube.worker.container import limits_of, name_of
 from cube.worker.inspection import Inspected
 
@@ -16,6 +17,21 @@ _NAMES = {
     "PidsLimit": "pids limit",
     "NanoCpus": "CPU limit",
 }
+
+
+def with_drift(
+    containers: Iterable[Container], specs: Mapping[str, TaskSpec], told: Mapping[str, Inspected]
+) -> tuple[Container, ...]:
+    """Those of Cube's that are frozen, or run, were inspected and have a readable spec, with their drift."""
+    readable = specs.keys() & told.keys()
+    return tuple(
+        replace(container, drift=FROZEN)
+        if container.state is ContainerState.PAUSED and container.identity is not None
+        else replace(container, drift=drift_of(container, specs[container.id], told[container.id]))
+        if container.state is ContainerState.RUNNING and container.id in readable
+        else container
+        for container in containers
+    )
 
 
 def drift_of(container: Container, spec: TaskSpec, inspected: Inspected) -> str:

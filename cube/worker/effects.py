@@ -10,7 +10,8 @@ import itertools
 import tarfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, assert_never
 
 from docker import APIClient
@@ -23,9 +24,12 @@ from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import QUARANTINED, ContainerState, Identity, PostMortem
 from cube.model.policy import Pull
 from cube.model.task import State, Task
+from cube.model.transit import Told, unheard
 from cube.worker import pulling
 from cube.worker.belongings import ROOT, BelongingsError, Porter, owner_of
 from cube.worker.container import MEMORY, Claim, Json, container_config
+from cube.worker.hiding import masked
+from cube.worker.meter import Meter
 from cube.worker.post_mortem import ended_badly
 from cube.worker.refusal import BROKEN, EffectRefusedError, explanation
 
@@ -38,25 +42,40 @@ MOST_PIECES = 64
 """Of a file that is read out of a container, each of 2 MiB at most: nobody has so many users."""
 
 
-def perform(
-    client: APIClient,
-    effect: Start | Stop | Quarantine | Fetch,
-    claim: Claim,
-    witness: Witness,
-    porter: Porter,
-) -> Outcome:
-    """The outcome of one effect. Raises nothing for what the engine or the connection does."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What effects on one node are carried out with: in whose name, and who sees to what is beside them.
+
+    `told` hears how far the image of a task is that has to be pulled.
+    """
+
+    claim: Claim
+    witness: Witness
+    porter: Porter
+    told: Told = unheard
+
+
+def perform(client: APIClient, effect: Start | Stop | Quarantine | Fetch, means: Means) -> Outcome:
+    """The outcome of one effect, whose reason quotes no secret of the task's.
+
+    Raises nothing for what the engine or the connection does.
+    """
+    claim, witness, porter = means.claim, means.witness, means.porter
+    act: Callable[[], Outcome]
     match effect:
         case Start():
-            return _outcome(lambda: _start(client, effect, claim, witness, porter))
+            act = partial(_start, client, effect, means)
         case Stop():
-            return _outcome(lambda: _stop(client, effect, claim, witness, porter))
+            act = partial(_stop, client, effect, claim, witness, porter)
         case Quarantine():
-            return _outcome(lambda: _quarantine(client, effect, claim, witness))
+            act = partial(_quarantine, client, effect, claim, witness)
         case Fetch():
-            return _outcome(lambda: pulling.fetch(client, effect, porter.login))
+            act = partial(pulling.fetch, client, effect, porter.login, means.told)
         case _:
             assert_never(effect)
+    outcome = _outcome(act)
+    given = porter.given(effect.task.spec.secrets if effect.task else ())
+    return replace(outcome, why=masked(outcome.why, given))
 
 
 def _outcome(act: Callable[[], Outcome]) -> Outcome:
@@ -80,14 +99,25 @@ def _outcome(act: Callable[[], Outcome]) -> Outcome:
         )
 
 
-def _start(client: APIClient, effect: Start, claim: Claim, witness: Witness, porter: Porter) -> Outcome:
+def _start(client: APIClient, effect: Start, means: Means) -> Outcome:
     """Make the task's container exist and run. Its files come first: the engine mounts only what is there."""
+    porter, witness = means.porter, means.witness
+    meter = pulling.meter_of(effect.task.spec.image, effect.node, effect.task.slot.job, means.told)
     porter.bring(effect.task)
-    found = _create(client, effect, claim, porter)
-    _give(client, effect.task, found["Id"], porter)
+    found = _create(client, effect, means, meter)
     before = witness(found) if ended_badly(found) else None
+    if effect.task.spec.has_made_variables and _has_ended(found):
+        client.remove_container(found["Id"], v=True)
+        found = _create(client, effect, means, meter)
+    _give(client, effect.task, found["Id"], porter)
     outcome = _outcome(lambda: _run(client, effect, found["Id"], witness))
+    outcome = replace(outcome, detail={**meter.detail, **outcome.detail})
     return outcome if before is None else replace(outcome, post_mortem=before, end=outcome.post_mortem)
+
+
+def _has_ended(found: Json) -> bool:
+    """It was there before, and does not run."""
+    return "State" in found and not found["State"]["Running"]
 
 
 def _run(client: APIClient, effect: Start, container: str, witness: Witness) -> Outcome:
@@ -126,11 +156,11 @@ def _text_in(client: APIClient, container: str, path: str) -> str:
         return "" if file is None else file.read().decode("utf-8", "replace")
 
 
-def _create(client: APIClient, effect: Start, claim: Claim, porter: Porter) -> Json:
+def _create(client: APIClient, effect: Start, means: Means, meter: Meter) -> Json:
     """The task's container: of a new one its `Id`, of one found by its name all that an inspect tells."""
-    task, when = effect.task, pulling.when(effect)
+    task, when, claim, porter = effect.task, pulling.when(effect), means.claim, means.porter
     if when is Pull.ALWAYS:
-        pulling.pull(client, task.spec.image, effect.node, porter.login)
+        pulling.pull(client, task.spec.image, effect.node, porter.login, meter)
     config = container_config(task, claim, effect.job, effect.parent, env=porter.variables(task))
     config["Image"] = pulling.image_for(client, task.spec)
     try:
@@ -138,7 +168,7 @@ def _create(client: APIClient, effect: Start, claim: Claim, porter: Porter) -> J
     except ImageNotFound:
         if when is Pull.NEVER:
             raise pulling.missing(task.spec.image, effect.node, "its job says `pull: never`") from None
-        pulling.pull(client, task.spec.image, effect.node, porter.login)
+        pulling.pull(client, task.spec.image, effect.node, porter.login, meter)
         pulling.refuse_another(client, task.spec.image, task.spec.pinned, effect.node)
         return _post_create(client, {**config, "Image": task.spec.image}, task.container_name)
     except APIError as error:

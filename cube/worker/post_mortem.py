@@ -8,6 +8,7 @@ from cube.errors import CubeError
 from cube.model.observation import PostMortem
 from cube.worker.container import Json
 from cube.worker.engine import EngineError, read_logs
+from cube.worker.hiding import Hide
 from cube.worker.inspection import ENDED, Inspected, inspected_of
 
 LINES = 100
@@ -21,13 +22,13 @@ def ended_badly(found: Json) -> bool:
     return inspected is not None and inspected.ended_badly
 
 
-def take(found: Json, open_channel: Callable[[], Channel], *, at: float) -> PostMortem:
+def take(found: Json, open_channel: Callable[[], Channel], hide: Hide, *, at: float) -> PostMortem:
     """The post-mortem of an inspected container, at that time (seconds since the epoch). Raises nothing.
 
-    A log that cannot be had is told with its reason in the log's place.
+    What it said is kept as `hide` makes it. A log that cannot be had is told with its reason in its place.
     """
     inspected, container = _read(found), str(found.get("Id"))
-    log = _last_lines(open_channel, container)
+    log = _cut(hide(_last_lines(open_channel, container)))
     if inspected is None:
         return PostMortem(
             at=at,
@@ -47,7 +48,7 @@ def take(found: Json, open_channel: Callable[[], Channel], *, at: float) -> Post
         started_at=inspected.started_at,
         finished_at=inspected.finished_at if has_ended else "",
         log=log,
-        checks=inspected.checks,
+        checks=tuple(map(hide, inspected.checks)),
     )
 
 
@@ -66,12 +67,13 @@ def _last_lines(open_channel: Callable[[], Channel], container: str) -> str:
             last.append(line[-MAX_LOG:])
     except CubeError as error:
         last.append(f"(the log broke off: {error.why or error.what})".encode())
-    return _cut(b"\n".join(last)).decode("utf-8", "replace")
+    return b"\n".join(last).decode("utf-8", "replace")
 
 
-def _cut(log: bytes) -> bytes:
+def _cut(log: str) -> str:
     """Whole lines, as long as one of them fits."""
-    if len(log) <= MAX_LOG:
+    kept = log.encode()
+    if len(kept) <= MAX_LOG:
         return log
-    end = log[-MAX_LOG:]
-    return end.partition(b"\n")[2] or end
+    end = kept[-MAX_LOG:]
+    return (end.partition(b"\n")[2] or end).decode("utf-8", "replace")

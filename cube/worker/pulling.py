@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 
 from docker import APIClient
-from docker.errors import APIError, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from cube.model.action import Fetch, Outcome, Start, Verdict
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
+from cube.model.transit import Told, Transit
 from cube.worker.container import Json
+from cube.worker.meter import Meter
 from cube.worker.refusal import BROKEN, EffectRefusedError, explanation
 
 Login = Callable[[str], Mapping[str, str] | None]
@@ -38,11 +40,17 @@ def _means(client: APIClient, image: str, pinned: str) -> bool:
     return is_on_containerd or found["Id"] == pinned
 
 
-def fetch(client: APIClient, effect: Fetch, login: Login) -> Outcome:
+def meter_of(image: str, node: str, job: str, told: Told) -> Meter:
+    """What counts the bytes of that image as they come to that node, for that job."""
+    return Meter(Transit(node=node, image=image, job=job), told)
+
+
+def fetch(client: APIClient, effect: Fetch, login: Login, told: Told) -> Outcome:
     """The image, before anything needs it. Raises EffectRefusedError."""
-    pull(client, effect.image, effect.node, login)
+    meter = meter_of(effect.image, effect.node, effect.job, told)
+    pull(client, effect.image, effect.node, login, meter)
     refuse_another(client, effect.image, effect.pinned, effect.node)
-    return Outcome(verdict=Verdict.OK)
+    return Outcome(verdict=Verdict.OK, detail=meter.detail)
 
 
 def refuse_another(client: APIClient, image: str, pinned: str, node: str) -> None:
@@ -54,8 +62,8 @@ def refuse_another(client: APIClient, image: str, pinned: str, node: str) -> Non
         )
 
 
-def pull(client: APIClient, image: str, node: str, login: Login) -> None:
-    """Have the node's engine pull it. The client bounds how long nothing may arrive.
+def pull(client: APIClient, image: str, node: str, login: Login, meter: Meter) -> None:
+    """Have the node's engine pull it; `meter` hears of it. The client bounds how long nothing may arrive.
 
     What `login` says goes along with this one question, and the engine keeps nothing of it; where it says
     nothing, that is what `docker login` left on this machine, if anything.
@@ -66,10 +74,22 @@ def pull(client: APIClient, image: str, node: str, login: Login) -> None:
         for progress in client.pull(image, stream=True, decode=True, auth_config=auth):
             if "error" in progress:
                 raise missing(image, node, progress["error"])
+            meter.hear(progress)
     except APIError as error:
         raise missing(image, node, explanation(error)) from error
     except BROKEN as error:
         raise missing(image, node, f"the pull broke off: {error}") from error
+
+
+def digest(client: APIClient, image: str, login: Login) -> str:
+    """What the registry has by that name now; empty where it cannot be asked, or has nothing."""
+    told = login(image)
+    auth = None if told is None else dict(told)
+    try:
+        found: Json = client.inspect_distribution(image, auth_config=auth)  # type: ignore[no-untyped-call]
+    except (*BROKEN, DockerException):
+        return ""
+    return str((found.get("Descriptor") or {}).get("digest", ""))
 
 
 def missing(image: str, node: str, why: str) -> EffectRefusedError:

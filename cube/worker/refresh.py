@@ -4,17 +4,20 @@ What is on the node is noted as told only once it was: who dies in between leave
 """
 
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Any, assert_never
+from urllib.parse import quote
 
 from cube.connection import Channel
 from cube.errors import CubeError, UnreachableError
 from cube.model.action import Outcome, Refresh, Verdict
+from cube.model.files import hash_of, mark_of
 from cube.model.job import OnChange, Telling
 from cube.model.labels import identity_of
 from cube.worker.belongings import BelongingsError, Porter
 from cube.worker.command import exit_code
-from cube.worker.container import Claim, Json
-from cube.worker.engine import EngineError, get_json, post_json
+from cube.worker.container import Claim, Json, container_config
+from cube.worker.delivered import try_number
+from cube.worker.engine import EngineError, conversation, delete, get_json, post, post_json
 
 ACT = 30.0
 """Seconds that the engine, or a command in the container, may take beside the task's own grace."""
@@ -30,16 +33,22 @@ def perform(effect: Refresh, claim: Claim, porter: Porter, open_channel: OpenCha
     """What came of it. Raises nothing."""
     try:
         found = _ours(effect, claim, open_channel)
-        porter.deliver(effect.task, effect.texts, is_told=not effect.tellings)
-        for how in effect.tellings:
-            _tell(effect, how, found.get("ExecIDs") or (), open_channel)
         if effect.tellings:
-            porter.deliver(effect.task, effect.texts, is_told=True)
+            porter.deliver(effect.task, effect.texts, told=try_number(effect.tries + 1))
+        container = effect.container
+        if effect.restarts and effect.task.spec.has_made_variables:
+            variables = porter.variables(effect.task, effect.texts)
+            config = container_config(effect.task, claim, env=variables) | _kept(found)
+            container = _make_anew(effect, config, open_channel)
+        else:
+            for how in effect.tellings:
+                _tell(effect, how, found.get("ExecIDs") or (), open_channel)
+        porter.deliver(effect.task, effect.texts, told=mark_of(map(hash_of, effect.texts)))
     except UnreachableError as error:
         return Outcome(verdict=Verdict.UNKNOWN, why=_told(error), cure=error.cure)
     except CubeError as error:
         return Outcome(verdict=Verdict.FAILED, why=_told(error), cure=error.cure)
-    return Outcome(verdict=Verdict.OK, container=effect.container)
+    return Outcome(verdict=Verdict.OK, container=container)
 
 
 def _ours(effect: Refresh, claim: Claim, open_channel: OpenChannel) -> Json:
@@ -54,6 +63,25 @@ def _ours(effect: Refresh, claim: Claim, open_channel: OpenChannel) -> Json:
             f"the fleet was taken over: the container is of epoch {identity.epoch}", cure=cure
         )
     return found
+
+
+def _kept(found: Json) -> dict[str, Any]:
+    """What one container has of another that was made for the same task: the image, and all that is told."""
+    return {"Image": found["Image"], "Labels": found["Config"]["Labels"]}
+
+
+def _make_anew(effect: Refresh, config: Json, open_channel: OpenChannel) -> str:
+    """Another container in place of the task's, under its name; its id. Who dies in between leaves none.
+
+    Then the task has failed, as one whose container somebody removed, and is started again.
+    """
+    grace = max(0, round(effect.grace))
+    _post(effect, f"stop?t={grace}", open_channel(ACT + grace))
+    with conversation(open_channel(ACT)) as connection:
+        delete(connection, f"/containers/{effect.container}?v=1")
+        made = post(connection, f"/containers/create?name={quote(effect.task.container_name)}", config)
+        post(connection, f"/containers/{made['Id']}/start", {})
+    return str(made["Id"])
 
 
 def _tell(effect: Refresh, how: OnChange, under_way: Sequence[str], open_channel: OpenChannel) -> None:

@@ -2,7 +2,7 @@
 
 An engine gives a volume's bytes out, and takes them in, through a container that has it mounted. For that
 Cube makes one of its own, the carrier, from an image with nothing in it: it is never started, needs no
-program of the node or of the task's image, and locks no container that runs.
+program of the node or of the task's image, and locks no container that runs. Only a packer (packer.py) runs.
 """
 
 import json
@@ -20,19 +20,10 @@ from cube.model.labels import CLUSTER, identity_of
 from cube.model.observation import ContainerState
 from cube.model.volume import StoredVolume, VolumeUse
 from cube.volume.tree import FOLDER, holds_anything
+from cube.worker.carrier import CARRIER, WRITES, config_of, make, with_programs
 from cube.worker.container import Json
 from cube.worker.engine import EngineError, EngineSilentError, answered, conversation, delete, get, post, send
-
-CARRIER = "cube.carrier"
-"""The label of a carrier: the cluster that made it."""
-
-WRITES = f"{CARRIER}.writes"
-"""The label of a carrier through which a volume is filled; empty of one that only reads."""
-
-IMAGE = "cube-carrier:1"
-
-NOTHING = bytes(10240)
-"""A tar archive with nothing in it."""
+from cube.worker.packer import Packer
 
 LONGEST = 24 * 3600.0
 """Seconds that the copy of one volume may take; a carrier that is older was left behind."""
@@ -115,7 +106,10 @@ class Volumes:
 
         An engine would also compress it, and takes twice as long then (docs/volumes.md).
         """
-        with self._carried(name, writes="") as carrier, conversation(self.open_channel()) as connection:
+        with (
+            self._carried(config_of(name, self.cluster, writes="")) as carrier,
+            conversation(self.open_channel()) as connection,
+        ):
             path = f"/containers/{carrier}/archive?path=/{FOLDER}"
             connection.request("GET", path)
             # Closed before its channel is: that ends once nobody reads it, and the engine packs until then.
@@ -133,36 +127,56 @@ class Volumes:
 
         It is marked as half from before the first byte to the end of the block; where that raises, for good.
         """
-        self.abandon(name)
-        with conversation(self.open_channel()) as connection:
-            carrier = self._make(connection, name, writes="1")
-        with conversation(self.open_channel()) as connection:
-            _fill(connection, carrier, pieces, size)
-        yield
-        with conversation(self.open_channel()) as connection:
-            _remove(connection, f"/containers/{carrier}?force=1")
+        with self._filling(name, config_of(name, self.cluster, writes="1")) as carrier:
+            with conversation(self.open_channel()) as connection:
+                _fill(connection, carrier, pieces, size)
+            yield
 
     @contextmanager
-    def _carried(self, name: str, *, writes: str) -> Iterator[str]:
+    def packing(self, name: str) -> Iterator[Packer]:
+        """The node's own programs, to read it. Raises CubeError where the node has not those they must be.
+
+        For who alone may change the fleet: what runs so for another one has been left behind.
+        """
+        with conversation(self.open_channel()) as connection:
+            for item in _carriers(connection, self.cluster):
+                if name in _mounted(item) and _only_packs(item):
+                    _remove(connection, f"/containers/{item['Id']}?force=1")
+        with self._carried(with_programs(config_of(name, self.cluster, writes=""))) as carrier:
+            yield self._started(carrier)
+
+    @contextmanager
+    def unpacking(self, name: str) -> Iterator[Packer]:
+        """The node's own programs, to fill it, or a new one, marked as by `filled`. Raises as `packing`."""
+        with self._filling(name, with_programs(config_of(name, self.cluster, writes="1"))) as carrier:
+            yield self._started(carrier)
+
+    @contextmanager
+    def _carried(self, config: Json) -> Iterator[str]:
         with conversation(self.open_channel()) as connection:
             _remove_stale(connection, self.cluster)
-            carrier = self._make(connection, name, writes=writes)
+            carrier = make(connection, config)
         try:
             yield carrier
         finally:
             with suppress(CubeError), conversation(self.open_channel()) as connection:
                 _remove(connection, f"/containers/{carrier}?force=1")
 
-    def _make(self, connection: HTTPConnection, name: str, *, writes: str) -> str:
-        config = _config(name, self.cluster, writes)
-        try:
-            made = post(connection, "/containers/create", config)
-        except EngineError as error:
-            if error.status != 404:
-                raise
-            _import_nothing(connection)
-            made = post(connection, "/containers/create", config)
-        return str(made["Id"])
+    @contextmanager
+    def _filling(self, name: str, config: Json) -> Iterator[str]:
+        self.abandon(name)
+        with conversation(self.open_channel()) as connection:
+            carrier = make(connection, config)
+        yield carrier
+        with conversation(self.open_channel()) as connection:
+            _remove(connection, f"/containers/{carrier}?force=1")
+
+    def _started(self, carrier: str) -> Packer:
+        with conversation(self.open_channel()) as connection:
+            post(connection, f"/containers/{carrier}/start", {})
+        packer = Packer(node=self.node, container=carrier, open_channel=self.open_channel)
+        packer.refuse_others()
+        return packer
 
     def _stored(self, item: Json, containers: Sequence[Json], sizes: Mapping[str, int]) -> StoredVolume:
         name = str(item["Name"])
@@ -187,23 +201,6 @@ class Volumes:
         )
 
 
-def _config(volume: str, cluster: str, writes: str) -> Json:
-    """A container that could not even run."""
-    mount = {
-        "Type": "volume",
-        "Source": volume,
-        "Target": f"/{FOLDER}",
-        "VolumeOptions": {"NoCopy": True, "Labels": {CLUSTER: cluster}},
-    }
-    return {
-        "Image": IMAGE,
-        "Cmd": ["-"],
-        "NetworkDisabled": True,
-        "Labels": {CARRIER: cluster, WRITES: writes},
-        "HostConfig": {"Mounts": [mount], "NetworkMode": "none"},
-    }
-
-
 def _fill(connection: HTTPConnection, carrier: str, pieces: Iterator[bytes], size: int | None) -> None:
     path = f"/containers/{carrier}/archive?path=/&noOverwriteDirNonDir=1"
     try:
@@ -213,16 +210,14 @@ def _fill(connection: HTTPConnection, carrier: str, pieces: Iterator[bytes], siz
         raise
 
 
-def _import_nothing(connection: HTTPConnection) -> None:
-    repo, _, tag = IMAGE.partition(":")
-    path = f"/images/create?{urlencode({'fromSrc': '-', 'repo': repo, 'tag': tag})}"
-    send(connection, path, iter((NOTHING,)), len(NOTHING), kind="application/x-tar").read()
-
-
 def _carriers(connection: HTTPConnection, cluster: str) -> list[Json]:
     wanted = json.dumps({"label": [f"{CARRIER}={cluster}"]})
     found: list[Json] = get(connection, f"/containers/json?{urlencode({'all': '1', 'filters': wanted})}")
     return found
+
+
+def _only_packs(item: Json) -> bool:
+    return item["State"] == ContainerState.RUNNING and not item["Labels"].get(WRITES)
 
 
 def _remove_stale(connection: HTTPConnection, cluster: str) -> None:

@@ -3,8 +3,8 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -15,10 +15,9 @@ from cube.connection.ssh import Connection
 from cube.errors import CubeError
 from cube.image.shelf import Cargo, Shelf
 from cube.model.action import Effect, Outcome, Push, Refresh, Verdict
-from cube.model.job import TaskSpec
 from cube.model.node import Login, Node
-from cube.model.observation import Container, ContainerState, Observation, PostMortem, Seen
-from cube.model.secret import Secret
+from cube.model.observation import Container, Observation, PostMortem, Seen
+from cube.model.transit import Told, unheard
 from cube.worker import (
     delivered,
     delivery,
@@ -32,10 +31,13 @@ from cube.worker import (
     probe,
     refresh,
 )
-from cube.worker.belongings import Porter, Render, no_secrets, no_templates
+from cube.worker.belongings import Ask, Porter, Render, no_secrets, no_templates
 from cube.worker.cause import unknown
 from cube.worker.container import Claim
 from cube.worker.forward import Forwards
+from cube.worker.hiding import hiding
+from cube.worker.lines import Lines
+from cube.worker.tree import Hand, Tree
 from cube.worker.volumes import LONGEST, Volumes
 
 HAPPENINGS = ("die", "oom", "destroy", "pause", "unpause", "rename", "update", "health_status")
@@ -75,7 +77,8 @@ class Worker:
         *,
         patience: Patience = Patience(),
         shelf: Shelf | None = None,
-        secret: Callable[[str], Secret] = no_secrets,
+        tree: Tree | None = None,
+        secret: Ask = no_secrets,
         render: Render = no_templates,
         registries: Mapping[str, Login] = MappingProxyType({}),
     ) -> None:
@@ -84,8 +87,10 @@ class Worker:
         self._claim = claim
         self._patience = patience
         self._shelf = shelf
+        self._tree = tree
         self._opening = threading.Lock()
         self._connection: Connection | None = None
+        self.connections = 0
         self._api_version = ""
         self._forwards = Forwards(self._forward)
         self._porter = Porter(connect=self.connection, secret=secret, render=render, registries=registries)
@@ -101,10 +106,13 @@ class Worker:
                 self.close()  # whatever hangs over it ends; the next look begins afresh
             return unknown(self.node.name, error, machine, now)
 
-    def perform(self, effect: Effect) -> Outcome:
-        """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried."""
+    def perform(self, effect: Effect, told: Told = unheard) -> Outcome:
+        """Carry out one effect. Safe to repeat; an answer that is lost is UNKNOWN, and nothing is retried.
+
+        `told` hears how far an image is that has to come first.
+        """
         if isinstance(effect, Push):
-            return delivery.perform(effect, self._shelf, self.push)
+            return delivery.perform(effect, self._shelf, self.push, told)
         if isinstance(effect, Refresh):
             return refresh.perform(effect, self._claim, self._porter, self.open_channel)
         from cube.worker import effects, sdk  # noqa: PLC0415 - the docker SDK takes 200 ms
@@ -116,9 +124,27 @@ class Worker:
                 timeout=self._patience.act,
                 stall=self._patience.stall,
             ) as client:
-                return effects.perform(client, effect, self._claim, self._post_mortem, self._porter)
+                means = effects.Means(
+                    claim=self._claim, witness=self._post_mortem, porter=self._porter, told=told
+                )
+                return effects.perform(client, effect, means)
         except CubeError as error:
             return Outcome(verdict=Verdict.UNKNOWN, why=error.what, cure=error.cure)
+
+    def digest(self, image: str) -> str:
+        """What the image's registry has by its name now; empty where it does not tell, or not in time."""
+        from cube.worker import pulling, sdk  # noqa: PLC0415 - the docker SDK takes 200 ms
+
+        try:
+            with sdk.open_client(
+                self.open_channel,
+                api_version=self.api_version(),
+                timeout=self._patience.listing,
+                stall=self._patience.listing,
+            ) as client:
+                return pulling.digest(client, image, self._porter.login)
+        except CubeError:
+            return ""
 
     def inspect(self, container: str) -> Mapping[str, Any]:
         """All that the engine tells of one container, by its name or id, ours or not.
@@ -131,7 +157,7 @@ class Worker:
 
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> Lines:
         """The container's lines, each with its stream and beginning with its timestamp (RFC 3339).
 
         `since` in seconds since the epoch. With `follow` it ends when the container does.
@@ -140,7 +166,7 @@ class Worker:
         channel = self.open_channel(self._patience.listing)
         channel.expire_at(math.inf if follow else after(self._patience.act_in_all))
         channel.settimeout(None if follow else self._patience.listing)
-        yield from engine.read_logs(channel, container, follow=follow, tail=tail, since=since)
+        return Lines(channel, engine.read_logs(channel, container, follow=follow, tail=tail, since=since))
 
     def happenings(self) -> Iterator[str]:
         """Once as soon as it listens, then whenever a container of the cluster ends or is changed: what was.
@@ -166,11 +192,22 @@ class Worker:
     def push(self, cargo: Cargo, told: delivery.Told) -> delivery.Delivered:
         """Bring an image to the node: only the layers that its engine lacks, compressed.
 
+        With a tree it may come from another node.
+
         `told` hears how many bytes have been sent, and of how many. Raises EngineError where the engine
         refuses, or has another image in the end; UnreachableError where the connection is lost: nothing of
         the image is there then, or all of it.
         """
-        return delivery.push(cargo, self._open_delivery, told)
+        if self._tree is None:
+            return delivery.push(cargo, self._open_delivery, told)
+        hand = Hand(
+            node=self.node.name,
+            datacenter=self.node.datacenter,
+            connect=self.connection,
+            dial=self._open_connection,
+            open_channel=self._open_delivery,
+        )
+        return self._tree.push(hand, cargo, told)
 
     def remove_image(self, name: str) -> None:
         """Take the name from its image, and remove an image that has no other; by an id, the image.
@@ -201,6 +238,7 @@ class Worker:
                 self._connection = None
             if self._connection is None:
                 self._connection = self._open_connection()
+                self.connections += 1
             return self._connection
 
     def open_channel(self, seconds: float) -> Channel:
@@ -241,7 +279,9 @@ class Worker:
             each=self._patience.inspect,
             in_all=self._patience.listing,
         )
-        containers = _with_drift(inspections.applied(listing.containers), listing.specs, inspections.told)
+        containers = drift.with_drift(
+            inspections.applied(listing.containers), listing.specs, inspections.told
+        )
         containers = delivered.with_files(containers, listing.specs, self._read)
         checks = health.checks_of(containers, listing.specs, inspections.told)
         reach = health.Reach(forward=self._forwards.open, open_engine=self._open_asking_channel, clock=clock)
@@ -256,7 +296,7 @@ class Worker:
         return b"" if answer.exit_status else answer.stdout
 
     def _post_mortem(self, found: Mapping[str, Any]) -> PostMortem:
-        return post_mortem.take(found, self._open_last_words, at=time.time())
+        return post_mortem.take(found, self._open_last_words, hiding(found, self._porter), at=time.time())
 
     def _open_last_words(self) -> Channel:
         channel = self.open_channel(self._patience.listing)
@@ -288,18 +328,3 @@ class Worker:
         channel = self.open_channel(seconds)
         channel.expire_at(after(self._patience.act_in_all))
         return channel
-
-
-def _with_drift(
-    containers: Iterable[Container], specs: Mapping[str, TaskSpec], told: Mapping[str, inspection.Inspected]
-) -> tuple[Container, ...]:
-    """Those of Cube's that are frozen, or run, were inspected and have a readable spec, with their drift."""
-    readable = specs.keys() & told.keys()
-    return tuple(
-        replace(container, drift=drift.FROZEN)
-        if container.state is ContainerState.PAUSED and container.identity is not None
-        else replace(container, drift=drift.drift_of(container, specs[container.id], told[container.id]))
-        if container.state is ContainerState.RUNNING and container.id in readable
-        else container
-        for container in containers
-    )

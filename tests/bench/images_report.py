@@ -16,22 +16,25 @@ contestants took turns, on {machine}; every run is in
 [images.json](benchmarks/images.json), and `make bench-images` makes it and this section.
 
 Seconds are of the whole process, CPU that of the client alone; bytes are what the nodes' network cards have
-received, SSH included. The registry begins empty, on the client's own machine; to one elsewhere the client
-sends the image once, however many nodes there are. All nodes are on one machine, over a line that has no
-limit, and share its cores with the client and with the engine that saves the image: that takes most of the
-time where little is sent.
+received, SSH included, and what of it this machine has sent. The registry begins empty, on the client's own
+machine; to one elsewhere the client sends the image once, however many nodes there are. All nodes are on one
+machine, over a line that has no limit, and share its cores with the client and with the engine that saves the
+image: that takes most of the time where little is sent.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """One run: seconds, CPU seconds of the client, and the bytes that all nodes together received."""
+    """One run: seconds, CPU seconds of the client, and bytes: that all nodes together received, and of this
+    machine.
+    """
 
     benchmark: str
     contestant: str
     seconds: float
     cpu: float
     received: int
+    sent: int
 
 
 def as_section(found: Sequence[Push], machine: str = "one machine") -> str:
@@ -41,10 +44,11 @@ def as_section(found: Sequence[Push], machine: str = "one machine") -> str:
         groups.setdefault((push.benchmark, push.contestant), []).append(push)
     rows = [
         f"| {benchmark} | {contestant} | {median(push.seconds for push in runs):.1f} s "
-        f"| {median(push.cpu for push in runs):.1f} s | {_bytes(median(push.received for push in runs))} |"
+        f"| {median(push.cpu for push in runs):.1f} s | {_bytes(median(push.received for push in runs))} "
+        f"| {_bytes(median(push.sent for push in runs))} |"
         for (benchmark, contestant), runs in sorted(groups.items(), key=lambda item: item[0][0])
     ]
-    head = "| | | time | client CPU | received |\n| --- | --- | --: | --: | --: |"
+    head = "| | | time | client CPU | received | from here |\n| --- | --- | --: | --: | --: | --: |"
     runs = max((len(runs) for runs in groups.values()), default=0)
     return "\n".join([TITLE, "", head, *rows, "", HOW.format(runs=runs, machine=machine)])
 

@@ -1,7 +1,8 @@
 """Those who ask a manager, in a process of their own: so many requests a second, and listeners to its events.
 
-`python -m tests.bench.manager_load PORT TOKEN SECONDS RATE LISTENERS` prints JSON: the milliseconds that each
-request took since the moment at which it was due, by route, and those after which an event was heard.
+`python -m tests.bench.manager_load PORT TOKEN SECONDS RATE LISTENERS [--listen-first]` prints JSON: the
+milliseconds that each request took since the moment at which it was due, by route, and those after which an
+event was heard.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import sys
 import time
 from asyncio import StreamReader, StreamWriter
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 
 LANES = 64
 """Connections that requests go over; each has one request at a time."""
@@ -74,8 +76,14 @@ async def requests(caller: Caller, seconds: float, rate: int) -> dict[str, list[
     return took
 
 
-async def reached(caller: Caller, listeners: int) -> list[float]:
-    """The milliseconds after which each listener had heard of an event."""
+async def nothing() -> None:
+    """Go on at once."""
+
+
+async def reached(
+    caller: Caller, listeners: int, meanwhile: Callable[[], Awaitable[None]] = nothing
+) -> list[float]:
+    """The milliseconds after which each listener had heard of an event; before it, they listen meanwhile."""
     heard: list[float] = []
     begun = [asyncio.Event() for _ in range(listeners)]
     async with asyncio.TaskGroup() as group:
@@ -83,17 +91,25 @@ async def reached(caller: Caller, listeners: int) -> list[float]:
             group.create_task(caller.listen(event, heard))
         for event in begun:
             await event.wait()
+        await meanwhile()
         asked = time.monotonic()
         assert await caller.ask(await caller.connect(), CORDON, "POST") == 204
     return [(at - asked) * 1000 for at in heard]
 
 
 async def main() -> None:
-    """Ask first, then listen."""
-    port, token, seconds, rate, listeners = sys.argv[1:]
-    caller = Caller(int(port), token)
-    took = await requests(caller, float(seconds), int(rate))
-    heard = await reached(caller, int(listeners))
+    """Ask first, then listen; or ask while others listen."""
+    port, token, seconds, rate, listeners, *how = sys.argv[1:]
+    caller, took = Caller(int(port), token), dict[str, list[float]]()
+
+    async def ask() -> None:
+        took.update(await requests(caller, float(seconds), int(rate)))
+
+    if how:
+        heard = await reached(caller, int(listeners), ask)
+    else:
+        await ask()
+        heard = await reached(caller, int(listeners))
     sys.stdout.write(json.dumps({"took": took, "heard": heard}))
 
 

@@ -1,8 +1,8 @@
 """`make bench-recovery`: how long until what died runs again, Cube beside Docker Swarm on one lab.
 
-Writes docs/benchmarks/recovery.json and the last section of docs/benchmarks.md. In the environment, RUNS
-(default 5) is how often everything is repeated, NODES which fleets are measured (default "3 100"): with fewer
-runs or other fleets nothing is written.
+Writes docs/benchmarks/recovery-NODES.json, and of all these the last section of docs/benchmarks.md. In the
+environment, RUNS (default 5) is how often everything is repeated, with fewer nothing is written; NODES is how
+large the fleet is (default 3). Of a large one no node dies.
 """
 
 import json
@@ -21,16 +21,22 @@ from tests.bench import contestants as who
 from tests.bench.contestants import Kit
 from tests.bench.facts import own_facts
 from tests.bench.fleet import EMPTY, Fleet, fleet
-from tests.bench.measure import Collection, Sample, run
+from tests.bench.measure import Collection, Figure, Sample, run
 from tests.bench.recovery_report import as_section, with_section
-from tests.bench.report import as_json
+from tests.bench.report import as_json, figures_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENOUGH = 5
 """Runs, without which no median is written down."""
 
-FLEETS = "3 100"
-"""How many nodes, each fleet by itself."""
+NODES = 3
+"""How many are measured unless the environment says another number."""
+
+FEW = 10
+"""Nodes, of which a fleet of more is set up but once for each contestant, and loses none."""
+
+UNSEEN = 8.0
+"""Seconds between two looks at a large fleet: each asks every engine, and takes both cores."""
 
 PER_NODE = 2
 CALM = 10.0
@@ -58,29 +64,50 @@ Rival = Callable[[Kit], AbstractContextManager[None]]
 
 
 def main() -> None:
-    """Let the contestants take turns on each fleet, print the table, and write it down."""
-    runs, collection = int(os.environ.get("RUNS", str(ENOUGH))), Collection()
-    fleets = os.environ.get("NODES", FLEETS)
-    for nodes in map(int, fleets.split()):
-        _all_on(nodes, runs, collection)
-    figures = collection.figures()
+    """Measure one fleet, print the table, and write it down."""
+    runs, nodes = int(os.environ.get("RUNS", ENOUGH)), int(os.environ.get("NODES", NODES))
+    figures = _all_on(nodes, runs)
     print("\n" + as_section(figures))
-    if runs >= ENOUGH and fleets == FLEETS:
-        (DOCS / "benchmarks" / "recovery.json").write_text(as_json(figures, own_facts()))
-        page = DOCS / "benchmarks.md"
-        page.write_text(with_section(page.read_text(), as_section(figures)))
-        print("written: docs/benchmarks.md, docs/benchmarks/recovery.json")
+    if runs >= ENOUGH:
+        (DOCS / "benchmarks" / f"recovery-{nodes}.json").write_text(as_json(figures, own_facts()))
+        kept = [path.read_text() for path in sorted((DOCS / "benchmarks").glob("recovery-*.json"))]
+        page, section = (
+            DOCS / "benchmarks.md",
+            as_section([found for text in kept for found in figures_of(text)]),
+        )
+        page.write_text(with_section(page.read_text(), section))
+        print(f"written: docs/benchmarks.md, docs/benchmarks/recovery-{nodes}.json")
 
 
-def _all_on(nodes: int, runs: int, collection: Collection) -> None:
+def _all_on(nodes: int, runs: int) -> Sequence[Figure]:
+    """Let the contestants take turns."""
+    collection = Collection()
     with (
         tempfile.TemporaryDirectory(prefix="cube-bench-") as folder,
         fleet("bench-recovery", nodes, Path(folder)) as found,
     ):
         kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=Path(), fleet=found)
+        if nodes > FEW:
+            for name, rival in RIVALS.items():
+                _crashes(name, rival, collection, kit, runs)
+            return collection.figures()
         for turn in range(runs):
             for name, rival in list(RIVALS.items())[:: 1 if turn % 2 == 0 else -1]:
                 _one(name, rival, collection, kit)
+    return collection.figures()
+
+
+def _crashes(name: str, rival: Rival, collection: Collection, kit: Kit, runs: int) -> None:
+    """So many crashes, one after the other, of a fleet that takes minutes to set up."""
+    kit.fleet.everywhere(EMPTY)
+    try:
+        with rival(kit):
+            for _ in range(runs):
+                time.sleep(CALM)
+                _check_all_run(name, kit.fleet)
+                collection.add(_about("a crashed container", kit.fleet), name, _crash(kit.fleet))
+    finally:
+        kit.fleet.everywhere(EMPTY)
 
 
 def _one(name: str, rival: Rival, collection: Collection, kit: Kit) -> None:
@@ -92,11 +119,15 @@ def _one(name: str, rival: Rival, collection: Collection, kit: Kit) -> None:
             for benchmark, break_it in FAULTS.items():
                 time.sleep(CALM)
                 _check_all_run(name, kit.fleet)
-                collection.add(f"{benchmark}, {len(nodes)} nodes", name, break_it(kit.fleet))
+                collection.add(_about(benchmark, kit.fleet), name, break_it(kit.fleet))
             faults.heal(kit.fleet.engine, nodes[2])
     finally:
         faults.heal(kit.fleet.engine, nodes[2])
         kit.fleet.everywhere(EMPTY)
+
+
+def _about(benchmark: str, found: Fleet) -> str:
+    return f"{benchmark}, {len(found.lab.nodes)} nodes"
 
 
 def _tasks(found: Fleet) -> int:
@@ -167,11 +198,11 @@ def _mended(found: Fleet, nodes: Sequence[LabNode], begun: float) -> Sample:
     """Until all tasks run on those nodes, the newest begun after the fault, by the engines' clocks."""
     load, over, starts = os.getloadavg()[0], time.monotonic() + PATIENCE, list[float]()
     while time.monotonic() < over:
+        time.sleep(UNSEEN if len(nodes) > FEW else 1.0)  # the looks cost the contestants their CPU
         lines = [line for text in found.everywhere(_STARTS, nodes) for line in text.split()]
         starts = [who.seconds(line) for line in lines]
         if len(starts) == _tasks(found) and max(starts) > begun:
             return Sample(started=begun, wall=max(starts) - begun, cpu=0, load=load, output="")
-        time.sleep(1.0)  # the looks cost the contestants their CPU
     raise SystemExit(
         f"bench: {len(starts)} of {_tasks(found)} run {PATIENCE:.0f} s after the fault: {json.dumps(starts)}"
     )

@@ -109,6 +109,21 @@ def as_json(figures: Sequence[Figure], facts: Facts) -> str:
     return json.dumps({**asdict(facts), "results": results}, indent=1) + "\n"
 
 
+def figures_of(text: str) -> list[Figure]:
+    """What `as_json` wrote."""
+    names = [(found, found["name"].partition(": ")) for found in json.loads(text)["results"]]
+    return [
+        Figure(
+            benchmark=benchmark,
+            contestant=contestant,
+            runs=found["runs"],
+            cpu=found["client_cpu"],
+            load=found["load"],
+        )
+        for found, (benchmark, _, contestant) in names
+    ]
+
+
 def _benchmark(name: str, figures: Sequence[Figure]) -> str:
     first = next((figure for figure in figures if figure.contestant == FIRST.get(name)), None)
     lines = [_row(figure, first) for figure in figures]

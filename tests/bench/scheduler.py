@@ -16,6 +16,7 @@ from random import Random
 
 from cube.scheduler.algorithms import ALGORITHMS
 from tests.bench import scheduler_speed as speed
+from tests.bench.pace import pace
 from tests.bench.scheduler_packing import (
     arriving,
     baselines,
@@ -89,7 +90,7 @@ def _draw_arriving(trace: Trace) -> None:
 
 
 def _speeds(folder: Path, runs: int) -> Iterator[Result]:
-    trace = openb(folder)
+    trace, paces = openb(folder), [pace()]
     for nodes, (must, stretch) in SIZES.items():
         often = min(runs, 3) if nodes > 10_000 else runs
         for name in ALGORITHMS:
@@ -101,6 +102,8 @@ def _speeds(folder: Path, runs: int) -> Iterator[Result]:
                 must=must,
                 stretch=stretch,
             )
+        paces.append(pace())
+    yield Result(table="speed", name="the host: twenty million additions in Python", unit="s", runs=paces)
 
 
 def _ratios(folder: Path, runs: int) -> Iterator[Result]:

@@ -7,7 +7,7 @@ from tests.bench import images_report, ingress_report
 from tests.bench.facts import Facts
 from tests.bench.measure import Collection, Figure, Sample
 from tests.bench.recovery_report import as_section, section_of, with_section
-from tests.bench.report import as_json, table
+from tests.bench.report import as_json, figures_of, table
 
 FACTS = Facts(day="2026-11-21", machine="a machine", versions={"cube": "1"})
 
@@ -48,6 +48,11 @@ def test_every_single_run_is_kept() -> None:
     ]
 
 
+def test_what_was_kept_of_another_day_is_read_again() -> None:
+    kept = [figure("cube", 5, 6), figure("Docker Swarm", 3, benchmark="a dead node, 3 nodes")]
+    assert as_section(figures_of(as_json(kept, FACTS))) == as_section(kept)
+
+
 def test_the_section_on_recovery_takes_the_place_of_an_earlier_one_and_outlives_the_rest() -> None:
     old, new = (as_section([figure(name, 3.0, benchmark="a dead node")]) for name in ("old", "new"))
     page = with_section(with_section("# Benchmarks\n", old), new)
@@ -60,12 +65,17 @@ def test_the_section_on_recovery_takes_the_place_of_an_earlier_one_and_outlives_
 def test_a_push_is_told_by_medians_with_what_the_nodes_received() -> None:
     runs = [
         images_report.Push(
-            benchmark="1 node", contestant="cube", seconds=seconds, cpu=1.0, received=int(seconds * 1e5)
+            benchmark="1 node",
+            contestant="cube",
+            seconds=seconds,
+            cpu=1.0,
+            received=int(seconds * 1e5),
+            sent=int(seconds * 1e4),
         )
         for seconds in (1.0, 9.0, 2.0)
     ]
     section = images_report.as_section(runs, "a machine")
-    assert "| 1 node | cube | 2.0 s | 1.0 s | 200 kB |" in section
+    assert "| 1 node | cube | 2.0 s | 1.0 s | 200 kB | 20 kB |" in section
     page = images_report.with_section("# Images\n\nText.\n\n## What it costs\n\nold\n", section)
     assert page.startswith("# Images\n\nText.\n\n## What it costs\n\n|")
     assert "old" not in page

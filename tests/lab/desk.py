@@ -122,10 +122,12 @@ class Desk:
     def asked(self, node: int, *argv: str) -> list[str]:
         """The lines that a program which changes nothing writes there.
 
-        The engine loses what an exec writes now and then while the machine is busy; then it is asked again.
+        The engine loses what an exec writes now and then while the machine is busy, be it a part. So all is
+        written at once, with a last line that shows that it came; else it is asked again.
         """
+        script = f"""lines=$("$@"); printf '%s\\n' "$lines" '{_END}'"""
         for _ in range(3):
-            *lines, last = ["", *self.on(node, "sh", "-ec", f'"$@"; echo {_END}', "sh", *argv).splitlines()]
+            *lines, last = ["", *self.on(node, "sh", "-ec", script, "sh", *argv).splitlines()]
             if last == _END:
                 return [line for line in lines if line]
         raise AssertionError(f"the engine lost what {argv} wrote on {self.nodes[node].name}")

@@ -223,7 +223,7 @@ class TestTheState:
     def test_that_is_an_older_backup_stops_nothing_that_still_is_wanted_p6_p9(self, desk: Desk) -> None:
         state, backup = str(desk.folder / "state.db"), desk.folder / "backup.db"
         desk.cube("deploy", desk.write(SLEEPER), "--state", state)
-        desk.cube("store", "backup", str(backup), "--state", state)
+        desk.cube("state", "backup", str(backup), "--state", state)
         before = desk.ids()
         desk.cube("scale", "sleeper", "main=5", "--state", state)
         backup.replace(state)

@@ -5,11 +5,10 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from docker import DockerClient
 
 from cube.cli.load import load_cluster
 from cube.image.own import OwnEngine
@@ -18,8 +17,9 @@ from cube.image.shelf import Shelf
 from cube.lab import faults
 from cube.manager.fleet import open_workers
 from cube.worker.worker import Worker
-from tests.imagery import image, layer
+from tests.imagery import layer
 from tests.lab.desk import Desk, wait_until
+from tests.lab.workshop import Workshop
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
 
@@ -27,40 +27,6 @@ MB = 1_000_000
 
 ARRIVING = "/var/lib/docker/tmp"
 """Where an engine keeps an archive that is being loaded."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workshop:
-    """The operator's engine, on which images are made; `base` is the layer of the nodes' demo images."""
-
-    engine: DockerClient
-    base: bytes
-    name: str
-
-    def make(self, tag: str, *layers: bytes, **config: object) -> str:
-        """An image over the base; its name."""
-        name = f"{self.name}:{tag}"
-        config = {"Cmd": ["/bin/sleep", "100000"], "Env": ["PATH=/bin"], **config}
-        self.engine.images.load(image(name, (self.base, *layers), **config))
-        return name
-
-    def id_of(self, name: str) -> str:
-        found = self.engine.images.get(name).id
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def workshop(engine: DockerClient, base: bytes, desk: Desk) -> Iterator[Workshop]:
-    """A new name each time: what one test has pushed is another one's news."""
-    name = f"cube-push-{os.getpid()}-{desk.folder.name[-2:].strip('-_').lower()}"
-    yield Workshop(engine=engine, base=base, name=name)
-    for tag in [tag for found in engine.images.list(name) for tag in found.tags]:
-        engine.images.remove(tag)
-    for number, node in enumerate(desk.nodes):
-        faults.heal(engine, node)
-        desk.on(number, "sh", "-c", "docker ps -aq | xargs -r docker rm -f")
-        desk.on(number, "sh", "-c", f"docker images -q {name} | sort -u | xargs -r docker rmi -f")
 
 
 def pushed(desk: Desk, *words: str, code: int = 0) -> dict[str, dict[str, Any]]:
@@ -191,7 +157,7 @@ class TestADeploy:
         file = desk.write(JOB, image=name)
         assert f"> push {name} on node1: brought/main[0] needs it there" in desk.cube("plan", file).stdout
         done = desk.cube("deploy", file).stdout
-        assert done.index("push ") < done.index("start ")
+        assert done.index(f"begun  {name} is on its way to ") < done.index("push ") < done.index("start ")
         assert "job brought: 0 changes; 2 running" in desk.cube("deploy", file).stdout
         first, marks = workshop.id_of(name), desk.containers()
         workshop.make("1", layer({"app/mark": b"2"}))

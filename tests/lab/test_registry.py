@@ -1,5 +1,6 @@
 """Images from a registry that asks who is there: with a login that no node keeps, before an update begins."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -51,8 +52,8 @@ def _shop(desk: Desk, base: bytes, tmp_path: Path) -> Iterator[Registry]:
             )
 
 
-def _publish(desk: Desk, name: str, base: bytes) -> None:
-    layers = (base, layer({"app/mark": name.encode()}))
+def _publish(desk: Desk, name: str, base: bytes, mark: str = "") -> None:
+    layers = (base, layer({"app/mark": f"{name}{mark}".encode()}))
     desk.engine.images.load(image(name, layers, Cmd=["sleep", "9999"]))
     login = {"username": "nodes", "password": PASSWORD}
     for line in desk.engine.images.push(name, stream=True, decode=True, auth_config=login):
@@ -72,7 +73,7 @@ def knowing(desk: Desk, shop: Registry) -> Desk:
 
 
 def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
-    desk: Desk, shop: Registry, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, shop: Registry, base: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = knowing(desk, shop)
     file = desk.write(JOB, image=f"{shop.name}/{NAMES[0]}")
@@ -83,6 +84,8 @@ def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
     done = desk.cube("deploy", file)
     assert len(desk.containers()) == 3
+    assert len(re.findall(r"begun .* is on its way to node\d", done.stdout)) == 3
+    assert len(re.findall(r"start .* on node\d  ok  \S+ in [\d.]+ s", done.stdout)) == 3
     outputs = [
         refused,
         done,
@@ -98,6 +101,8 @@ def test_an_image_is_pulled_with_a_login_that_no_node_and_no_event_keeps(
         places = "/root /etc /run /tmp /var/log /var/lib/docker --exclude-dir=overlay2"
         assert desk.on(number, "sh", "-c", f"grep -rlI sparrow {places} 2>&- || true") == ""
     _updates_once_every_node_has_fetched_it(desk, shop, monkeypatch)
+    _publish(desk, f"{shop.here}/{NAMES[1]}", base, mark="moved")
+    _a_tag_that_moved_on_means_what_it_meant_until_the_next_deploy(desk, new=f"{shop.name}/{NAMES[1]}")
 
 
 def _updates_once_every_node_has_fetched_it(
@@ -107,8 +112,32 @@ def _updates_once_every_node_has_fetched_it(
     monkeypatch.setenv("SHOP_PASSWORD", "sparrow-of-another")
     refused = desk.cube("deploy", new, code=1).stdout
     assert f"fetch  {shop.name}/{NAMES[1]} on node1  failed" in refused
-    assert desk.containers() == before, "what runs is stopped for an image that is there"
+    assert (refused.count("unauthorized"), refused.count("failed  (3 times)")) == (3, 3), refused
+    assert desk.containers() == before, f"what runs is stopped for an image that is not there: {refused}"
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
     done = desk.cube("deploy", new).stdout
     assert done.rindex("fetch ") < done.index("stop ") < done.index("start ")
+    assert len(re.findall(r"begun .* is on its way to node\d", done)) == 3
+    assert len(re.findall(r"fetch .* on node\d  ok  \S+ in [\d.]+ s", done)) == 3
+    events = desk.data("events", "--job", "private")
+    fetched = [event for event in events if event["reason"].startswith("fetched: ")]
+    came = [(int(event["detail"]["bytes"]) > 0, event["detail"]["layers"]) for event in fetched]
+    assert came == [(True, "1")] * 3
     assert not set(desk.containers()) & set(before)
+
+
+def _a_tag_that_moved_on_means_what_it_meant_until_the_next_deploy(desk: Desk, new: str) -> None:
+    before = _images(desk)
+    assert len(before) == 1, "one version, one image"
+    desk.cube("stop", "private")
+    desk.on(0, "sh", "-c", f"docker images -q {new.rpartition(':')[0]} | xargs docker rmi -f")
+    desk.cube("rollback", "private", "4")
+    assert _images(desk) == before
+    assert desk.cube("deploy", desk.write(JOB, image=new)).stdout.count("start ") == 3
+    assert len(_images(desk) | before) == 2
+
+
+def _images(desk: Desk) -> set[str]:
+    """What the containers of all nodes run from."""
+    script = "docker ps -q | xargs docker inspect -f '{{.Image}}'"
+    return {desk.on(number, "sh", "-c", script).strip() for number in range(len(desk.nodes))}

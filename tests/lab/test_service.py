@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time  # noqa: TID251 - real nodes take real time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPConnection
 from typing import Any, NamedTuple
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from cube.lab import faults
+from tests.imagery import layer
 from tests.lab.desk import SLEEPER, Desk, wait_until
+from tests.lab.workshop import Workshop
 from tests.stage import BOOK_EVENT, TASK, free_port
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
@@ -37,9 +39,8 @@ class Running(NamedTuple):
 def manager(desk: Desk) -> Iterator[Running]:
     port = free_port()
     words = ("--no-tokens", "--listen", f"127.0.0.1:{port}", "--every", "5s")
-    process = subprocess.Popen(
-        [*desk.command("manager", "start"), *words], cwd=desk.folder, text=True, stdout=subprocess.PIPE
-    )
+    command = ("env", "CUBE_ENGINE=/nowhere", *desk.command("manager", "start"))  # images are the operator's
+    process = subprocess.Popen([*command, *words], cwd=desk.folder, text=True, stdout=subprocess.PIPE)
     desk.begun.append(process)
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.readline()
@@ -65,14 +66,20 @@ def test_a_container_that_dies_is_replaced_at_once_while_a_command_works_beside(
     assert len(deaths) == 1
 
 
+Far = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs `cube` through the manager."""
+
 READ = (
     ("status",), ("status", "sleeper"), ("events",), ("history", "sleeper"), ("why", "sleeper/main[0]"),
     ("why-not", "sleeper", "node1"), ("ps",), ("status", "nobody"),
+    ("image", "ls"), ("volume", "ls", "--all"),
 )  # fmt: skip
 """What must be told in the same words, whoever is asked."""
 
 
-def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Desk, manager: Running) -> None:
+def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(
+    desk: Desk, manager: Running, workshop: Workshop
+) -> None:
     far = partial(_through, desk, manager)
     file = desk.write(SLEEPER)
     done = far("deploy", file)
@@ -91,12 +98,57 @@ def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(desk: Des
         == (7, own.stdout, own.stderr)
         == (7, "1\n", "bad\n")
     )
+    restores_alike(desk, far)
+    pushes_alike(
+        desk, far, workshop.make("1", layer({"app/mark": b"brought"}), Cmd=["/bin/cat", "/app/mark"])
+    )
+    builds_alike(desk, far, workshop)
     assert far("scale", "sleeper", "main=1").returncode == 0
     assert len(desk.containers()) == 1
     assert far("deploy", desk.write(SLEEPER, image="nowhere:7", count=1)).returncode == 1
     assert far("cron", "install").returncode == 2, "what works where the state is says so"
     assert far("remove", "sleeper").returncode == 0
     assert desk.containers() == []
+
+
+def restores_alike(desk: Desk, far: Far) -> None:
+    """An archive that is here fills a volume there, in the same words."""
+    desk.on(0, "docker", "run", "--rm", "-v", "note:/n", "cube-busybox:1", "sh", "-c", "echo hello >/n/a")
+    (kept,) = json.loads(far("volume", "backup", "note", "-o", "json").stdout)
+    words = ("volume", "restore", "note", "--from", kept["path"], "--node", desk.nodes[1].name)
+    told, refused = far(*words), far(*words)
+    own = desk.cube(*words, "--lock-wait", "10s", code=2)
+    assert (refused.returncode, refused.stderr) == (2, own.stderr)
+    own = desk.cube(*words, "--lock-wait", "10s", "--replace")
+    assert (told.returncode, _lasting(told.stdout)) == (0, _lasting(own.stdout)), told
+    inside = ("docker", "run", "--rm", "-v", "note:/n", "cube-busybox:1", "cat", "/n/a")
+    assert (desk.asked(1, *inside), far(*words, "--replace").returncode) == (["hello"], 0)
+    assert desk.asked(1, *inside) == ["hello"]
+
+
+def pushes_alike(desk: Desk, far: Far, image: str) -> None:
+    """An image of the engine that is here is on the nodes then, and no other is told to be."""
+    pushed = far("image", "push", image)
+    assert (pushed.returncode, pushed.stdout.count(f"{image} pushed: ")) == (0, len(desk.nodes)), pushed
+    assert desk.asked(1, "docker", "run", "--rm", image) == ["brought"]
+    told, own = far("image", "push", image), desk.cube("image", "push", image)
+    assert sorted(told.stdout.splitlines()) == sorted(own.stdout.splitlines())
+    told, own = far("image", "push", "nowhere:1"), desk.cube("image", "push", "nowhere:1", code=2)
+    assert (told.returncode, told.stderr) == (2, own.stderr)
+
+
+def builds_alike(desk: Desk, far: Far, workshop: Workshop) -> None:
+    """What is built here is what runs there: the very bytes, so that a deploy from here changes nothing."""
+    name = f"{workshop.name}:built"
+    (desk.folder / "app").mkdir()
+    (desk.folder / "app" / "Dockerfile").write_text(f"FROM {workshop.make('below')}\n")
+    text = SLEEPER.replace("sleeper", "built").replace("    cpu", "    build: {{context: app}}\n    cpu")
+    file = desk.write(text, image=name, count=1)
+    done = far("deploy", file)
+    assert (done.returncode, done.stdout.count(f"  push   {name} on ")) == (0, 1), done
+    assert desk.data("history", "built")[-1]["job"]["groups"][0]["spec"]["pinned"] == workshop.id_of(name)
+    assert "job built: 0 changes" in desk.cube("deploy", file, "--lock-wait", "10s").stdout
+    assert far("remove", "built").returncode == 0
 
 
 def test_an_old_client_s_file_runs_alike_here_and_through_a_manager_p12(desk: Desk, manager: Running) -> None:

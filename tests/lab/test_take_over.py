@@ -1,8 +1,9 @@
-"""Two managers share a state at a server; the one that leads is killed in the middle of a rollout."""
+"""Two managers share a state at a server, and the nodes; the one that leads is killed in a rollout."""
 
 import json
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -48,19 +49,29 @@ def events(store: Store) -> list[str]:
     return [event.reason for event in store.events()]
 
 
+def shares(place: Server) -> list[int]:
+    """How many nodes each manager looks after."""
+    with closing(open_store(place)) as store:
+        return sorted(Counter(store.shares.held().values()).values())
+
+
 def test_a_manager_that_is_killed_in_a_rollout_is_followed_by_another_that_ends_it_p10(
     desk: Desk, postgres: Cluster
 ) -> None:
     """P10, P11: kill -9 of the leader; nothing runs twice, and nothing that was begun is lost."""
     place = postgres.place()
     leader, url = begin_manager(desk, place)
+    _, other = begin_manager(desk, place)
     first = ask(desk, url, "deploy", desk.write(ROLLOUT, count=COUNT))
     assert first.wait(90) == 0, first.communicate()[0]
-    _, other = begin_manager(desk, place)
+    wait_until(lambda: shares(place) == [1, 2])
+    assert shares(place) == [1, 2]
     ask(desk, url, "deploy", desk.write(ROLLOUT, count=COUNT, mark="2"))
     wait_until(lambda: "2" in versions(desk))
     leader.kill()
     assert "1" in versions(desk), "the rollout was over before the leader was killed"
+    wait_until(lambda: shares(place) == [3])
+    assert shares(place) == [3], "what the killed one looked after is not the other's"
     wait_until(lambda: versions(desk) == ["2"] * COUNT)
     assert versions(desk) == ["2"] * COUNT
     settled = ask(desk, other, "status", "sleeper", "-o", "json")

@@ -68,6 +68,14 @@ groups:
     stop: {grace: 0s}
     update: {min_healthy_time: 0s}
     templates: {/list: list.j2}
+  by-variable:
+    image: cube-busybox:1
+    command: [sh, -c, "env | grep ^WEB= >/tmp/told; exec sleep 100000"]
+    memory: 16MiB
+    stop: {grace: 0s}
+    restart: {attempts: 3, delay: 0s}
+    update: {min_healthy_time: 0s}
+    templates: {/run/services: {source: services.j2, env: true}}
   by-name:
     image: cube-busybox:1
     command: [sleep, "100000"]
@@ -75,6 +83,8 @@ groups:
     stop: {grace: 0s}
     discover: {shop: web/main}
 """
+
+SERVICES = "WEB={% for each in service('web') %}{{ each.address }}:{{ each.port }} {% endfor %}\n"
 
 LIST = "{% for each in service('web') %}{{ each.node }} {{ each.address }}:{{ each.port }}\n{% endfor %}"
 
@@ -104,6 +114,7 @@ def serving(desk: Desk) -> list[str]:
 def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> None:
     (desk.folder / "templates").mkdir()
     (desk.folder / "templates" / "list.j2").write_text(LIST)
+    (desk.folder / "templates" / "services.j2").write_text(SERVICES)
     (desk.folder / "readers.yml").write_text(READERS)
     desk.cube("deploy", "readers.yml")
     assert told(desk, "by-signal", "/list") == []
@@ -126,6 +137,15 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     for group in groups:
         wait_until(lambda group=group: told(desk, group) == serving(desk))  # type: ignore[misc]
         assert (group, told(desk, group)) == (group, serving(desk))
+    variable = [f"WEB={' '.join(line.split()[1] for line in serving(desk))}"]
+    wait_until(lambda: told(desk, "by-variable") == variable)
+    events = json.dumps(desk.data("events", "--job", "readers"))
+    assert "told by restart: /run/services is another file now" in events
+    number, name = reader(desk, "by-variable")
+    desk.on(number, "docker", "kill", name)
+    desk.cube("reconcile")
+    wait_until(lambda: told(desk, "by-variable") == variable)
+    assert told(desk, "by-variable") == variable
 
     names = [f"{line.split()[1].partition(':')[0]}\tshop" for line in serving(desk)]
     assert told(desk, "by-name", "/etc/hosts")[3:] == names
@@ -139,10 +159,16 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     desk.on(number, "docker", "exec", name, "rm", "/tmp/told")
     other, _ = reader(desk, "by-signal")
     desk.on(other, "sh", "-c", "rm -rf /run/cube/*")
+    named, name = reader(desk, "by-name")
+    desk.on(named, "sh", "-c", "rm -rf /run/cube/*")
     desk.cube("reconcile")
+    wait_until(lambda: told(desk, "by-name", "/etc/hosts")[3:] == names)
+    assert desk.asked(named, "docker", "exec", name, "stat", "-c", "%h", "/etc/hosts") == [
+        "1"
+    ]  # no dead file
     for group in groups:
         assert told(desk, group, "/list") == serving(desk)
-    if other != number:
+    if number not in (other, named):
         assert told(desk, "by-command") == serving(desk)
     assert "no change" in desk.cube("plan").stdout
 

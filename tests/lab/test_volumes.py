@@ -1,5 +1,7 @@
 """`cube volume` on real nodes: what was written on one is read on another, and nothing half is whole."""
 
+import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,7 +19,7 @@ groups:
     command: [sleep, "100000"]
     memory: 32MiB
     stop: {grace: 1s}
-    volumes: [{source: kept, target: /kept, backup: {cron: "0 3 * * *", to: FOLDER/nightly, keep: 1}}]
+    volumes: [{source: kept, target: /kept, backup: {cron: "0 3 * * *", to: "WHERE", keep: 1}}]
     constraints: ["node.name = NODE"]
 """
 
@@ -30,15 +32,15 @@ touch -d 2020-01-01 deep/a
 FACTS = "cd /kept; find . | sort | xargs ls -lnd; find . -type f | sort | xargs sha256sum"
 
 
-FREEZE_ONCE_IT_FILLS = """
-until docker ps -aq --filter label=cube.carrier.writes=1 | grep .; do sleep 0.02; done
-pkill -STOP -x dockerd
-"""
+IT_FILLS = "docker ps -aq --filter label=cube.carrier.writes=1 | grep ."
+DOOMED = "/var/lib/docker/volumes/kept/_data/doomed"
+IT_MENDS = f'[ -e {DOOMED} ] && was=1; [ "$was" ] && ! [ -e {DOOMED} ] && echo so'
+FREEZE = "until {}; do sleep 0.02; done; pkill -STOP -x dockerd"
 
 
-def keeper(desk: Desk) -> None:
+def keeper(desk: Desk, *, to: str = "/srv/backups") -> None:
     path = desk.folder / "keeper.yml"
-    path.write_text(KEEPER.replace("NODE", desk.nodes[0].name).replace("FOLDER", str(desk.folder)))
+    path.write_text(KEEPER.replace("NODE", desk.nodes[0].name).replace("WHERE", to))
     desk.cube("deploy", str(path))
 
 
@@ -58,10 +60,10 @@ def kept(desk: Desk) -> Path:
     return desk.folder / str(row["path"])
 
 
-def killed_while_it_fills(desk: Desk, node: int, words: tuple[str, ...]) -> None:
-    """The engine is frozen as soon as there is what Cube fills a volume through, and Cube killed then."""
+def killed_once(moment: str, desk: Desk, node: int, words: tuple[str, ...]) -> None:
+    """That node's engine is frozen at the moment, and Cube killed then."""
     watcher = subprocess.Popen(
-        ["docker", "exec", desk.nodes[node].container, "sh", "-c", FREEZE_ONCE_IT_FILLS],
+        ["docker", "exec", desk.nodes[node].container, "sh", "-c", FREEZE.format(moment)],
         stdout=subprocess.PIPE,
     )
     words_of_it = desk.command(*words)
@@ -103,21 +105,49 @@ def test_what_was_written_on_one_node_is_restored_on_another_and_is_the_same(des
     assert [carriers(desk, number) for number in range(3)] == [[], [], []]
 
 
-def test_a_sweep_keeps_what_is_due_once_and_tells_what_came_of_it(desk: Desk) -> None:
-    first = desk.nodes[0].name
-    keeper(desk)
+def vault(desk: Desk, home: Path) -> str:
+    """The URL of a folder on the third node, of an account there that may do nothing but SFTP."""
+    far, key = desk.nodes[2], desk.inventory.with_suffix("") / "id_ed25519"
+    setup = """
+    id keeper >/dev/null 2>&1 || useradd --create-home keeper
+    mkdir -p ~keeper/.ssh; rm -rf ~keeper/nightly
+    sed 's/^/restrict,command="internal-sftp" /' ~/.ssh/authorized_keys >~keeper/.ssh/authorized_keys
+    chown -R keeper: ~keeper; chmod -R go= ~keeper/.ssh
+    """
+    desk.on(2, "bash", "-ec", setup)
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "config").write_text(f"Host vault\n  HostName {far.address}\n  IdentityFile {key}\n")
+    (home / ".ssh" / "known_hosts").write_text(f"{far.address} {far.host_key}\n")
+    return "sftp://keeper@vault/~/nightly"
+
+
+def test_a_sweep_keeps_what_is_due_once_on_another_machine_and_tells_what_came_of_it(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    first, second, url = desk.nodes[0].name, desk.nodes[1].name, vault(desk, tmp_path)
+    keeper(desk, to=url)
     in_volume(desk, 0, "echo hello >/kept/a")
-    old = desk.folder / "nightly" / desk.inventory.stem / f"kept@{first}@20200101T030000Z.tar.gz"
-    old.parent.mkdir(parents=True)
-    for name in (old, old.with_name(f"{old.name}.sha256")):
-        name.touch()
+    there = f"/home/keeper/nightly/{desk.inventory.stem}"
+    old = f"{there}/kept@{first}@20200101T030000Z.tar.gz"
+    desk.on(2, "su", "keeper", "-c", f"mkdir -p {there}; touch {old} {old}.sha256")
     done = desk.cube("reconcile")
     assert f"backup of kept on {first}: 1 files, 6 bytes" in done.stdout
-    assert not old.exists()
+    assert old not in desk.asked(2, "find", there, "-type", "f")
     (row,) = desk.data("volume", "ls", "keeper")
-    assert (row["backups"], Path(row["archives"][0]).parent) == (1, old.parent)
+    (archive,) = row["archives"]
+    assert archive.startswith(f"{url}/{desk.inventory.stem}/kept@{first}@")
+    assert desk.asked(2, "sh", "-ec", f"cd {there}; sha256sum -c *.sha256") == [f"{Path(archive).name}: OK"]
     assert desk.cube("reconcile").stdout == ""
     assert f"backup of kept on {first}: 1 files" in desk.cube("events", "--job", "keeper").stdout
+    desk.cube("volume", "restore", "kept", "--from", archive, "--node", second)
+    assert in_volume(desk, 1, "cat /kept/a") == ["hello"]
+    (made,) = desk.data("volume", "backup", "kept", "--node", first, "--to", url, "--keep", "1")
+    assert made["removed"] == [archive]
+    (tmp_path / ".ssh" / "known_hosts").unlink()
+    unseen = desk.cube("volume", "ls", "keeper", "-o", "json", code=3)
+    assert json.loads(unseen.stdout)[0]["backups"] is None
+    assert "sftp keeper@vault" in unseen.stderr
 
 
 def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9(desk: Desk) -> None:
@@ -131,7 +161,7 @@ def test_a_damaged_archive_touches_nothing_and_a_killed_restore_is_done_again_p9
     assert str(archive) in desk.cube(*words, code=2).stderr
     assert desk.data("volume", "ls", "--all")[0]["node"] != second
     archive.write_bytes(good)
-    killed_while_it_fills(desk, 1, words)
+    killed_once(IT_FILLS, desk, 1, words)
     (half,) = (row for row in desk.data("volume", "ls") if row["node"] == second)
     assert half["is_half"]
     assert "is not whole" in desk.cube("volume", "backup", "kept", "--node", second, code=2).stderr
@@ -145,9 +175,16 @@ job: serves
 groups:
   main:
     image: cube-busybox:1
-    command: [sh, -c, "grep -qxf /etc/where /kept/refused && exit 1; exec sleep 100000"]
+    command:
+      - sh
+      - -c
+      - |
+        grep -qxf /etc/where /kept/refused && exit 1
+        touch /kept/doomed
+        trap "rm /kept/doomed; exit" TERM
+        while date >/kept/clock; do sleep 0.1; done
     memory: 32MiB
-    stop: {grace: 1s}
+    stop: {grace: 5s}
     restart: {attempts: 0}
     volumes: ["kept:/kept"]
     templates: {/etc/where: where.j2}
@@ -156,7 +193,10 @@ groups:
 
 
 def serving(desk: Desk) -> tuple[str, str, str]:
-    """The name of its task, where it runs, and another node. It fails on a node that its data names."""
+    """The name of its task, where it runs, and another node. It fails on a node that its data names.
+
+    It writes all the while, and removes a file when it is stopped.
+    """
     (desk.folder / "templates").mkdir()
     (desk.folder / "templates" / "where.j2").write_text("{{ node.name }}\n")
     path = desk.folder / "serves.yml"
@@ -179,24 +219,35 @@ def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(des
     task, home, other = serving(desk)
     old, new = number_of(desk, home), number_of(desk, other)
     in_volume(desk, old, FILL)
-    before = in_volume(desk, old, FACTS)
     assert "--with-data" in desk.cube("move", task, other, code=2).stderr
     (leaver,) = desk.data("node", "drain", home, "--plan")
     assert (leaver["task"], leaver["volumes"], other in leaver["nodes"]) == (task, "kept", True)
     assert leaver["bytes"] > 3_000_000
     assert f"leave their data on {home}" in desk.cube("node", "drain", home, code=2).stderr
-    killed_while_it_fills(desk, new, ("move", task, other, "--with-data"))
+    killed_once(IT_FILLS, desk, new, ("move", task, other, "--with-data"))
+    assert homes(desk) == [home]
+    assert in_volume(desk, old, "ls /kept/doomed") == ["/kept/doomed"]
+    killed_once(IT_MENDS, desk, new, ("move", task, other, "--with-data"))
     assert homes(desk) == []
     desk.cube("reconcile")
     assert homes(desk) == [home]
-    done = desk.cube("move", task, other, "--with-data")
-    assert "copied and compared kept: 3 files" in done.stdout
+    done = desk.cube("move", task, other, "--with-data", "--keep-old", "0s")
+    assert "copied kept while its task runs: 5 files" in done.stdout
+    assert "copied and compared kept: 4 files" in done.stdout
+    assert re.search("; after the stop 2 entries with [0-9]{2} bytes, 1 removed", done.stdout)
+    assert f"kept is kept on {home}, too, until 20" in done.stdout
     assert homes(desk) == [other]
-    assert in_volume(desk, old, FACTS) == in_volume(desk, new, FACTS) == before
-    left = {row["node"]: row["tasks"] for row in desk.data("volume", "ls", "serves")}
+    assert carriers(desk, old) == carriers(desk, new) == []
+    quiet = FACTS.replace("find .", "find . ! -name clock ! -name doomed ! -name .")
+    assert in_volume(desk, old, quiet) == in_volume(desk, new, quiet) != []
+    left = {
+        row["node"]: row["tasks"].split("; kept until 20")[0] for row in desk.data("volume", "ls", "serves")
+    }
     assert left == {home: f"left behind: its tasks are on {other}", other: task}
     assert "is not empty" in desk.cube("move", task, home, "--with-data", code=2).stderr
-    desk.cube("volume", "rm", "kept", "--node", home, "--yes")
+    desk.cube("reconcile")
+    assert [row["node"] for row in desk.data("volume", "ls")] == [other]
+    assert f"kept removed from {home}" in desk.cube("events", "--job", "serves").stdout
     in_volume(desk, new, f"echo {home} >/kept/refused")
     failed = desk.cube("move", task, home, "--with-data", code=1)
     assert f"not moved {task} to {home}" in failed.stdout

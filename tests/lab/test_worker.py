@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from cube.cli.main import app
 from cube.connection import after
 from cube.connection.dialer import Dialer
+from cube.errors import UnreachableError
 from cube.lab import faults
 from cube.manager.fleet import opener, trust_in
 from cube.manager.nodes import run_on
@@ -228,6 +229,20 @@ def test_logs_tell_the_streams_apart_and_follow_to_the_end(worker: Worker) -> No
     assert len(list(worker.logs(made.container, tail=1))) == 1
 
 
+def test_whoever_waits_for_a_silent_log_can_be_called_away(worker: Worker) -> None:
+    made = start(worker, task_of(worker, "sh", "-c", "echo out; sleep 100"))
+    assert made.container is not None
+    lines = worker.logs(made.container, follow=True)
+    coming = iter(lines)
+    assert next(coming)[1].endswith(b" out")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, coming)
+        lines.close()
+        with pytest.raises(UnreachableError):
+            waiting.result(10)
+    assert len(list(worker.logs(made.container))) == 1, "the connection is as it was"
+
+
 def test_a_command_in_a_container_keeps_its_streams_and_status(worker: Worker) -> None:
     made = start(worker, task_of(worker))
     assert made.container is not None
@@ -373,10 +388,12 @@ def test_reading_is_quick(worker: Worker) -> None:
     assert (time.monotonic() - began) / 5 < 0.15
 
 
-def test_a_closed_worker_opens_another_connection(worker: Worker) -> None:
+def test_a_closed_worker_opens_another_connection_and_counts_it(worker: Worker) -> None:
     seen(worker)
+    before = worker.connections
     worker.close()
     assert worker.connection().run(":", deadline=after(5)).exit_status == 0
+    assert (before, worker.connections) == (1, 2)
 
 
 def test_the_node_commands_answer_by_their_exit_status(

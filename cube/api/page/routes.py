@@ -1,7 +1,6 @@
 """The page's routes: what is looked at, what follows it as it changes, and the buttons."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path as File
@@ -13,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from cube.api.access import Caller
-from cube.api.desk import AtDesk, Desk, Who, known_job, known_node, refuse_changed
+from cube.api.desk import AtDesk, Desk, Who, given_by, known_job, known_node
 from cube.api.page.board import Board
 from cube.api.page.draw import HEADERS, html
 from cube.api.page.sign_in import signed_in, signed_out
@@ -23,11 +22,8 @@ from cube.errors import InputError
 from cube.manager.operations import Ask
 from cube.manager.operations import Request as Asked
 from cube.model.job import Job
-
-router = APIRouter(include_in_schema=False)
-
-LIFE = 300.0
-"""Seconds after which a browser that follows has to show its token again; it does so by itself."""
+from cube.model.maintenance import RETRY_AFTER
+from cube.model.precondition import Precondition
 
 PAUSE = 1.0
 """Seconds between two looks at what a browser follows."""
@@ -37,6 +33,8 @@ TIMEOUT = 600.0
 
 MOST = 8192
 """Bytes that a form may have."""
+
+router = APIRouter(include_in_schema=False, max_body_size=MOST)
 
 Name = Annotated[str, Path(max_length=255)]
 Words = Annotated[str, Query(alias="q", max_length=200)]
@@ -61,10 +59,8 @@ def _drawings(request: Request) -> Drawings:
 
 
 async def _form(request: Request) -> Mapping[str, str]:
-    """What a form sent, the last of each name. Raises InputError for more than a form of ours has."""
-    if int(request.headers.get("content-length", "0") or 0) > MOST:
-        raise InputError("the form is too large")
-    fields = parse_qs((await request.body())[:MOST].decode("utf-8", "replace"), keep_blank_values=True)
+    """What a form sent, the last of each name."""
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
     return {name: found[-1] for name, found in fields.items()}
 
 
@@ -110,8 +106,7 @@ async def follow(
 
     async def parts() -> AsyncIterator[str]:
         shown: dict[str, str] = {}
-        until = time.monotonic() + LIFE
-        while time.monotonic() < until:
+        while True:
             found = await asyncio.to_thread(drawings.now, view, who)
             for part, text in found.items():
                 if shown.get(part) != text:
@@ -142,11 +137,12 @@ def sign_out() -> Response:
 
 
 @router.post("/node/{name}/{action}")
-def act_on_node(desk: AtDesk, who: Who, name: Name, action: Name) -> Response:
+def act_on_node(desk: AtDesk, who: Who, name: Name, action: Name, form: Form) -> Response:
     """Drain, cordon or uncordon a node."""
     known_node(desk, name)
+    leave_data = "leave_data" in form
     acts: Mapping[str, Ask] = {
-        "drain": lambda manager, run: manager.drain(name, run, deadline=None),
+        "drain": lambda manager, run: manager.drain(name, run, deadline=None, leave_data=leave_data),
         "cordon": lambda manager, run: manager.cordon(name, run),
         "uncordon": lambda manager, run: manager.uncordon(name, run),
     }
@@ -157,7 +153,6 @@ def act_on_node(desk: AtDesk, who: Who, name: Name, action: Name) -> Response:
 def act_on_job(desk: AtDesk, who: Who, name: Name, action: Name, form: Form) -> Response:
     """Change a job, as it was when the button was drawn."""
     job = known_job(desk, name)
-    refuse_changed(job, form.get("seen"))
     acts: Mapping[str, Ask] = {
         "rollback": lambda manager, run: manager.rollback(name, _number(form, "version"), run),
         "scale": lambda manager, run: manager.scale(name, _counts(job, form), run),
@@ -165,16 +160,19 @@ def act_on_job(desk: AtDesk, who: Who, name: Name, action: Name, form: Form) -> 
         "promote": lambda manager, run: manager.promote(name, run),
         "pause": lambda manager, run: manager.pause(name, run),
         "resume": lambda manager, run: manager.resume(name, run),
+        "maintenance": lambda manager, run: manager.begin_maintenance(name, RETRY_AFTER, run),
+        "end-maintenance": lambda manager, run: manager.end_maintenance(name, run),
     }
-    return _begun(desk, who, action, name, name, acts)
+    return _begun(desk, who, action, name, name, acts, given_by(form.get("seen")))
 
 
 def _begun(
-    desk: Desk, who: Caller, action: str, name: str, job: str | None, acts: Mapping[str, Ask]
-) -> Response:
+    desk: Desk, who: Caller, action: str, name: str, job: str | None, acts: Mapping[str, Ask],
+    given: Precondition | None = None,
+) -> Response:  # fmt: skip
     if action not in acts:
         raise InputError(f"there is no action {action!r}", cure=f"Known ones: {', '.join(acts)}.")
-    asked = Asked(what=f"{action} {name}", actor=who.name, timeout=TIMEOUT, wait=10.0, job=job)
+    asked = Asked(what=f"{action} {name}", actor=who.name, timeout=TIMEOUT, wait=10.0, job=job, given=given)
     desk.operations.begin(asked, acts[action])
     desk.service.wake()
     back = f"/{'job' if job else 'node'}/{quote(name, safe='')}"

@@ -1,4 +1,4 @@
-"""`cube store backup` and `cube store check`: one clear answer, and the documented exit code."""
+"""`cube state backup` and `cube state check`: one clear answer, and the documented exit code."""
 
 import sqlite3
 import subprocess
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def cube(*words: object) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "cube.cli.main", "store", *map(str, words)]
+    command = [sys.executable, "-m", "cube.cli.main", "state", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout, done.stderr
 

@@ -1,4 +1,4 @@
-"""`cube store`: copies of what is remembered, and a check that it is sound."""
+"""`cube state`: copies of what is remembered, and a check that it is sound."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +18,7 @@ def backup(
     inventory: options.Inventory = None,
     state: options.State = None,
 ) -> None:
-    """Copy the whole state, while others may go on working. Example: cube store backup monday.db"""
+    """Copy the whole state, while others may go on working. Example: cube state backup monday.db"""
     from cube.store.store import open_store
 
     path = _path(inventory, state)
@@ -33,7 +33,7 @@ def copy(
     target: Annotated[str, typer.Argument(help="Where to: a new file, or an empty database.")],
     wait: options.LockWait = "0s",
 ) -> None:
-    """Copy a state to another engine, losing nothing. Example: cube store copy shop.db postgresql://db/shop
+    """Copy a state to another engine, losing nothing. Example: cube state copy shop.db postgresql://db/shop
 
     Nobody may work on the source meanwhile. Use only one of the two afterwards: they are one state, twice.
     """
@@ -44,7 +44,7 @@ def copy(
     places = [_named(text) for text in (source, target)]
     with (
         closing(open_store(places[0], create=False)) as one,
-        hold(one, command="store copy", wait=seconds(wait, "--lock-wait")),
+        hold(one, command="state copy", wait=seconds(wait, "--lock-wait")),
         closing(open_store(places[1])) as other,
     ):
         one.pour_into(other)
@@ -53,7 +53,7 @@ def copy(
 
 @app.command()
 def check(inventory: options.Inventory = None, state: options.State = None) -> None:
-    """Look for damage, and for what does not add up; exit 1 if there is any. Example: cube store check"""
+    """Look for damage, and for what does not add up; exit 1 if there is any. Example: cube state check"""
     from cube.errors import CubeError
     from cube.store.store import open_store
 

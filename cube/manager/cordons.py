@@ -1,0 +1,30 @@
+"""Cordons follow their machines: a node may be called otherwise in the inventory by the next look."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cube.model.node import Cordon
+from cube.model.observation import Observation
+from cube.reconciler.renames import cordons_that_follow
+from cube.store.store import Store
+
+
+def carry_cordons(store: Store, observed: Mapping[str, Observation], now: float) -> None:
+    """Record them under the present names. `observed` are all nodes, and not recorded yet."""
+    for old, new in _followed(store, store.cordons(), observed).items():
+        store.carry_cordon(old, new, now=now)
+
+
+def cordons_now(store: Store, observed: Mapping[str, Observation]) -> Mapping[str, Cordon]:
+    """The cordons under the present names of their nodes, be those recorded by now or not."""
+    cordons = store.cordons()
+    names = _followed(store, cordons, observed)
+    carried = {new: replace(cordons[old], node=new) for old, new in names.items()}
+    return carried | {name: cordon for name, cordon in cordons.items() if name not in names}
+
+
+def _followed(
+    store: Store, cordons: Mapping[str, Cordon], observed: Mapping[str, Observation]
+) -> Mapping[str, str]:
+    gone = cordons.keys() - observed.keys()
+    return cordons_that_follow(gone, store.samples(), observed) if gone and observed else {}
