@@ -433,7 +433,7 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
         read_only=True,
         tmpfs=(Tmpfs(target="/scratch", size=1 << 20),),
         shm_size=2 << 20,
-        ulimits=(Ulimit(name="nofile", soft=100, hard=200),),
+        ulimits=(Ulimit(name="core", soft=100, hard=200),),
         cpu_limit=500,
         extra_hosts={"mail": "10.0.0.7"},
         logging=Logging(driver="local", options={"max-size": "1m"}),
@@ -443,15 +443,17 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
     assert outcome.container is not None, outcome
     script = (
         "pwd; hostname; id -G; grep CapEff /proc/1/status; touch /x 2>&1; touch /scratch/x && echo written; "
-        "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; ulimit -Sn; ulimit -Hn; grep mail /etc/hosts"
+        "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; "
+        "grep 'core file' /proc/1/limits | tr -s ' ' | cut -d' ' -f5,6; grep mail /etc/hosts"
     )
     told = run_in(worker, outcome.container, "sh", "-c", script).splitlines()
     assert told[:2] == ["/tmp", "shop.example"]
     assert "1234" in told[2]
     assert int(told[3].split()[1], 16) == 1 << 13, "NET_RAW alone"
     assert "Read-only" in told[4]
-    assert told[5:9] == ["written", "2048", "100", "200"]
-    assert told[9].split() == ["10.0.0.7", "mail"]
+    # Not the number of open files: runc, a Go program, now and then raises its own to the hard limit and passes that on.
+    assert told[5:8] == ["written", "2048", "100 200"]
+    assert told[8].split() == ["10.0.0.7", "mail"]
     assert only(worker).drift == "", "what Cube set is no drift"
     with engine_of(worker) as engine:
         found = engine.inspect_container(outcome.container)["HostConfig"]
