@@ -451,7 +451,7 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
     assert "1234" in told[2]
     assert int(told[3].split()[1], 16) == 1 << 13, "NET_RAW alone"
     assert "Read-only" in told[4]
-    # Not the number of open files: runc, a Go program, now and then raises its own limit of that and passes it on.
+    # Not of open files: runc, a Go program, raises its own limit of those now and then, and passes it on.
     assert told[5:8] == ["written", "2048", "100 200"]
     assert told[8].split() == ["10.0.0.7", "mail"]
     assert only(worker).drift == "", "what Cube set is no drift"
