@@ -149,6 +149,22 @@ def test_a_drain_leaves_data_behind_only_where_its_question_is_answered_so(api: 
     api.stage.manager.remove("db", run())
 
 
+def test_a_drain_that_is_held_back_says_what_stays_there_and_why(api: Api, page: Page) -> None:
+    """What an operation failed of is told where it was asked for, not its exit code alone."""
+    for name in ("node2", "node3"):
+        api.stage.manager.cordon(name, run())
+    api.stage.manager.deploy(job("pin", min_healthy_time=0.0), run())
+    sign_in(page, api.tokens["operate"], "/node/node1")
+    is_live(page)
+    page.get_by_role("button", name="Drain …").click()
+    page.get_by_role("button", name="Drain it").click()
+    asked = page.get_by_role("region", name="What was asked for")
+    expect(asked).to_contain_text("pin/main: 1 still to be replaced: version 1 fits nowhere")
+    for name in ("node1", "node2", "node3"):
+        api.stage.manager.uncordon(name, run())
+    api.stage.manager.remove("pin", run())
+
+
 def test_maintenance_begins_and_ends_where_there_are_requests_from_outside(api: Api, page: Page) -> None:
     listens = spec(ports=(Port(name="http", container=80, public=True),))
     site = job("site", task=listens, ingress=Ingress(port="http"), min_healthy_time=0.0)

@@ -15,6 +15,7 @@ from cube.api.page.board import Board
 from cube.api.page.chart import Frame, charts
 from cube.api.page.draw import draw
 from cube.api.page.matrix import matrix
+from cube.manager.operations import Operation
 from cube.model.difference import differences
 from cube.model.task import Task, TaskEvent
 from cube.model.token import Role
@@ -26,6 +27,7 @@ from cube.view.usage import RECENT, usages
 MOST_TASKS = 200
 MOST_EVENTS = 60
 OPERATIONS = 5
+TROUBLES = 5
 MANY = 40
 """Nodes from which on each is drawn small."""
 
@@ -54,9 +56,10 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 def values(desk: Desk, it: ClusterView, view: View, who: Caller) -> Mapping[str, Any]:
     """All that the view's parts and its frame are drawn from. Raises NotFoundError."""
+    asked = tuple(reversed(desk.operations.all()[-OPERATIONS:]))
     common = {
         "it": it, "view": view, "who": who, "may_act": who.role.may(Role.OPERATE),
-        "operations": tuple(map(operation_view, reversed(desk.operations.all()[-OPERATIONS:]))),
+        "operations": tuple((operation_view(found), _troubles(found)) for found in asked),
         "bars": {node.name: node_bars(node) for node in it.nodes},
         "is_dense": len(it.nodes) > MANY,
     }  # fmt: skip
@@ -149,6 +152,11 @@ VALUES: Mapping[str, Callable[[Desk, ClusterView, View], Mapping[str, Any]]] = {
     "job": _job,
     "task": _task,
 }
+
+
+def _troubles(found: Operation) -> tuple[str, ...]:
+    """Why it did not end well, in as many lines as a page can show."""
+    return found.report.troubles[:TROUBLES] if found.report is not None and found.exit_code else ()
 
 
 def _tasks(tasks: Iterable[Task], query: str) -> Mapping[str, Any]:
