@@ -26,5 +26,18 @@ def cordons_now(store: Store, observed: Mapping[str, Observation]) -> Mapping[st
 def _followed(
     store: Store, cordons: Mapping[str, Cordon], observed: Mapping[str, Observation]
 ) -> Mapping[str, str]:
+    """Asked in every turn, while such a cordon stays: of the stats of a fleet only those few are read."""
     gone = cordons.keys() - observed.keys()
-    return cordons_that_follow(gone, store.samples(), observed) if gone and observed else {}
+    if not gone:
+        return {}
+    machines = {stats.machine_id for name in gone if (stats := store.sample(name)) is not None}
+    there = {
+        name
+        for name, seen in observed.items()
+        if seen.stats is not None and seen.stats.machine_id in machines
+    }
+    if not there:
+        return {}
+    found = {name: store.sample(name) for name in (*gone, *there)}
+    known = {name: stats for name, stats in found.items() if stats is not None}
+    return cordons_that_follow(gone, known, observed)

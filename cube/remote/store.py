@@ -130,6 +130,10 @@ class RemoteStore:
         """Of each node the stats of the look before the last."""
         return {name: from_data(Stats, found) for name, found in self._record("samples").items()}
 
+    def sample(self, node: str) -> Stats | None:
+        """As Store.sample."""
+        return next((look.stats for look in self.looks() if look.node == node), None)
+
     def measures(self, node: str, since: float) -> tuple[Measure, ...]:
         """What was measured of the node since then, the oldest first."""
         return self._many(Measure, "measures", name=node, since=since)

@@ -181,6 +181,11 @@ def looks(connection: Database) -> tuple[Look, ...]:
     return select(connection, rows.look_of, "SELECT * FROM looks ORDER BY node")
 
 
+def look(connection: Database, node: str) -> Look | None:
+    """The last look at that node."""
+    return next(iter(select(connection, rows.look_of, "SELECT * FROM looks WHERE node = ?", [node])), None)
+
+
 def silent(connection: Database) -> frozenset[str]:
     """The nodes that did not answer the last look at them."""
     return frozenset(select(connection, lambda row: row[0], "SELECT node FROM looks WHERE cause IS NOT NULL"))

@@ -195,6 +195,12 @@ class Reader:
         """The newest stats of each node that ever showed some: the earlier sample for its CPU use."""
         return {look.node: look.stats for look in self.looks() if look.stats}
 
+    def sample(self, node: str) -> Stats | None:
+        """The newest stats of that node; None of one that never showed some."""
+        with self._guard as connection:
+            found = read.look(connection, node)
+            return found.stats if found else None
+
     def measures(self, node: str, since: float) -> tuple[Measure, ...]:
         """What was measured of the node since then, the oldest first."""
         with self._guard as connection:
