@@ -128,6 +128,16 @@ class TestAMove:
         assert begun(plan(fleet(task(), other))) == []
         assert begun(plan(fleet(task(), other, max_parallel=2))) == [("web/main[0]", "node3")]
 
+    def test_waits_while_its_slot_is_to_be_empty_and_so_does_the_slot_p9(self) -> None:
+        vacated = {WISH.slot: "its data moves to node3"}
+        found = plan(replace(fleet(), vacated=vacated))
+        assert [(action.node, action.reason) for action in found.actions if isinstance(action, Stop)] == [
+            ("node1", "its data moves to node3")
+        ]
+        between = replace(fleet(task(state=State.COMPLETED)), vacated=vacated)
+        empty = {"node1": seen("node1")}
+        assert plan(replace(between, observed={**between.observed, **empty})).actions == ()
+
     def test_waits_for_a_silent_old_node_once_the_new_one_runs_p3(self) -> None:
         away = fleet(task(), arrived(task()), observed={"node1": unknown("node1")})
         assert plan(away).actions == ()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cube.cli import backups, moves, options, settle, stored, volumes
+from cube.cli import backups, leaving, moves, options, settle, stored, volumes
 from cube.cli.reach import recorded
 from cube.errors import CubeError, InputError, UnreachableError
 from cube.manager.manager import Manager
@@ -98,6 +98,22 @@ def test_a_drain_through_a_manager_leaves_no_data_behind_unless_it_is_told_to(ap
     assert api.stage.manager.store.cordons() == {}
     assert far.drain(home, run(), leave_data=True).exit_code == 0
     assert api.stage.running()["web/main[0]"] != home
+
+
+def test_what_a_drain_would_move_is_told_through_a_manager_with_its_data(
+    api: Api, office: RemoteOffice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writes = spec(volumes=(Volume(source="web-data", target="/data"),))
+    api.stage.manager.deploy(job(task=writes, min_healthy_time=0.0), run())
+    home = str(api.stage.running()["web/main[0]"])
+    api.stage.machines[home].volumes.content["web-data"] = a_tar()
+    assert leaving.preview(office, home, options.Output.JSON) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["task"], row["volumes"], row["bytes"]) == ("web/main[0]", "web-data", len(a_tar()))
+    assert sorted(row["nodes"]) == sorted(set(NAMES) - {home})
+    assert leaving.preview(office, next(iter(row["nodes"])), options.Output.TABLE) == 0
+    assert "no task would have to move" in capsys.readouterr().out
+    assert api.stage.store.cordons() == {}
 
 
 def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api: Api, far: Manager) -> None:

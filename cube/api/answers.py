@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cube.manager.operations import Operation
-from cube.manager.report import Done, Report, Step
+from cube.manager.report import Done, Remark, Report, Step
 from cube.model.action import Plan
 from cube.model.codec import to_data
 from cube.model.observation import Observation, Seen
@@ -59,6 +59,8 @@ def step_data(step: Step) -> dict[str, Any]:
         return {"step": "done", "effect": effect, "outcome": to_data(step.outcome)}
     if isinstance(step, Transit):
         return {"step": "transit", **to_data(step)}
+    if isinstance(step, Remark):
+        return {"step": "remark", **to_data(step)}
     return {"step": "plan", **plan_data(step)}
 
 

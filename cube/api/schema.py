@@ -13,6 +13,7 @@ JOB_FILE = "job: web\ngroups:\n  web:\n    count: 2\n    image: nginx:1.27\n"
 MAX_COUNT = 10_000
 MAX_SOURCE = 1 << 18
 MAX_TIMEOUT = 86_400.0
+MAX_KEPT = 3_650 * 86_400.0
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -89,10 +90,15 @@ class Drain(Waits):
 
 
 class Moving(Waits):
-    """A task by its name or id, and the node where it is to run."""
+    """A task by its name or id, and the node where it is to run.
+
+    `with_data`: what is in its volumes goes along; so many seconds what it leaves is kept then.
+    """
 
     task: Annotated[str, Field(max_length=512, examples=["web/main[2]"])]
     node: Annotated[Name, Field(examples=["node3"])]
+    with_data: bool = False
+    keep_old: Annotated[float, Field(ge=0, le=MAX_KEPT)] = 7 * 86_400.0
 
 
 class Rebalancing(Waits):

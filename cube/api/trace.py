@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from cube.manager.operations import Operation
-from cube.manager.report import Done
+from cube.manager.report import Done, Remark
 from cube.model.action import Effect, Plan, Quarantine, Refresh, Start, Stop, Verdict
 
 INTERNAL, OK, ERROR = 1, 1, 2
@@ -61,7 +61,7 @@ def _parts(found: Operation) -> Iterator[Span]:
             )
 
 
-def _told(found: Operation) -> list[tuple[Plan | Done, float]]:
+def _told(found: Operation) -> list[tuple[Plan | Done | Remark, float]]:
     return list(zip(tuple(found.steps), tuple(found.told), strict=False))  # it may go on meanwhile
 
 

@@ -70,13 +70,13 @@ def drain(
     from cube.cli.office import seconds
     from cube.cli.reach import at_work, office
 
+    place = office(inventory, state)
     if plan:
         from cube.cli import leaving
-        from cube.cli.office import office as own_office
 
-        raise typer.Exit(leaving.preview(own_office(inventory, state), node, output))
+        raise typer.Exit(leaving.preview(place, node, output))
 
-    place, wait = office(inventory, state), settle.wait_of(lock_wait)
+    wait = settle.wait_of(lock_wait)
     limit = None if deadline is None else seconds(deadline, "--deadline")
     started, is_table = time.time(), output is options.Output.TABLE
     with (

@@ -3,15 +3,14 @@
 from typing import Any
 
 from cube.cli import options, render
+from cube.cli.reach import Place, looking_on_by_hand
 from cube.manager.leaving import Leaver, leavers
-from cube.manager.office import Office
-from cube.manager.session import looking_on_by_hand
 from cube.view import words
 
 COLUMNS = ("task", "to", "volumes", "data", "takes")
 
 
-def preview(place: Office, node: str, output: options.Output) -> int:
+def preview(place: Place, node: str, output: options.Output) -> int:
     """Print what a drain would move, and what it would leave behind; 1 where a task could go nowhere."""
     with looking_on_by_hand(place) as (manager, workers):
         found = leavers(manager, workers, node)

@@ -7,6 +7,7 @@ from cube.cli import options, render
 from cube.cli.reach import Place, looking_on
 from cube.manager import moves
 from cube.manager.manager import Manager
+from cube.manager.moves_with_data import Asked, move_with_data
 from cube.manager.report import Report
 from cube.manager.turn import Run
 from cube.remote.manager import RemoteManager
@@ -49,6 +50,13 @@ def moved(place: Place, task: str, node: str) -> Callable[[Manager, Run], Report
     if isinstance(place, RemoteOffice):
         return lambda far, run: cast("RemoteManager", far).move(task, node, run)
     return lambda manager, run: moves.move(manager, task, node, run)
+
+
+def moved_with_data(place: Place, asked: Asked) -> Callable[[Manager, Run], Report]:
+    """What carries out a move of a task and what it has written, here or through a manager."""
+    if isinstance(place, RemoteOffice):
+        return lambda far, run: cast("RemoteManager", far).move_with_data(asked, run)
+    return lambda manager, run: move_with_data(manager, asked, run)
 
 
 def _data(move: Exchange) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cube.cli import render, rows, why_told
-from cube.manager.report import Done, Report, Step
+from cube.manager.report import Done, Remark, Report, Step
 from cube.model.action import (
     Conclude,
     Effect,
@@ -49,6 +49,8 @@ def tell(step: Step, say: Say) -> None:
     """One step of a run: an effect as it ends, or what was only seen."""
     if isinstance(step, Done):
         _tell_done(step, say)
+    if isinstance(step, Remark):
+        say(f"  {step.text}", None)
     for action in step.actions if isinstance(step, Plan) else ():
         match action:
             case Note(target=State.FAILED, task=task):

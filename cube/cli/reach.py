@@ -84,6 +84,21 @@ def looking_on(place: Place) -> Iterator[Manager]:
 
 
 @contextmanager
+def looking_on_by_hand(place: Place) -> Iterator[tuple[Manager, Mapping[str, Hand]]]:
+    """A manager that only looks, and a hand on each node."""
+    if isinstance(place, Office):
+        from cube.manager import session
+
+        with session.looking_on_by_hand(place) as (manager, workers):
+            yield manager, workers
+    else:
+        from cube.remote.hand import hands
+        from cube.remote.manager import RemoteManager
+
+        yield cast("Manager", RemoteManager(place, lock_wait=0.0)), hands(place, lock_wait=0.0)
+
+
+@contextmanager
 def at_hand(place: Place) -> Iterator[tuple[Store, Mapping[str, Hand]]]:
     """The store, and a hand on each node."""
     if isinstance(place, Office):

@@ -71,17 +71,14 @@ def move(
     Example: cube move 'web/main[2]' node3
     """
     from cube.cli import moves, settle
-
-    waits = (timeout, lock_wait)
-    if with_data:
-        from cube.cli import hauling
-        from cube.cli.office import office as own_office
-        from cube.cli.office import seconds
-        from cube.manager.moves_with_data import Asked
-
-        asked = Asked(task=task, node=node, keep=seconds(keep_old, "--keep-old"))
-        raise typer.Exit(hauling.move(own_office(inventory, state), asked, waits, output))
+    from cube.cli.office import seconds
     from cube.cli.reach import office
+    from cube.manager.moves_with_data import Asked
 
     place = office(inventory, state)
-    settle.settle(place, f"move {task}", moves.moved(place, task, node), waits, output)
+    if with_data:
+        asked = Asked(task=task, node=node, keep=seconds(keep_old, "--keep-old"))
+        carry_out = moves.moved_with_data(place, asked)
+    else:
+        carry_out = moves.moved(place, task, node)
+    settle.settle(place, f"move {task}", carry_out, (timeout, lock_wait), output)

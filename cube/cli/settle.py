@@ -20,7 +20,7 @@ from cube.manager import templates
 from cube.manager.bound import BoundPlan, bound_plan, check_place, text_of
 from cube.manager.manager import Manager
 from cube.manager.office import Office
-from cube.manager.report import Report, Step
+from cube.manager.report import Remark, Report, Step
 from cube.manager.turn import Run
 from cube.model.action import Plan
 from cube.model.codec import to_data
@@ -58,7 +58,7 @@ def settle(
     is_table = output is options.Output.TABLE
     with (
         at_work(place, command=command, wait=lock_wait) as manager,
-        following.telling() if is_table else nullcontext(say_nothing) as tell,
+        following.telling() if is_table else nullcontext(say_remarks) as tell,
     ):
         report = ask(manager, run_of(started + timeout, tell))
         job = manager.store.job(report.job) if report.job else None
@@ -292,6 +292,12 @@ def _write(out: Path, plan: BoundPlan) -> None:
 
 def say_nothing(_step: object) -> None:
     """Tells nobody."""
+
+
+def say_remarks(step: Step) -> None:
+    """Tells, beside the answer, what was done beside the loop's own steps."""
+    if isinstance(step, Remark):
+        render.note(step.text)
 
 
 def _count(group: str, text: str) -> int:

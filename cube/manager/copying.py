@@ -8,11 +8,10 @@ from functools import partial
 from typing import TypeVar
 
 from cube.errors import CubeError, InputError, UnreachableError
+from cube.manager.seams import Attended, Packer
 from cube.manager.volumes import named, refuse_another, tree_of
 from cube.model.volume import Tree
 from cube.volume.delta import Listing, content_of, delta
-from cube.worker.packer import Packer
-from cube.worker.worker import Worker
 
 Hand = TypeVar("Hand")
 Told = TypeVar("Told")
@@ -26,14 +25,12 @@ Finish = Callable[[], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
-    """The volume of that name goes from one node to another."""
+    """The volume of that name goes from one node to another; `where` says so of what fails."""
 
     name: str
-    source: Worker
-    target: Worker
-
-    def __str__(self) -> str:
-        return f"{self.name}, from {self.source.node.name} to {self.target.node.name}"
+    where: str
+    source: Attended
+    target: Attended
 
 
 @contextmanager
@@ -44,7 +41,7 @@ def copying(way: Way, say: Say) -> Iterator[Finish]:
     the programs for it, all is copied at the finish. Raises CubeError.
     """
     with ExitStack() as block:
-        with named(str(way)):
+        with named(way.where):
             try:
                 packer = block.enter_context(way.source.volumes.packing(way.name))
                 unpacker = block.enter_context(way.target.volumes.unpacking(way.name))
@@ -70,7 +67,7 @@ def _copy_hot(way: Way, packer: Packer, unpacker: Packer, say: Say) -> Listing:
 
 def _copy_all(way: Way) -> str:
     with (
-        named(str(way)),
+        named(way.where),
         way.source.volumes.read(way.name) as pieces,
         way.target.volumes.filled(way.name, pieces, None),
     ):
@@ -81,7 +78,7 @@ def _copy_all(way: Way) -> str:
 def _copy_rest(way: Way, packer: Packer, unpacker: Packer, before: Listing) -> str:
     """Remove and copy what is another by now, and compare all of it: on the nodes, where they agree."""
     both = (packer, unpacker)
-    with named(str(way)):
+    with named(way.where):
         now, copied = _at_once(lambda each: each.listed(is_quiet=True), both)
         rest = delta(before, now, copied)
         unpacker.remove(rest.gone)

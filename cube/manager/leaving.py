@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from cube.manager.left_behind import services_on
 from cube.manager.manager import Manager
+from cube.manager.seams import Hand
 from cube.model.task import Task
 from cube.model.volume import StoredVolume
 from cube.reconciler.placement import Room, room_of, why_nowhere
 from cube.reconciler.wants import Want, wants_of
 from cube.scheduler.filters import refusals_of
-from cube.worker.worker import Worker
 
 PACE = 20_000_000
 """Bytes a second that `cube move --with-data` was seen to copy and compare (docs/volumes.md)."""
@@ -35,7 +35,7 @@ class Leaver:
         return None if self.size is None else self.size / PACE
 
 
-def leavers(manager: Manager, workers: Mapping[str, Worker], node: str) -> tuple[Leaver, ...]:
+def leavers(manager: Manager, workers: Mapping[str, Hand], node: str) -> tuple[Leaver, ...]:
     """What a drain of that node would move, as it is now. Changes nothing.
 
     Raises InputError for a node that is not known, CubeError where it does not answer.

@@ -90,6 +90,12 @@ def _best(
 
 def carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
     """Want that move, and settle; the report tells of its end where it was seen."""
+    manager.store.put_move(wish, now=manager.loop.clock.now(), actor=run.actor)
+    return settle_move(manager, wish, observed, run)
+
+
+def settle_move(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
+    """As `carry_out`, of a move that is recorded."""
     ends: list[EndMove] = []
 
     def tell(step: Step) -> None:
@@ -97,7 +103,6 @@ def carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation],
         ends.extend(end for end in actions if isinstance(end, EndMove) and end.move.slot == wish.slot)
         run.tell(step)
 
-    manager.store.put_move(wish, now=manager.loop.clock.now(), actor=run.actor)
     report = manager.loop.settle(observed, replace(run, tell=tell), Concern(job=wish.slot.job))
     return replace(report, moves=tuple(ends))
 

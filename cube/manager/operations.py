@@ -9,7 +9,7 @@ from typing import Any
 
 from cube.errors import CubeError, InputError, bug
 from cube.manager.manager import Manager
-from cube.manager.report import Done, Report, Step, still_coming
+from cube.manager.report import Done, Remark, Report, Step, still_coming
 from cube.manager.service import Service
 from cube.manager.turn import Run
 from cube.model.action import Plan
@@ -64,7 +64,7 @@ class Operation:
     held: float | None = None
     recorded: float | None = None
     ended: float | None = None
-    steps: list[Plan | Done] = field(default_factory=list)
+    steps: list[Plan | Done | Remark] = field(default_factory=list)
     told: list[float] = field(default_factory=list)
     coming: tuple[Transit, ...] = ()
     report: Report | None = None

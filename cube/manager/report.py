@@ -18,9 +18,16 @@ class Done:
     outcome: Outcome
 
 
-Step = Plan | Done | Transit
-"""What the loop tells while it runs: a plan before it acts on it, each effect as it ends, and how far the
-image is that one waits for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remark:
+    """What was done beside the loop's own steps, in words."""
+
+    text: str
+
+
+Step = Plan | Done | Transit | Remark
+"""What is told of a run while it lasts: a plan before the loop acts on it, each effect as it ends, how far
+the image is that one waits for, and what was done beside."""
 
 
 def still_coming(before: tuple[Transit, ...], step: Step) -> tuple[Transit, ...]:
@@ -30,7 +37,7 @@ def still_coming(before: tuple[Transit, ...], step: Step) -> tuple[Transit, ...]
             return tuple(({each.key: each for each in before} | {step.key: step}).values())
         case Done():
             return tuple(each for each in before if not each.is_for(step.effect))
-        case Plan():
+        case Plan() | Remark():
             return before
 
 
@@ -140,6 +147,17 @@ class Report:
     def has_gone_back(self) -> bool:
         """The version that was asked for failed, and the one before it was brought back."""
         return self.rollout is not None and self.rollout.version > self.asked > 0
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is not as it should be, each in words."""
+        return (
+            *(f"{end}" for end in self.moves if not end.is_done),
+            *(f"{wait.slot} waits: {wait.reason}" for wait in self.waiting),
+            *(f"{task.slot} failed on {task.node}: {task.reason}" for task in self.failed),
+            *map(str, self.held),
+            *(f"{found.node} does not answer: {found.why}" for found in self.unknown),
+        )
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,6 @@
 """What the loop needs of the world outside; the simulator has its own of each."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from cube.model.action import Effect, Outcome
 from cube.model.observation import Observation
 from cube.model.transit import Told, Transit
 from cube.model.volume import StoredVolume
+from cube.volume.delta import Listing
 
 
 class Clock(Protocol):
@@ -82,6 +83,34 @@ class Volumes(Protocol):
         ...
 
 
+class Packer(Protocol):
+    """A node's own programs at one of its volumes. Every call raises CubeError where the node is lost."""
+
+    def listed(self, *, is_quiet: bool) -> Listing:
+        """What is in the volume. Where that is not quiet something may vanish meanwhile."""
+        ...
+
+    def packed(self) -> Generator[bytes, None, None]:
+        """All of it as a tar, a piece at a time, while files change and vanish."""
+        ...
+
+    def packed_only(self, paths: Iterable[bytes]) -> Generator[bytes, None, None]:
+        """Those entries as a tar, and of folders nothing that is in them."""
+        ...
+
+    def unpack(self, pieces: Generator[bytes, None, None]) -> None:
+        """Put what is in the tar into the volume, in place of what has the same path, and close that."""
+        ...
+
+    def remove(self, paths: Iterable[bytes]) -> None:
+        """Remove those entries, and all that is in them."""
+        ...
+
+    def digest(self) -> str:
+        """A sum of all that is in it, made there."""
+        ...
+
+
 class Fillable(Volumes, Protocol):
     """The same, where one may also put something into them."""
 
@@ -98,6 +127,17 @@ class Fillable(Volumes, Protocol):
 
         It is marked as half from before the first byte to the end of the block; where that raises, for good.
         """
+        ...
+
+    def packing(self, name: str) -> AbstractContextManager[Packer]:
+        """The node's own programs, to read it. Raises CubeError where the node has not those they must be.
+
+        For who alone may change the fleet: what runs so for another one has been left behind.
+        """
+        ...
+
+    def unpacking(self, name: str) -> AbstractContextManager[Packer]:
+        """The node's own programs, to fill it, or a new one, marked as by `filled`. Raises as `packing`."""
         ...
 
 

@@ -28,6 +28,7 @@ from cube.manager.sharing import Sharing
 from cube.manager.staff import Answered, Gather, Staff, is_effect
 from cube.manager.turn import PLAN_KEEPS, Concern, Run, refuse_strangers, world_of, worth_trying
 from cube.manager.upkeep import pauses, remember
+from cube.manager.vacancies import Vacancies
 from cube.model.action import Action, Effect, Plan, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Observation, Stats
@@ -80,6 +81,7 @@ class Service:
         self.loans = loans
         self.clock: Clock = WallClock()
         self.holding = Holding(store, command="manager")
+        self.vacancies = Vacancies()
         self.last_plan = Plan()
         self._find = find
         self._duty = duty
@@ -144,7 +146,10 @@ class Service:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        return world_of(self.cluster, self.store, observed, self.clock.now(), self._staff.stock())
+        before = self.vacancies.now
+        found = world_of(self.cluster, self.store, observed, self.clock.now(), self._staff.stock())
+        # What ends meanwhile does so once its slot's next place is recorded, and that may not have been read.
+        return replace(found, vacated={**before, **self.vacancies.now})
 
     def digest(self, image: str, node: str) -> str:
         """What the image's registry has by its name now, asked by that node; empty where it does not tell."""

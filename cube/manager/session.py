@@ -200,4 +200,5 @@ def _manager(office: Office, store: Store, epoch: int) -> Iterator[Manager]:
 def _manager_over(office: Office, store: Store, workers: Mapping[str, Worker]) -> Manager:
     clock, scheduler = RunClock(), ALGORITHMS[office.scheduler]
     crew = Crew(workers, clock, OwnStock(OwnEngine(office.engine)), store.may_act)
-    return Manager(Loop(office.cluster, store, crew, scheduler=scheduler, clock=clock))
+    loop = Loop(office.cluster, store, crew, scheduler=scheduler, clock=clock, workers=workers)
+    return Manager(loop)

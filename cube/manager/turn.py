@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from cube.errors import CubeError, InternalError
 from cube.manager.cordons import carry_cordons, cordons_now
 from cube.manager.planning import planned
 from cube.manager.report import Done, Report, Step
-from cube.manager.seams import Clock, Fleet
+from cube.manager.seams import Attended, Clock, Fleet
+from cube.manager.vacancies import Vacancies
 from cube.model.action import Action, Fetch, Note, Plan, Push, Quarantine, Refresh, Start, Stop, Verdict, Wait
 from cube.model.node import Cluster
 from cube.model.observation import Container, Observation, Seen
@@ -62,6 +64,7 @@ class Settling(Protocol):
 
     store: Store
     clock: Clock
+    vacancies: Vacancies
 
     @property
     def cluster(self) -> Cluster:
@@ -93,6 +96,11 @@ class Settling(Protocol):
         """The next wave."""
         ...
 
+    @property
+    def workers(self) -> Mapping[str, Attended]:
+        """A hand on each node, for what is not the loop's."""
+        ...
+
     def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Turns until nothing is left to do for the concern, nothing can be done, or the time is over."""
         ...
@@ -101,14 +109,23 @@ class Settling(Protocol):
 class Loop:
     """One cluster, its store and its fleet. It decides nothing: `reconcile` does."""
 
-    def __init__(
-        self, cluster: Cluster, store: Store, fleet: Fleet, *, scheduler: Scheduler, clock: Clock
+    def __init__(  # noqa: PLR0913 - what a loop works with, each a seam of its own
+        self,
+        cluster: Cluster,
+        store: Store,
+        fleet: Fleet,
+        *,
+        scheduler: Scheduler,
+        clock: Clock,
+        workers: Mapping[str, Attended] = MappingProxyType({}),
     ) -> None:
         self.cluster = cluster
         self.store = store
         self.clock = clock
         self.fleet = fleet
         self.scheduler = scheduler
+        self.workers = workers
+        self.vacancies = Vacancies()
 
     def look(self, names: Iterable[str] | None = None) -> Mapping[str, Observation]:
         """Ask the nodes, all of them by default, and remember their stats; of all, also who is silent."""
@@ -129,7 +146,8 @@ class Loop:
 
     def world(self, observed: Mapping[str, Observation]) -> World:
         """All that a plan is made from, as it is recorded now."""
-        return world_of(self.cluster, self.store, observed, self.clock.now(), self.fleet.stock())
+        stock, vacated = self.fleet.stock(), self.vacancies.now
+        return replace(world_of(self.cluster, self.store, observed, self.clock.now(), stock), vacated=vacated)
 
     def digest(self, image: str, node: str) -> str:
         """What the image's registry has by its name now, asked by that node; empty where it does not tell."""

@@ -27,6 +27,8 @@ def without_ended_moves(world: World) -> tuple[World, tuple[EndMove, ...]]:
 def _ends(world: World) -> Iterator[EndMove]:
     wants, room = wants_of(replace(world, moves={})), room_of(world)
     for move in world.moves.values():
+        if move.slot in world.vacated:
+            continue
         here = [task for task in world.tasks if task.slot == move.slot]
         want = wants.get(move.slot)
         if want is not None and _is_done(move, here, want, world):

@@ -120,6 +120,8 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
         job, want = jobs.get(task.slot.job), wants.get(task.slot)
         if job is None:
             return "its job was removed"
+        if task.slot in world.vacated:
+            return world.vacated[task.slot]
         if want is None:
             return _why_unwanted(task, world, is_stopped=job.stopped, is_overdue=is_overdue(job, world))
         if task.quarantined_until is not None:

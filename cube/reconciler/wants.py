@@ -52,7 +52,7 @@ def wants_of(world: World) -> Mapping[Slot, Want]:
             else _as_counted(job, group, world)
         )
     )
-    return {want.slot: want for want in wants}
+    return {want.slot: want for want in wants if want.slot not in world.vacated}
 
 
 def fits_for_good(job: Job, group: Group, node: Node) -> bool:

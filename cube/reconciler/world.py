@@ -22,7 +22,8 @@ class World:
     had a node, of each slot whose latest has none; `observed` an answer, or its absence, for each node,
     `silences` how long those that did not answer have been silent; `cordons` by node;
     `moves` are the slots that are to be filled on another node; `maintenances` by the job that is in one;
-    `stock` the ids of the images that the operator's engine has, by full name.
+    `stock` the ids of the images that the operator's engine has, by full name;
+    `vacated` by slot why it is to be empty for now, and what is recorded of its moves waits.
     `preemption`: tasks of less important jobs may have to give way.
     """
 
@@ -40,6 +41,7 @@ class World:
     maintenances: Mapping[str, Maintenance] = field(default_factory=dict)
     former: tuple[Task, ...] = ()
     stock: Mapping[str, str] = field(default_factory=dict)
+    vacated: Mapping[Slot, str] = field(default_factory=dict)
     preemption: bool = False
 
     def seen(self, node: str | None) -> Seen | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
-from cube.manager.report import Done, Report, Step
+from cube.manager.report import Done, Remark, Report, Step
 from cube.model.action import Action, Effect, Outcome, Plan
 from cube.model.codec import from_data
 from cube.model.observation import Observation, Seen, Unknown
@@ -41,6 +41,8 @@ def step_of(data: Mapping[str, Any]) -> Step:
             return done_of(data)
         case "transit":
             return from_data(Transit, dict(data))
+        case "remark":
+            return from_data(Remark, dict(data))
         case _:
             return plan_of(data)
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from cube.errors import InputError
 from cube.manager.manager import Manager
+from cube.manager.moves_with_data import Asked
 from cube.manager.planning import planned
 from cube.manager.report import Report
 from cube.manager.turn import Run, Settling, world_of
@@ -175,6 +176,11 @@ class RemoteManager:
     def move(self, task: str, node: str, run: Run) -> Report:
         """As `cube.manager.moves.move`."""
         return self._do("/move", {"task": task, "node": node}, run)
+
+    def move_with_data(self, asked: Asked, run: Run) -> Report:
+        """As `cube.manager.moves_with_data.move_with_data`."""
+        body = {"task": asked.task, "node": asked.node, "with_data": True, "keep_old": asked.keep}
+        return self._do("/move", body, run)
 
     def rebalance(self, run: Run, *, max_moves: int, min_gain: float) -> Report:
         """As `cube.manager.moves.rebalance`."""

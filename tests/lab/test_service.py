@@ -99,6 +99,7 @@ def test_commands_through_a_manager_say_and_end_as_they_do_without_p12(
         == (7, "1\n", "bad\n")
     )
     restores_alike(desk, far)
+    moves_alike(desk, far)
     pushes_alike(
         desk, far, workshop.make("1", layer({"app/mark": b"brought"}), Cmd=["/bin/cat", "/app/mark"])
     )
@@ -124,6 +125,39 @@ def restores_alike(desk: Desk, far: Far) -> None:
     inside = ("docker", "run", "--rm", "-v", "note:/n", "cube-busybox:1", "cat", "/n/a")
     assert (desk.asked(1, *inside), far(*words, "--replace").returncode) == (["hello"], 0)
     assert desk.asked(1, *inside) == ["hello"]
+
+
+WRITER = """
+job: writer
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sh, -c, "[ -e /noted/a ] || date >/noted/a; exec sleep 100000"]
+    memory: 32MiB
+    stop: {grace: 0s}
+    volumes: ["noted:/noted"]
+    update: {min_healthy_time: 0s}
+"""
+
+
+def moves_alike(desk: Desk, far: Far) -> None:
+    """A task goes with what it has written, in the words of a move without a manager."""
+    (desk.folder / "writer.yml").write_text(WRITER)
+    assert far("deploy", "writer.yml").returncode == 0
+    (old,) = (row["node"] for row in desk.data("status", "writer") if row["state"] == "Running")
+    new = next(node.name for node in desk.nodes if node.name != old)
+    told = far("move", "writer/main[0]", new, "--with-data")
+    assert told.returncode == 0, told
+    assert [re.split(":|, too", line)[0].strip() for line in told.stdout.splitlines()] == [
+        "copied noted while its task runs",
+        f"stop   writer/main[0] on {old}  ok",
+        "copied and compared noted",
+        f"start  writer/main[0] on {new}  ok",
+        f"moved writer/main[0] from {old} to {new}",
+        f"noted is kept on {old}",
+        "job writer",
+    ]
+    assert far("remove", "writer").returncode == 0
 
 
 def pushes_alike(desk: Desk, far: Far, image: str) -> None:
