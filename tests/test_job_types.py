@@ -18,6 +18,7 @@ from cube.reconciler.periodic import RUNS_KEPT, next_runs, run_of
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS
+from cube.view.fleet import wanted_of
 from tests.build import NOW, container, job, node, seen, task, unknown, world
 
 
@@ -75,6 +76,35 @@ class TestASystemJob:
         alone = replace(given, tasks=(agent,), observed={"node1": seen("node1", container(agent))})
         (stop,) = (action for action in plan(alone).actions if isinstance(action, Stop))
         assert (stop.task, stop.reason) == (agent, "node1 is drained")
+
+
+class TestASystemGroup:
+    """Beside services of its job."""
+
+    both = replace(
+        job("shop", 2),
+        groups=(*job("shop", 2).groups, replace(job().groups[0], name="agent", type=JobType.SYSTEM)),
+    )
+
+    def test_has_one_task_on_every_node_and_the_others_are_as_many_as_they_are(self) -> None:
+        looks = [seen("node1"), seen("node2"), seen("node3")]
+        found = dict(places(plan(world(jobs=[self.both], observed=looks))))
+        assert sorted(found) == [
+            *(f"shop/agent[{index}]" for index in range(3)),
+            "shop/main[0]",
+            "shop/main[1]",
+        ]
+        assert {found[f"shop/agent[{index}]"] for index in range(3)} == {"node1", "node2", "node3"}
+
+    def test_cannot_be_scaled_and_the_others_can_p17(self) -> None:
+        with pytest.raises(InputError, match=r"shop/agent cannot be scaled: it has one task on each node"):
+            scaled(self.both, {"agent": 5})
+        assert scaled(self.both, {"main": 5}).groups[0].count == 5
+
+    def test_is_told_as_wanted_wherever_it_is(self) -> None:
+        agents = {Slot(job="shop", group="agent", index=index) for index in range(3)}
+        assert wanted_of(self.both, agents) == 2 + 3
+        assert wanted_of(replace(self.both, stopped=True), agents) == 0
 
 
 class TestABatchJob:

@@ -191,6 +191,20 @@ class TestHowManyBegin:
         new = successor(task(0), changed_at=NOW - 1)
         assert begun(plan(update(task(0), new, task(1)))) == []
 
+    def test_is_none_until_the_pause_after_one_that_is_proven_is_over(self) -> None:
+        """It has been proven for 8 seconds."""
+        tasks = (successor(task(0)), task(1), task(2))
+        young = plan(update(*tasks, delay=30.0))
+        assert (begun(young), young.due_for("web")) == ([], NOW + 22)
+        assert "1 at a time, 30s apart" in str(young.held[0])
+        assert begun(plan(update(*tasks, delay=30.0, max_parallel=2))) == ["web/main[1]"]
+        assert begun(plan(update(*tasks, delay=5.0))) == ["web/main[1]"]
+
+    def test_is_as_ever_where_the_new_version_is_in_place_and_a_node_is_drained(self) -> None:
+        drain = Cordon(node="node1", at=NOW, actor="ann", draining=True)
+        given = update(successor(task(0)), successor(task(1, node="node2")), rollout=SUCCEEDED, delay=30.0)
+        assert begun(plan(replace(given, cordons={"node1": drain}))) == ["web/main[0]"]
+
     def test_is_none_while_one_keeps_failing_p19(self) -> None:
         new = successor(task(0), state=State.FAILED, restarts=1, changed_at=NOW)
         given = update(task(0), new, task(1))

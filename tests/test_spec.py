@@ -111,7 +111,7 @@ groups:
     cap_add: [cap_net_raw, IPC_LOCK]
     cap_drop: [ALL]
     read_only: true
-    tmpfs: {/tmp: 64MiB}
+    tmpfs: {/tmp: 64MiB, /run: {size: 1MiB, mode: 0750}}
     shm_size: 256MiB
     ulimits: {nofile: "1024:65536", memlock: unlimited}
     cpu_limit: 2
@@ -179,7 +179,7 @@ def test_every_key_becomes_a_resolved_value() -> None:
         cap_add=("IPC_LOCK", "NET_RAW"),
         cap_drop=("ALL",),
         read_only=True,
-        tmpfs=(Tmpfs(target="/tmp", size=64 << 20),),
+        tmpfs=(Tmpfs(target="/run", size=1 << 20, mode=0o750), Tmpfs(target="/tmp", size=64 << 20)),
         shm_size=256 << 20,
         ulimits=(Ulimit(name="memlock", soft=-1, hard=-1), Ulimit(name="nofile", soft=1024, hard=65536)),
         cpu_limit=2000,

@@ -11,7 +11,7 @@ from cube.cli.reach import Place
 from cube.model.action import Note
 from cube.model.codec import to_data
 from cube.model.difference import differences
-from cube.model.job import Job, JobType, Schedule
+from cube.model.job import Job, Schedule
 from cube.model.node import Cordon, Node
 from cube.model.observation import Container, CpuTimes, Observation, Seen, Stats, Unknown
 from cube.model.rollout import Rollout, RolloutState
@@ -19,6 +19,7 @@ from cube.model.task import Health, State, Task, TaskEvent
 from cube.store.changes import DECISION, decision_of
 from cube.store.replay import PastTask
 from cube.store.rows import Death, JobVersion
+from cube.view.fleet import wanted_of
 
 Row = dict[str, Any]
 
@@ -75,7 +76,7 @@ def of_job(job: Job, tasks: Iterable[AnyTask], silent: Collection[str]) -> Row:
     unknown = [task for task in mine if task.node in silent and not task.state.is_terminal]
     running = [task for task in mine if task.state is State.RUNNING and task not in unknown]
     ended = sum(task.state is State.COMPLETED and task.exit_code == 0 for task in mine)
-    wanted = 0 if job.stopped or job.type.is_template else _wanted(job, mine)
+    wanted = wanted_of(job, {task.slot for task in mine if task.state is not State.COMPLETED})
     rest = ((ended, "completed"), (len(unknown), "unknown"))
     return {
         "job": job.name,
@@ -244,13 +245,6 @@ def _is_replaced(task: AnyTask, tasks: Iterable[AnyTask]) -> bool:
     """It is only kept for somebody to look at: another one has its slot."""
     is_kept = task.quarantined_until is not None
     return is_kept and any(found.slot == task.slot and found.order > task.order for found in tasks)
-
-
-def _wanted(job: Job, tasks: Sequence[AnyTask]) -> int:
-    """How many tasks; a system job's are as many as there are nodes for it, each of which has one by now."""
-    if job.type is JobType.SYSTEM:
-        return len({task.slot for task in tasks if task.state is not State.COMPLETED})
-    return sum(group.count for group in job.groups)
 
 
 def _job_state(job: Job, states: set[State]) -> str:

@@ -69,7 +69,7 @@ def _job(project: Project) -> tuple[Table, list[Told]]:
         kept[groups[name]] = _group(scene, found)
     mark = project.document.mark
     entries: dict[str, Document | str] = {"job": words.name(project.name)}
-    entries |= {"type": "system"} if _is_global(project, told) else {}
+    entries |= {"type": "system"} if _are_all_global(project) else {}
     job = table({**entries, "groups": table(kept, mark)}, mark)
     return overlaid(job, _without_ignore(own)) if isinstance(own, Table) else job, told
 
@@ -137,6 +137,8 @@ def _by_itself(scene: Scene, found: Table) -> Table:
     added: dict[str, Document | str] = {}
     if scene.ends:
         added["type"] = "batch"
+    if _is_global(scene.written) and not _are_all_global(scene.project):
+        added["type"] = "system"
     if "health" not in entries_of(found) and scene.service in _waited_for(scene.project, "service_healthy"):
         added["health"] = table({"image": "true"}, scene.mark)
     return table(added, scene.mark)
@@ -177,17 +179,15 @@ def _waited_for(project: Project, condition: str) -> set[str]:
     }
 
 
-def _is_global(project: Project, told: list[Told]) -> bool:
-    """One task on each node is a job's type: all of its services, or none."""
-    modes = {
-        name: entries_of(entries_of(service).get("deploy")).get("mode")
-        for name, (_, service) in project.services.items()
-    }
-    found = [mode for mode in modes.values() if mode is not None and text_of(mode) == "global"]
-    if found and len(found) < len(modes):
-        what = "with Cube all services of a file are global, or none; give this one a file of its own"
-        told += [Lost(Finding(mode.mark, what, "deploy.mode")) for mode in found]
-    return bool(found)
+def _are_all_global(project: Project) -> bool:
+    """Then that is the type of the job."""
+    return all(_is_global(service) for _, service in project.services.values())
+
+
+def _is_global(service: Document) -> bool:
+    """One task on each node."""
+    mode = entries_of(entries_of(service).get("deploy")).get("mode")
+    return mode is not None and text_of(mode) == "global"
 
 
 def _groups(project: Project) -> Mapping[str, str]:

@@ -151,17 +151,21 @@ def _update(document: Document) -> Iterator[Told]:
                 yield put("update.order", value)
             case "failure_action":
                 yield from _on_failure(value)
-            case "delay" | "max_failure_ratio":
-                if text_of(value).strip("0.smh") != "":
-                    yield lost(value, _NO_PAUSE[key], f"deploy.update_config.{key}")
+            case "delay":
+                if not _is_zero(value):
+                    yield put("update.delay", in_words(value, words.duration))
+            case "max_failure_ratio":
+                if not _is_zero(value):
+                    yield lost(value, _NO_RATIO, "deploy.update_config.max_failure_ratio")
             case _:
                 raise StrangeError(value.mark, f"unknown key {shown(key)} of update_config")
 
 
-_NO_PAUSE = {
-    "delay": "Cube waits until a new task has proven itself, and no longer: write 'monitor'",
-    "max_failure_ratio": "with Cube, one new task that fails, fails the rollout",
-}
+_NO_RATIO = "with Cube, one new task that fails, fails the rollout"
+
+
+def _is_zero(value: Document) -> bool:
+    return text_of(value).strip("0.smh") == ""
 
 
 def _on_failure(value: Document) -> Iterator[Told]:
@@ -184,8 +188,10 @@ def _rollback(scene: Scene, document: Document) -> Iterator[Told]:
     """Cube goes back as it goes forward."""
     forward = entries_of(scene.at("deploy", "update_config"))
     for key, value in entries_of(document).items():
-        is_same = key in forward and text_of(forward[key]) == text_of(value)
-        if not is_same and key not in ("failure_action", "delay", "max_failure_ratio", "monitor"):
+        is_same = (
+            text_of(forward[key]) == text_of(value) if key in forward else key == "delay" and _is_zero(value)
+        )
+        if not is_same and key not in ("failure_action", "max_failure_ratio", "monitor"):
             what = f"Cube goes back as it goes forward: by the {key} of update_config"
             yield odd(value, what, "deploy.rollback_config")
 

@@ -125,10 +125,20 @@ def tmpfs(document: Document) -> Iterator[Told]:
         size = written.pop("size", None)
         if size is None:
             yield odd(item, f"{target} may hold {TMPFS_SIZE}; write a size: {target}:size=256m", "tmpfs")
+        mode = written.pop("mode", None)
         if others := sorted(written.keys() - {"rw", "noexec", "nosuid", "nodev"}):
-            yield lost(item, f"Cube gives a filesystem in memory a size, and no {', '.join(others)}", "tmpfs")
+            what = f"Cube gives a filesystem in memory a size and a mode, and no {', '.join(others)}"
+            yield lost(item, what, "tmpfs")
         words_ = made(size or TMPFS_SIZE, item.mark)
-        yield Put(("tmpfs", target), in_words(words_, words.size) if size else words_)
+        said = in_words(words_, words.size) if size else words_
+        yield in_memory(target, said, None if mode is None else made(mode, item.mark))
+
+
+def in_memory(target: str, size: Scalar, mode: Document | None) -> Put:
+    """A filesystem in memory, as a job has it."""
+    if mode is None:
+        return Put(("tmpfs", target), size)
+    return Put(("tmpfs", target), table({"size": size, "mode": mode}, size.mark))
 
 
 def ulimits(document: Document) -> Iterator[Told]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from cube.compose import files, words
-from cube.compose.process import TMPFS_SIZE
+from cube.compose.process import TMPFS_SIZE, in_memory
 from cube.compose.scene import Put, Scene, Told, in_words, lost, odd, put
 from cube.compose.tree import StrangeError, entries_of, is_null, items_of, made, switch_of, table, text_of
 from cube.document.check import shown
@@ -88,14 +88,27 @@ def _options(written: dict[str, Document], kind: str) -> Iterator[Told]:
 
 def _in_memory(written: dict[str, Document], item: Document) -> Iterator[Told]:
     options = entries_of(written.get("tmpfs"))
-    if "mode" in options:
-        yield lost(options["mode"], "Cube gives a filesystem in memory a size, and no mode", "volumes")
+    for key in sorted(options.keys() - {"size", "mode"}):
+        yield lost(
+            options[key], f"Cube gives a filesystem in memory a size and a mode, and no {key}", "volumes"
+        )
+    for key in sorted(written.keys() - {"type", "target", "tmpfs", "consistency"}):
+        yield lost(written[key], f"Cube has no {key} of a filesystem in memory", "volumes")
     if "size" in options:
         size = in_words(options["size"], words.size)
     else:
         size = made(TMPFS_SIZE, item.mark)
         yield odd(item, f"it may hold {TMPFS_SIZE}; write tmpfs: {{size: 256m}}", "volumes")
-    yield Put(("tmpfs", text_of(written["target"])), size)
+    mode = in_words(options["mode"], _octal) if "mode" in options else None
+    yield in_memory(text_of(written["target"]), size, mode)
+
+
+def _octal(text: str) -> str:
+    """The digits of a number that is written as octal. Raises ValueError: any other is not read so."""
+    digits = text.removeprefix("0o") if text.startswith("0o") else text.removeprefix("0")
+    if digits == text or not digits:
+        raise ValueError(f"{shown(text)} is read as a decimal number by Compose; write a mode such as 0o1777")
+    return digits
 
 
 def _mount(scene: Scene, item: Document, source: str, target: str, kind: _Kind) -> Iterator[Told]:

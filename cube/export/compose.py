@@ -19,6 +19,7 @@ from cube.model.job import (
     Operator,
     Port,
     TaskSpec,
+    Tmpfs,
 )
 from cube.model.policy import Condition, Order
 
@@ -32,7 +33,7 @@ _SAID = frozenset(
         "secrets templates shm_size devices ulimits cpu_limit extra_hosts logging init health",
         "Resources": "cpu memory",
         "RestartPolicy": "attempts delay window",
-        "UpdatePolicy": "max_parallel order min_healthy_time auto_revert",
+        "UpdatePolicy": "max_parallel delay order min_healthy_time auto_revert",
     }.items()
     for name in names.split()
 )
@@ -119,7 +120,7 @@ def _confines(spec: TaskSpec) -> dict[str, Any]:
         "cap_add": list(spec.cap_add),
         "cap_drop": list(spec.cap_drop),
         "read_only": spec.read_only,
-        "tmpfs": [f"{each.target}:size={each.size}" for each in spec.tmpfs],
+        "tmpfs": [f"{each.target}:{_in_options(each)}" for each in spec.tmpfs],
         "shm_size": spec.shm_size,
         "ulimits": {each.name: {"soft": each.soft, "hard": each.hard} for each in spec.ulimits},
         "extra_hosts": dict(spec.extra_hosts),
@@ -158,12 +159,18 @@ def _deploy(group: Group, kind: JobType) -> dict[str, Any]:
         "restart_policy": restart | {"max_attempts": group.restart.attempts},
         "update_config": {
             "parallelism": update.max_parallel,
+            **({"delay": f"{update.delay:g}s"} if update.delay else {}),
             **({} if update.order is Order.AUTO else {"order": update.order.value}),
             "monitor": f"{update.min_healthy_time:g}s",
             "failure_action": "rollback" if update.auto_revert else "pause",
         },
     }
     return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _in_options(memory: Tmpfs) -> str:
+    mode = "" if memory.mode is None else f",mode={memory.mode:04o}"
+    return f"size={memory.size}{mode}"
 
 
 def _port(port: Port) -> dict[str, Any]:

@@ -334,6 +334,11 @@ def _lost(job: Job) -> Iterator[str]:
             f"kubectl create secret generic {_secret_name(use)} --from-file={use.name}=FILE"
             for use in spec.secrets
         )
+        yield from (
+            f"{group.name}.tmpfs: {each.target}: its mode {each.mode:04o}; Kubernetes makes it 0777"
+            for each in spec.tmpfs
+            if each.mode is not None
+        )
         if "host-gateway" in spec.extra_hosts.values():
             yield f"{group.name}.extra_hosts: host-gateway"
     if job.type is JobType.PARAMETERIZED:

@@ -97,7 +97,7 @@ def _head(job: Job) -> Iterator[tuple[str, Value] | Block]:
 
 def _group(job: Job, group: Group) -> Block:
     body: list[tuple[str, Value] | Block] = []
-    if job.type is not JobType.SYSTEM:
+    if job.is_counted(group):
         body.append(("count", group.count))
     body += [_constraint(each) for each in group.constraints if _is_said(each)]
     if group.max_per_node is not None:
@@ -219,7 +219,8 @@ def _mounts(spec: TaskSpec) -> Iterator[Block]:
         ]
         yield Block("mount", "", [*words, ("readonly", volume.read_only)])
     for each in spec.tmpfs:
-        options = Block("tmpfs_options", "", [("size", each.size)])
+        mode: list[tuple[str, Value]] = [] if each.mode is None else [("mode", each.mode)]
+        options = Block("tmpfs_options", "", [("size", each.size), *mode])
         yield Block("mount", "", [("type", "tmpfs"), ("target", each.target), options])
 
 

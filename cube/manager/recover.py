@@ -192,8 +192,6 @@ def _version(relic: Relic) -> int:
 
 def _counted(job: Job, relics: Sequence[Relic], *, is_partial: bool) -> Job:
     """With as many tasks of each group as were seen: a job may have been scaled since they were started."""
-    if job.type is JobType.SYSTEM:
-        return job
     seen = {
         group.name: 1
         + max((r.identity.slot.index for r in relics if r.identity.slot.group == group.name), default=-1)
@@ -203,6 +201,8 @@ def _counted(job: Job, relics: Sequence[Relic], *, is_partial: bool) -> Job:
         job,
         groups=tuple(
             replace(group, count=max(seen[group.name], group.count if is_partial else 0))
+            if job.is_counted(group)
+            else group
             for group in job.groups
         ),
     )

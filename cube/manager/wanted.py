@@ -20,11 +20,13 @@ def scaled(job: Job, counts: Mapping[str, int], within: str = "counts.") -> Job:
     `within` is what the names of the groups' fields begin with.
     """
     _refuse_stopped(job, "scaled")
-    if job.type is JobType.SYSTEM:
-        cure = "Say with its constraints which nodes are meant."
-        raise InputError(f"job {job.name} cannot be scaled", why="it has one task on each node", cure=cure)
     for name in counts:
-        if job.group(name) is None:
+        group = job.group(name)
+        if group is not None and not job.is_counted(group):
+            cure = "Say with its constraints which nodes are meant."
+            what = f"{job.name}/{name} cannot be scaled"
+            raise InputError(what, why="it has one task on each node", cure=cure, field=f"{within}{name}")
+        if group is None:
             known = ", ".join(group.name for group in job.groups)
             what, cure = f"job {job.name} has no group {name!r}", f"Its groups: {known}."
             raise InputError(what, cure=cure, field=f"{within}{name}")

@@ -88,10 +88,14 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tmpfs:
-    """A filesystem in memory at `target`, of at most `size` bytes."""
+    """A filesystem in memory at `target`, of at most `size` bytes; `mode`: who may do what in it.
+
+    None: everybody everything, but remove what is another's (1777).
+    """
 
     target: str
     size: int
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -455,6 +459,10 @@ class Job:
     def group(self, name: str) -> Group | None:
         """The group of that name, or None."""
         return next((group for group in self.groups if group.name == name), None)
+
+    def is_counted(self, group: Group) -> bool:
+        """The job says how many tasks the group has; else the nodes that fit do."""
+        return self.type_of(group) is not JobType.SYSTEM
 
     def type_of(self, group: Group) -> JobType:
         """How long that group's tasks are meant to live."""

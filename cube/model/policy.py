@@ -68,14 +68,15 @@ class Order(StrEnum):
 class UpdatePolicy:
     """How a new version takes the place of the old one. Durations in seconds.
 
-    At most `max_parallel` slots of the group are under way at a time. A new task is proven when it has been
-    healthy for `min_healthy_time`; one that is not healthy within `healthy_deadline` of its start, or not
-    proven within `progress_deadline`, fails the rollout; one that waits for room does not. Only the first
-    `canary` slots are given new tasks before somebody promotes the rollout. `auto_revert`: a failed rollout
-    brings the last version back that had succeeded.
+    At most `max_parallel` slots of the group are under way at a time, and each for `delay` more once its task
+    is proven. A new task is proven when it has been healthy for `min_healthy_time`; one that is not healthy
+    within `healthy_deadline` of its start, or not proven within `progress_deadline`, fails the rollout; one
+    that waits for room does not. Only the first `canary` slots are given new tasks before somebody promotes
+    the rollout. `auto_revert`: a failed rollout brings the last version back that had succeeded.
     """
 
     max_parallel: int = 1
+    delay: float = 0.0
     order: Order = Order.AUTO
     min_healthy_time: float = 2.0
     healthy_deadline: float = 300.0

@@ -8,6 +8,7 @@ from cube.reconciler.conclusion import next_proofs
 from cube.reconciler.dependency import next_dependencies
 from cube.reconciler.health import next_check
 from cube.reconciler.restarts import can_reschedule, can_restart, reschedule_due, restart_due
+from cube.reconciler.rollout import next_rests
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 
@@ -20,6 +21,7 @@ def next_changes(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Map
         *_ends_of_drains(world, tasks),
         *((job, world.now + 1.0) for job in next_dependencies(world, wants, tasks.unfilled, tasks.holders)),
         *next_proofs(world, wants, tasks),
+        *next_rests(world, wants, tasks),
     )
     return first_of_each(times)
 

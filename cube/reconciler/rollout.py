@@ -11,7 +11,7 @@ from cube.reconciler.buckets import Bucket, Sorted, has_canaries, is_on_hold, wh
 from cube.reconciler.dependency import unmet
 from cube.reconciler.line import Opening
 from cube.reconciler.placement import Room, fits_beside, keep_room, why_nowhere
-from cube.reconciler.tasks import is_proven, serves, stop
+from cube.reconciler.tasks import is_proven, rested_at, serves, stop
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 
@@ -61,7 +61,8 @@ def _wave_of_group(
     idle = [task for task in free if _goes_at_once(task, world)]
     serving = [task for task in free if not _goes_at_once(task, world)]
     eligible = [task for task in serving if _is_eligible(task, wants[task.slot], world)]
-    left = want.group.update.max_parallel - len(idle) - _under_way(want, world, wants, tasks)
+    busy = _under_way(want, world, wants, tasks) + len(_resting(want, world, tasks))
+    left = want.group.update.max_parallel - len(idle) - busy
     beginning, stopping, room_left = _exchanges(eligible, wants, room, left)
     leaving = {task.id for task in (*idle, *beginning, *stopping)}
     staying = [task for task in outdated if task.id not in leaving]
@@ -102,7 +103,8 @@ def _why_they_wait(want: Want, world: World, eligible: Sequence[Task] = ()) -> s
             "a canary comes" if want.group.update.canary == 1 else f"{want.group.update.canary} canaries come"
         )
         return f"{first} first; go on with: cube promote {want.job.name}"
-    return f"{want.group.update.max_parallel} at a time"
+    pause = f", {want.group.update.delay:g}s apart" if want.group.update.delay else ""
+    return f"{want.group.update.max_parallel} at a time{pause}"
 
 
 def _held_on_hold(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[Held]:
@@ -202,6 +204,30 @@ def _under_way(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sort
     beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
     key = (want.job.name, want.group.name)
     return sum(slot.group_key == key for slot in between | unproven | beside)
+
+
+def next_rests(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> Iterator[tuple[str, float]]:
+    """By job, when the next old task may go, as far as that waits for the pause between two."""
+    for outdated in _by_group(tasks.of(Bucket.OUTDATED)).values():
+        want = wants[outdated[0].slot]
+        for task in _resting(want, world, tasks):
+            yield task.slot.job, rested_at(task, want.group, world.now)
+
+
+def _resting(want: Want, world: World, tasks: Sorted) -> Sequence[Task]:
+    """The group's tasks of the new version that have been proven for less than the pause between two."""
+    rollout, update = world.rollout(want.job.name), want.group.update
+    if not update.delay or rollout.state is not RolloutState.RUNNING:
+        return ()
+    key = (want.job.name, want.group.name)
+    return [
+        task
+        for task in tasks.of(Bucket.KEPT)
+        if task.slot.group_key == key
+        and task.version == rollout.version
+        and is_proven(task, want.group, world)
+        and rested_at(task, want.group, world.now) > world.now
+    ]
 
 
 def _by_group(tasks: Sequence[Task]) -> Mapping[GroupKey, list[Task]]:

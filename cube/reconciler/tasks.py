@@ -71,6 +71,12 @@ def proven_at(task: Task, group: Group, now: float) -> float:
     return due_at(since, group.update.min_healthy_time, now)
 
 
+def rested_at(task: Task, group: Group, now: float) -> float:
+    """When the pause will be over that an update makes after the task has been proven."""
+    since = task.changed_at if task.healthy_since is None else task.healthy_since
+    return due_at(since, group.update.min_healthy_time + group.update.delay, now)
+
+
 def is_proven(task: Task, group: Group, world: World) -> bool:
     """It serves, and has for long enough; or it has ended as it should."""
     if task.state is State.COMPLETED:

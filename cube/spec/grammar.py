@@ -317,6 +317,13 @@ def tmpfs_size(text: str) -> int:
     return _within(units.size(text), 4096, 1 << 44, f"{shown(text)} is not between 4KiB and 16TiB")
 
 
+def mode(text: str) -> int:
+    """Octal digits as `chmod` has them."""
+    if not re.fullmatch(r"[0-7]{3,4}", text):
+        raise ValueError(f"{shown(text)} is no mode; write octal digits such as 0750 or 1777")
+    return int(text, 8)
+
+
 def ulimit(text: str) -> tuple[int, int]:
     """`65536`, or the soft and the hard limit as `1024:65536`; `-1` or `unlimited`: any amount."""
     parts = [part.replace("unlimited", "-1") for part in text.split(":")]

@@ -70,22 +70,19 @@ def groups_have_types_in_services_and_batches(job: JobSchema) -> Iterator[Proble
             yield Problem(("groups", name, "type"), what, key=True)
 
 
-def a_system_job_counts_nothing(job: JobSchema) -> Iterator[Problem]:
+def a_system_group_counts_nothing(job: JobSchema) -> Iterator[Problem]:
     """It is one task on each node."""
-    if job.type != JobType.SYSTEM:
-        return
     for name, group in job.groups.items():
-        if "count" in group.model_fields_set:
-            what = "a system job has one task on each node, and no count; remove the key"
+        if type_of(job, group) is JobType.SYSTEM and "count" in group.model_fields_set:
+            kind = "job" if job.type == JobType.SYSTEM else "group"
+            what = f"a system {kind} has one task on each node, and no count; remove the key"
             yield Problem(("groups", name, "count"), what, key=True)
 
 
 def canaries_are_of_the_count(job: JobSchema) -> Iterator[Problem]:
-    """No more canaries than tasks; how many a system job has, the fleet says."""
-    if job.type == JobType.SYSTEM:
-        return
+    """No more canaries than tasks; how many a system group has, the fleet says."""
     for name, group in job.groups.items():
-        if group.update.canary > group.count:
+        if type_of(job, group) is not JobType.SYSTEM and group.update.canary > group.count:
             what = f"'canary' ({group.update.canary}) cannot be more than 'count' ({group.count})"
             yield Problem(("groups", name, "update", "canary"), what)
 
@@ -127,7 +124,7 @@ JOB_RULES: tuple[Callable[[JobSchema], Iterable[Problem]], ...] = (
     only_a_parameterized_job_has_parameters,
     no_parameter_twice,
     groups_have_types_in_services_and_batches,
-    a_system_job_counts_nothing,
+    a_system_group_counts_nothing,
     canaries_are_of_the_count,
     only_what_stays_is_backed_up,
     what_is_waited_for_can_come,

@@ -184,6 +184,7 @@ def _attempts(written: Attempts, kind: JobType) -> int | None:
 def _update(written: UpdateSchema) -> UpdatePolicy:
     return UpdatePolicy(
         max_parallel=written.max_parallel,
+        delay=written.delay,
         order=Order(written.order),
         min_healthy_time=written.min_healthy_time,
         healthy_deadline=written.healthy_deadline,
@@ -230,7 +231,10 @@ def _confines(name: str, written: GroupSchema) -> dict[str, Any]:
         "cap_add": tuple(sorted(set(written.cap_add))),
         "cap_drop": tuple(sorted(set(written.cap_drop))),
         "read_only": written.read_only,
-        "tmpfs": tuple(Tmpfs(target=target, size=size) for target, size in sorted(written.tmpfs.items())),
+        "tmpfs": tuple(
+            Tmpfs(target=target, size=each.size, mode=each.mode)
+            for target, each in sorted(written.tmpfs.items())
+        ),
         "shm_size": written.shm_size,
         "ulimits": tuple(
             Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in sorted(written.ulimits.items())

@@ -128,11 +128,24 @@ class RescheduleSchema(Written):
     )
 
 
+class TmpfsSchema(Written):
+    """A filesystem in memory."""
+
+    size: Annotated[int, scalar(grammar.tmpfs_size)] = needed("How much it may hold.", example="64MiB")
+    mode: Annotated[int, scalar(grammar.mode)] | None = optional(
+        "Who may do what in it, in octal digits, where that is not everybody everything (`1777`).",
+        example='"0750"',
+    )
+
+
 class UpdateSchema(Written):
     """How a new version takes the place of the old one."""
 
     max_parallel: Annotated[int, scalar(grammar.whole(1, 10000))] = key(
         "1", "How many tasks of the group are replaced at a time."
+    )
+    delay: Annotated[float, scalar(grammar.duration("0s", "1d"))] = key(
+        "0s", "How long to wait once a new task counts, before the next one is replaced.", example="30s"
     )
     order: Annotated[str, scalar(grammar.word("auto", "start-first", "stop-first"))] = key(
         "auto",

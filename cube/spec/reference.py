@@ -18,6 +18,7 @@ from cube.spec.parts import (
     SecretSchema,
     StopSchema,
     TemplateSchema,
+    TmpfsSchema,
     UpdateSchema,
 )
 from cube.spec.schema import GroupSchema, HooksSchema, JobSchema, ParametersSchema, ScheduleSchema
@@ -43,6 +44,7 @@ _LEVELS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("Rescheduling", RescheduleSchema),
     ("Updates", UpdateSchema),
     ("Quarantine", QuarantineSchema),
+    ("A filesystem in memory", TmpfsSchema),
     ("Stopping", StopSchema),
     ("Logging", LoggingSchema),
 )

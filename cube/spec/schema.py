@@ -19,6 +19,7 @@ from cube.spec.parts import (
     SecretSchema,
     StopSchema,
     TemplateSchema,
+    TmpfsSchema,
     UpdateSchema,
 )
 from cube.spec.volume import VolumeSchema
@@ -41,6 +42,10 @@ def _template(value: object) -> object:
     return {"source": value} if isinstance(value, str) else value
 
 
+def _tmpfs(value: object) -> object:
+    return {"size": value} if isinstance(value, str) else value
+
+
 def _volume(value: object) -> object:
     return mounts.split(value) if isinstance(value, str) else value
 
@@ -48,12 +53,14 @@ def _volume(value: object) -> object:
 class GroupSchema(Written):
     """Tasks that are all alike."""
 
-    type: Annotated[str, scalar(grammar.word("service", "batch"))] | None = optional(
-        "`service` or `batch`, where it is not the job's own: a migration that runs once beside services.",
+    type: Annotated[str, scalar(grammar.word("service", "batch", "system"))] | None = optional(
+        "`service`, `batch` or `system`, where it is not the job's own: a migration that runs once beside "
+        "services, an agent on each node.",
         example="batch",
     )
     count: Annotated[int, scalar(grammar.whole(0, 10000))] = key(
-        "1", "How many tasks; 0 keeps the job and runs none. A system job has none: it is one on each node."
+        "1",
+        "How many tasks; 0 keeps the job and runs none. A system job or group has none: it is on each node.",
     )
     image: Annotated[str, scalar(grammar.image)] = needed(
         "The image: `name:tag`, with a registry before it and `@sha256:...` after it where wanted.",
@@ -179,11 +186,13 @@ class GroupSchema(Written):
         list, "Capabilities to take away; `ALL`: all but those in `cap_add`.", example="[ALL]", limit=64
     )
     read_only: Switch = key("false", "Nothing can be written but in volumes and `tmpfs`.")
-    tmpfs: dict[Annotated[str, scalar(mounts.target)], Annotated[int, scalar(grammar.tmpfs_size)]] = nested(
-        dict,
-        "Filesystems in memory, with their sizes; what is in them counts as the task's memory.",
-        example="{/tmp: 64MiB}",
-        limit=32,
+    tmpfs: dict[Annotated[str, scalar(mounts.target)], Annotated[TmpfsSchema, BeforeValidator(_tmpfs)]] = (
+        nested(
+            dict,
+            "Filesystems in memory, with sizes, or as tables; what is in them counts as the task's memory.",
+            example="{/tmp: 64MiB}",
+            limit=32,
+        )
     )
     shm_size: Annotated[int, scalar(grammar.tmpfs_size)] | None = optional(
         "The size of /dev/shm, where it is not to be the engine's 64 MiB.", example="256MiB"

@@ -8,7 +8,7 @@ from cube.model.node import Cluster, Cordon, Node
 from cube.model.observation import Observation, Seen, Stats, Unknown
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout
-from cube.model.task import Health, State, Task, TaskEvent
+from cube.model.task import Health, Slot, State, Task, TaskEvent
 from cube.view.usage import now_in_use
 
 
@@ -143,7 +143,7 @@ def job_view(
         priority=job.priority,
         stopped=job.stopped,
         parent=job.parent,
-        wanted=_wanted(job, mine),
+        wanted=wanted_of(job, {task.slot for task in mine if task.state is not State.COMPLETED}),
         running=len(running),
         healthy=len(healthy),
         failed=sum(task.state is State.FAILED for task in mine),
@@ -193,10 +193,14 @@ def _node_state(node: Node, found: Observation, cordon: Cordon | None) -> str:
     return "ready" if node.schedulable else "cordoned"
 
 
-def _wanted(job: Job, mine: Collection[Task]) -> int:
-    """A system job wants as many as there are slots for it."""
+def wanted_of(job: Job, slots: Collection[Slot]) -> int:
+    """How many tasks the job is to have; of a group that is on each node as many as there are `slots` of it.
+
+    `slots` are those whose task has not completed.
+    """
     if job.stopped or job.type.is_template:
         return 0
-    if job.type is JobType.SYSTEM:
-        return len({task.slot for task in mine if task.state is not State.COMPLETED})
-    return sum(group.count for group in job.groups)
+    return sum(
+        group.count if job.is_counted(group) else sum(slot.group == group.name for slot in slots)
+        for group in job.groups
+    )

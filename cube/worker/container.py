@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from cube.model.job import CheckKind, Job, Port, TaskSpec, Volume
+from cube.model.job import CheckKind, Job, Port, TaskSpec, Tmpfs, Volume
 from cube.model.labels import CLUSTER, bodies_of, identity_of, labels_of
 from cube.model.observation import Container, ContainerState, Identity
 from cube.model.task import Task
@@ -83,7 +83,7 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         **_capabilities(spec),
         "GroupAdd": list(spec.group_add),
         "ReadonlyRootfs": spec.read_only,
-        "Tmpfs": {each.target: f"rw,noexec,nosuid,nodev,size={each.size}" for each in spec.tmpfs},
+        "Tmpfs": {each.target: f"rw,noexec,nosuid,nodev,{in_options(each)}" for each in spec.tmpfs},
         "Ulimits": [{"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in spec.ulimits],
         "ExtraHosts": [f"{name}:{address}" for name, address in sorted(spec.extra_hosts.items())],
         **({} if spec.shm_size is None else {"ShmSize": spec.shm_size}),
@@ -96,6 +96,12 @@ def _host_config(task: Task, claim: Claim) -> dict[str, Any]:
         **devices_of(task),
         "Mounts": [*(_mount(volume, claim) for volume in spec.volumes), *_files(task)],
     }
+
+
+def in_options(memory: Tmpfs) -> str:
+    """Its size and its mode, as `mount` has them."""
+    mode = "" if memory.mode is None else f",mode={memory.mode:04o}"
+    return f"size={memory.size}{mode}"
 
 
 def devices_of(task: Task) -> dict[str, list[dict[str, Any]]]:

@@ -155,6 +155,7 @@ def moves_alike(desk: Desk, far: Far) -> None:
         f"start  writer/main[0] on {new}  ok",
         f"moved writer/main[0] from {old} to {new}",
         f"noted is kept on {old}",
+        "version 1 is in place",
         "job writer",
     ]
     assert far("remove", "writer").returncode == 0

@@ -431,7 +431,7 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
         cap_add=("NET_RAW",),
         cap_drop=("ALL",),
         read_only=True,
-        tmpfs=(Tmpfs(target="/scratch", size=1 << 20),),
+        tmpfs=(Tmpfs(target="/scratch", size=1 << 20, mode=0o1710),),
         shm_size=2 << 20,
         ulimits=(Ulimit(name="core", soft=100, hard=200),),
         cpu_limit=500,
@@ -444,7 +444,8 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
     script = (
         "pwd; hostname; id -G; grep CapEff /proc/1/status; touch /x 2>&1; touch /scratch/x && echo written; "
         "df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2; "
-        "grep 'core file' /proc/1/limits | tr -s ' ' | cut -d' ' -f5,6; grep mail /etc/hosts"
+        "grep 'core file' /proc/1/limits | tr -s ' ' | cut -d' ' -f5,6; grep mail /etc/hosts; "
+        "stat -c %a /scratch"
     )
     told = run_in(worker, outcome.container, "sh", "-c", script).splitlines()
     assert told[:2] == ["/tmp", "shop.example"]
@@ -453,7 +454,7 @@ def test_a_container_has_the_settings_that_its_job_asks_for(worker: Worker) -> N
     assert "Read-only" in told[4]
     # Not of open files: runc, a Go program, raises its own limit of those now and then, and passes it on.
     assert told[5:8] == ["written", "2048", "100 200"]
-    assert told[8].split() == ["10.0.0.7", "mail"]
+    assert (told[8].split(), told[9]) == (["10.0.0.7", "mail"], "1710")
     assert only(worker).drift == "", "what Cube set is no drift"
     with engine_of(worker) as engine:
         found = engine.inspect_container(outcome.container)["HostConfig"]
