@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from cube.cli import backups, leaving, moves, options, settle, stored, volumes
+from cube.cli.main import app
 from cube.cli.reach import recorded
 from cube.errors import CubeError, InputError, UnreachableError
 from cube.manager.manager import Manager
@@ -114,6 +116,22 @@ def test_what_a_drain_would_move_is_told_through_a_manager_with_its_data(
     assert leaving.preview(office, next(iter(row["nodes"])), options.Output.TABLE) == 0
     assert "no task would have to move" in capsys.readouterr().out
     assert api.stage.store.cordons() == {}
+
+
+def test_tokens_are_made_listed_and_revoked_through_a_manager_by_who_may_p18(api: Api) -> None:
+    def asked(*words: str, role: str = "admin") -> Result:
+        far = {"CUBE_MANAGER": f"http://127.0.0.1:{api.port}", "CUBE_TOKEN": api.tokens[role]}
+        return CliRunner().invoke(app, ["token", *words], env=far)
+
+    made = asked("create", "ci", "--role", "read", "--expires", "1h")
+    bearer = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    api.stage.until(lambda: api.ask("GET", "/api/v1/jobs", role="", **bearer).status == 200)
+    (row,) = (found for found in json.loads(asked("ls", "-o", "json").stdout) if found["name"] == "ci")
+    assert (row["role"], row["by"]) == ("read", "token admin")
+    assert made.stdout.strip() not in asked("ls").stdout
+    assert "may not do that" in str(asked("create", "more", "--role", "admin", role="operate").exception)
+    assert asked("revoke", "ci").stdout == "token ci is revoked\n"
+    assert "there is no token 'ci'" in str(asked("revoke", "ci").exception)
 
 
 def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api: Api, far: Manager) -> None:

@@ -1,7 +1,6 @@
 """`cube token`: who may ask a manager for what."""
 
 import time
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -28,15 +27,13 @@ def create(
 
     Example: cube token create ci --role operate --expires 30d
     """
-    from cube.cli.office import actor, office, seconds
-    from cube.manager.tokens import make_token
-    from cube.model.token import lasting
-    from cube.store.store import open_store
+    from cube.cli import tokens
+    from cube.cli.office import seconds
+    from cube.cli.reach import office
+    from cube.model.token import lasting, named
 
-    good_for = lasting(seconds(expires, "--expires"))
-    with closing(open_store(office(inventory, state).state)) as store:
-        text = make_token(store, name, role, good_for=good_for, actor=actor())
-    typer.echo(text)
+    good_for, (name, kept_role) = lasting(seconds(expires, "--expires")), named(name, role)
+    typer.echo(tokens.made(office(inventory, state), name, kept_role, good_for))
 
 
 @app.command()
@@ -46,10 +43,9 @@ def ls(
     output: options.Format = options.Output.TABLE,
 ) -> None:
     """Print every token: its name, its role, and how long it is good. Example: cube token ls"""
-    from cube.cli.office import office
-    from cube.store.store import open_store
+    from cube.cli.reach import office, recorded
 
-    with closing(open_store(office(inventory, state).state)) as store:
+    with recorded(office(inventory, state)) as store:
         tokens = store.tokens()
     rows = [
         {
@@ -69,11 +65,11 @@ def ls(
 @app.command()
 def revoke(name: TokenName, inventory: options.Inventory = None, state: options.State = None) -> None:
     """Let nobody use a token any more; a manager knows it within a second. Example: cube token revoke ci"""
-    from cube.cli.office import actor, office
+    from cube.cli.office import actor
+    from cube.cli.reach import office, recorded
     from cube.errors import InputError
-    from cube.store.store import open_store
 
-    with closing(open_store(office(inventory, state).state)) as store:
+    with recorded(office(inventory, state)) as store:
         if not store.revoke_token(name, now=time.time(), actor=actor()):
             raise InputError(f"there is no token {name!r}", cure="See which there are: cube token ls")
     render.line(f"token {name} is revoked")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from cube.model.codec import from_data
 from cube.model.job import Job
@@ -13,6 +14,7 @@ from cube.model.node import Cordon, Silence
 from cube.model.observation import Stats
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
+from cube.model.token import Token
 from cube.model.volume import LeftVolume
 from cube.remote.link import Link
 from cube.store.rows import Death, JobVersion, Look, Sweep
@@ -137,6 +139,17 @@ class RemoteStore:
     def measures(self, node: str, since: float) -> tuple[Measure, ...]:
         """What was measured of the node since then, the oldest first."""
         return self._many(Measure, "measures", name=node, since=since)
+
+    def tokens(self) -> tuple[Token, ...]:
+        """Every token, by name, without its hash."""
+        return tuple(from_data(Token, {**found, "digest": ""}) for found in self._link.get("/tokens"))
+
+    def revoke_token(self, name: str, **_by: object) -> bool:
+        """As Store.revoke_token; the manager tells who showed it which token."""
+        is_known = any(token.name == name for token in self.tokens())
+        if is_known:
+            self._link.delete(f"/tokens/{quote(name, safe='')}")
+        return is_known
 
     def sweeps(self, count: int) -> tuple[Sweep, ...]:
         """So many of the newest runs over the fleet, the newest first."""
