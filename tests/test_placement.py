@@ -5,17 +5,21 @@ from dataclasses import replace
 
 from cube.model.action import Place, Wait
 from cube.model.architecture import ARCHITECTURE
+from cube.model.image import Image
 from cube.model.job import Constraint, Group, Job, JobType, Operator, TaskSpec, Volume
 from cube.model.node import Node, Overcommit
+from cube.model.observation import Seen
 from cube.model.policy import Condition
 from cube.model.resources import Resources
 from cube.model.task import State, Task
 from cube.reconciler.guards import check_room
 from cube.reconciler.line import Opening
+from cube.reconciler.placement import room_of
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
+from cube.scheduler.state import NodeState, Request
 from tests.build import GIB, container, job, node, seen, spec, task, unknown, world
 
 
@@ -133,6 +137,47 @@ class TestAJobThatIsPlacedAsAWhole:
     def test_that_has_its_tasks_is_left_alone_p10(self) -> None:
         wanted = job(count=2, all_or_nothing=True, task=spec())
         assert actions(world(jobs=[wanted], tasks=[task(0), task(1, node="node2")])) == []
+
+
+class TestTheImageOfATask:
+    """It is fetched where it is not, so of nodes that are equal otherwise the one that has it is taken."""
+
+    APP = Image(id="sha256:app", names=("app:9",), size=1, created_at=1.0)
+    BARE = replace(seen("node1"), images=())
+
+    def place(self, look: Seen, **spec: str) -> list[str]:
+        wanted = job(task=TaskSpec(image="app:9", **spec))
+        return places(world(jobs=[wanted], observed=[self.BARE, look]))
+
+    def test_draws_it_to_a_node_that_lists_it_though_nothing_runs_from_it(self) -> None:
+        assert self.place(replace(seen("node2"), images=(self.APP,))) == ["web/main[0] on node2"]
+
+    def test_is_the_one_of_its_id_and_no_older_one_of_its_name(self) -> None:
+        look = replace(seen("node2"), images=(self.APP,))
+        assert self.place(look, pinned="sha256:app") == ["web/main[0] on node2"]
+        assert self.place(look, pinned="sha256:new") == ["web/main[0] on node1"]
+
+    def test_is_looked_for_among_what_runs_where_the_engine_did_not_tell(self) -> None:
+        runs = container(task(spec=spec("app:9")), owner="somebody else")
+        assert self.place(replace(seen("node2", runs), images=None)) == ["web/main[0] on node2"]
+
+    def test_that_is_gone_by_what_the_engine_tells_is_not_there_whatever_runs_p3(self) -> None:
+        runs = container(task(spec=spec("app:9")), owner="somebody else")
+        assert self.place(replace(seen("node2", runs), images=())) == ["web/main[0] on node1"]
+
+    def test_that_nobody_knows_of_is_nothing_against_a_node_p7(self) -> None:
+        bare, untold = (
+            room_of(world(observed=[found]))["node1"]
+            for found in (self.BARE, replace(self.BARE, images=None))
+        )
+        assert not bare.images.has("app:9", "")
+        assert score(bare) == score(untold)
+
+
+def score(state: NodeState) -> float:
+    wanted = job(task=spec("app:9"))
+    request = Request.of(wanted, wanted.groups[0], index=0, order=0)
+    return ALGORITHMS["tight"].score(request, [state])["node1"]
 
 
 class TestAnImageOfOneArchitecture:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube.model.action import Place
+from cube.model.image import Image, Images
 from cube.model.job import Affinity, Constraint, Operator, Port, Spread
 from cube.model.resources import Resources
 from cube.model.task import Slot, Task
@@ -39,6 +40,8 @@ LABELS = st.sampled_from(
         {"zone": "c", "disk": "hdd", "kernel": "7"},
     ]
 )
+LISTED = Images(listed=(Image(id="sha256:1", names=("app:1",), size=1, created_at=1.0),))
+HELD = Images(held=frozenset({("app:1", "sha256:2")}))
 GROUPS = st.sampled_from([("web", "main"), ("db", "main")])
 CONSTRAINTS = (
     Constraint(attribute="label.disk", operator=Operator.EQUAL, values=("ssd",)),
@@ -86,6 +89,7 @@ def demands(draw: st.DrawFn) -> Demand:
         count=draw(st.integers(1, 6)),
         max_per_node=draw(st.sampled_from([None, None, 1, 2])),
         image=draw(st.sampled_from(["", "app:1"])),
+        pinned=draw(st.sampled_from(["", "sha256:1", "sha256:2"])),
         volumes=draw(st.sampled_from([(), (), ("data",), ("data", "logs")])),
         devices=draw(st.sampled_from([(), (), (("gpu", 1),), (("gpu", 3),)])),
     )
@@ -117,7 +121,7 @@ def _node(draw: st.DrawFn, name: str) -> NodeState:
         tasks=draw(st.dictionaries(GROUPS, st.integers(0, 3), max_size=2)),
         closed=draw(st.sampled_from(["", "", "", "it is drained"])),
         load=draw(st.none() | busy | busy),
-        images=draw(st.sampled_from([frozenset(), frozenset({"app:1"})])),
+        images=draw(st.sampled_from([Images(), LISTED, HELD])),
         volumes=draw(st.sampled_from([frozenset(), frozenset({"data"}), frozenset({"data", "logs"}), None])),
         devices=draw(st.sampled_from([{}, {"gpu": 2}])),
     )

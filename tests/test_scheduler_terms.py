@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.errors import InputError
+from cube.model.image import Image, Images, full_name
 from cube.model.job import Affinity, Constraint, Operator, Spread
 from cube.model.node import Node
 from cube.model.resources import Resources
@@ -99,6 +100,32 @@ class TestFormulas:
         assert picked(algorithm, request(), full, state("empty")) == "empty"
 
 
+NAMES = st.sampled_from(["app:1", "app:2", "app@sha256:a", "other@sha256:b", "x.example/app:1"])
+IDS = st.sampled_from(["sha256:a", "sha256:b", "sha256:c"])
+LISTED = st.builds(
+    Image, id=IDS, names=st.lists(NAMES, max_size=3).map(tuple), size=st.just(1), created_at=st.just(1.0)
+)
+
+
+class TestTheImagesOfANode:
+    @given(
+        listed=st.lists(LISTED, max_size=3).map(tuple),
+        name=st.sampled_from(["app", "app:1", "docker.io/library/app:2", "app:1@sha256:a", "z@sha256:b"]),
+        pinned=st.just("") | IDS,
+    )
+    def test_are_asked_all_at_once_as_they_would_be_one_by_one(
+        self, listed: tuple[Image, ...], name: str, pinned: str
+    ) -> None:
+        assert Images(listed=listed).has(name, pinned) == any(image.is_of(name, pinned) for image in listed)
+
+    def test_are_those_that_run_there_by_name_or_id_where_nobody_told_of_others(self) -> None:
+        runs = Images(held=frozenset({("app:1", "sha256:a")}))
+        assert runs.has("docker.io/app:1", "")
+        assert runs.has("app:2", "sha256:a")
+        assert not runs.has("app:1", "sha256:b")
+        assert runs.holding(frozenset({("db:1", "")})).has(full_name("db:1"), "")
+
+
 class TestRandom:
     def test_takes_the_same_node_for_the_same_request_every_time(self) -> None:
         nodes = [state(f"n{number}") for number in range(50)]
@@ -140,7 +167,7 @@ class TestWishes:
         assert picked(algorithm, request(spreads=(Spread(attribute="label.zone"),)), *zones) == "c"
 
     def test_prefer_the_node_that_has_the_image_among_equals(self, algorithm: str) -> None:
-        nodes = state("a"), state("b", images=frozenset({"app:1"}))
+        nodes = state("a"), state("b", images=Images(held=frozenset({("app:1", "")})))
         assert picked(algorithm, request(image="app:1"), *nodes) == "b"
 
     def test_prefer_the_machine_that_does_nothing_else_among_equals(self, algorithm: str) -> None:

@@ -1,6 +1,8 @@
 """Image: what a node's engine, or the operator's, has to make containers from."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 PART_LABEL = "cube.part"
 """On an image that is only the lower layers of one that is being pushed."""
@@ -39,6 +41,43 @@ class Image:
         return any(name.endswith(f"@{self.id}") for name in self.names)
 
 
+@dataclass(frozen=True)
+class Images:
+    """Which images an engine has, as far as that is known; quick to ask of one after another.
+
+    `listed` is what the engine told. `held` are names and ids of what is known to run there, where it did
+    not tell; an id is empty where nobody knows it.
+    """
+
+    listed: tuple[Image, ...] = ()
+    held: frozenset[tuple[str, str]] = frozenset()
+
+    def has(self, name: str, pinned: str) -> bool:
+        """One of them is the image of that id, or name, as `Image.is_of` says."""
+        if pinned and pinned in self._ids:
+            return True
+        names = self._names_on_containerd if pinned else self._names
+        _, at, digest = name.partition("@")
+        return full_name(name) in names or (bool(at) and f"@{digest}" in names)
+
+    def holding(self, runs: frozenset[tuple[str, str]]) -> "Images":
+        """These, and what is known to run there besides."""
+        return self if runs <= self.held else Images(listed=self.listed, held=self.held | runs)
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        listed = (image.id for image in self.listed if not image.is_on_containerd)
+        return frozenset((*listed, *(image_id for _, image_id in self.held)))
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return _with_digests((*_names_of(self.listed), *(full_name(name) for name, _ in self.held)))
+
+    @cached_property
+    def _names_on_containerd(self) -> frozenset[str]:
+        return _with_digests(_names_of(image for image in self.listed if image.is_on_containerd))
+
+
 def full_name(name: str) -> str:
     """The name as engines list it: without a tag it is `latest`, without a registry Docker's own.
 
@@ -73,6 +112,16 @@ def registry_of(name: str) -> str:
 def is_exact(name: str) -> bool:
     """It can only ever mean one image: an id, or a name with a digest."""
     return name.startswith("sha256:") or "@" in name
+
+
+def _names_of(images: Iterable[Image]) -> Iterator[str]:
+    return (name for image in images for name in image.names)
+
+
+def _with_digests(names: Iterable[str]) -> frozenset[str]:
+    """The names, and each digest by itself: whatever stands before it, it is the same image."""
+    found = tuple(names)
+    return frozenset((*found, *(f"@{name.partition('@')[2]}" for name in found if "@" in name)))
 
 
 def _without_tag(name: str) -> str:

@@ -6,6 +6,7 @@ A slot whose task was stopped to make room for its successor comes before all: t
 from collections.abc import Mapping, Sequence
 
 from cube.model.action import Refusal
+from cube.model.image import Images
 from cube.model.node import Node
 from cube.model.observation import Seen, Unknown
 from cube.model.resources import Resources
@@ -70,7 +71,7 @@ def room_of(world: World) -> Room:
             tasks=_count(tasks),
             closed=_why_closed(name, world),
             load=_load(seen, node, world.now),
-            images=frozenset(found.image for found in seen.containers),
+            images=_images(seen),
             volumes=None if seen.volumes is None else frozenset(seen.volumes),
             devices={kind: len(free) for kind, free in free_devices(node, tasks).items()},
         )
@@ -86,6 +87,13 @@ def _load(seen: Seen, node: Node, now: float) -> Load | None:
         cpu=max(round(stats.load[0] * 1000) - reserved.cpu, 0),
         memory=max(stats.memory_total - stats.memory_available - reserved.memory, 0),
     )
+
+
+def _images(seen: Seen) -> Images:
+    """What the engine told; where it did not, what its containers were made from is there at least."""
+    if seen.images is not None:
+        return Images(listed=seen.images)
+    return Images(held=frozenset((found.image, found.image_id) for found in seen.containers))
 
 
 def keep_room(task: Task, want: Want, room: Room) -> Room | None:

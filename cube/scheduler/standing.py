@@ -70,8 +70,8 @@ class Standing:
     def fixed(self, kind: Kind) -> Points:
         """What each node's entry is for the kind, without the algorithm's own term and what may change."""
         demand = kind.demand
-        asked = demand.datacenters, demand.constraints, demand.affinities, demand.image, demand.volumes
-        key = (*asked, kind.own, kind.apart)
+        asked = demand.datacenters, demand.constraints, demand.affinities, demand.volumes
+        key = (*asked, demand.image, demand.pinned, kind.own, kind.apart)
         if (found := self._fixed.get(key)) is None:
             found = self._base + self._wished(demand) if self._with_wishes else self._base.copy()
             for refused in self.masks(demand).values():
@@ -116,7 +116,7 @@ class Standing:
         if AFFINITY in most:
             points += (self._liked(demand.affinities) * most[AFFINITY]).astype(np.int32)
         if IMAGE in most:
-            has = np.array([demand.image in state.images for state in self._nodes])
+            has = np.array([state.images.has(demand.image, demand.pinned) for state in self._nodes])
             points += has.astype(np.int32) * np.int32(most[IMAGE])
         return points
 

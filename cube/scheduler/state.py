@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from cube.model.image import Images
 from cube.model.job import Affinity, Constraint, Group, Job, JobType, Operator, Port, Spread
 from cube.model.node import Node
 from cube.model.resources import Resources
@@ -15,7 +16,8 @@ class Demand:
     """What all tasks of a group ask of a node: requests with equal demands are of one class.
 
     `apart`: its tasks would rather not be neighbours. `count`: how many tasks the group wants.
-    `max_per_node` None: any number. `volumes` must be there already; `devices` by kind, such as `gpu`.
+    `max_per_node` None: any number. `pinned` is the image's id; empty: nobody knows it. `volumes` must be there
+    already; `devices` by kind, such as `gpu`.
     """
 
     resources: Resources
@@ -28,6 +30,7 @@ class Demand:
     count: int = 1
     max_per_node: int | None = None
     image: str = ""
+    pinned: str = ""
     volumes: tuple[str, ...] = ()
     devices: tuple[tuple[str, int], ...] = ()
 
@@ -45,6 +48,7 @@ class Demand:
             count=group.count,
             max_per_node=group.max_per_node,
             image=group.spec.image,
+            pinned=group.spec.pinned,
             volumes=tuple(volume.source for volume in group.spec.volumes if volume.external),
             devices=tuple(sorted(group.spec.devices.items())),
         )
@@ -141,7 +145,7 @@ class NodeState:
     tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
     closed: str = ""
     load: Load | None = None
-    images: frozenset[str] = frozenset()
+    images: Images = Images()
     volumes: frozenset[str] | None = frozenset()
     devices: Mapping[str, int] = field(default_factory=dict)
 

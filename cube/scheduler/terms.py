@@ -95,8 +95,8 @@ def known_quiet(state: NodeState) -> float:
 
 
 def has_image(request: Request, state: NodeState) -> float:
-    """1 where the image is there already."""
-    return 1.0 if request.demand.image in state.images else 0.0
+    """1 where the image is known to be there already, whether anything runs from it or not."""
+    return 1.0 if state.images.has(request.demand.image, request.demand.pinned) else 0.0
 
 
 WISHES: tuple[Wish, ...] = (

@@ -167,8 +167,9 @@ class _Lived:
         if name is None or ports is None:
             self.waiting[stay.task] = stay
             return False
-        state = self.fleet[name].with_task(stay.request, ports)
-        self.fleet[name] = replace(state, images=state.images | {stay.request.demand.image})
+        state, demand = self.fleet[name].with_task(stay.request, ports), stay.request.demand
+        held = frozenset({(demand.image, demand.pinned)})
+        self.fleet[name] = replace(state, images=state.images.holding(held))
         self.held[stay.task] = name, frozenset(ports.values())
         self.slots[stay.slot] = stay.task
         self.placed += 1

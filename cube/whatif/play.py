@@ -94,16 +94,16 @@ def homes_of(world: World) -> Mapping[Slot, str]:
 
 def known_room(world: World) -> Room:
     """The nodes with what is promised there; images and volumes are those of the tasks recorded there."""
-    images: dict[str, set[str]] = {}
+    images: dict[str, set[tuple[str, str]]] = {}
     volumes: dict[str, set[str]] = {}
     for task in world.tasks:
         if task.node is not None:
-            images.setdefault(task.node, set()).add(task.spec.image)
+            images.setdefault(task.node, set()).add((task.spec.image, task.spec.pinned))
             volumes.setdefault(task.node, set()).update(found.source for found in task.spec.volumes)
     return {
         name: replace(
             state,
-            images=state.images | images.get(name, set()),
+            images=state.images.holding(frozenset(images.get(name, ()))),
             volumes=(state.volumes or frozenset()) | volumes.get(name, set()),
         )
         for name, state in room_of(world).items()
