@@ -16,7 +16,7 @@ from cube.reconciler.reconcile import reconcile
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler, place
 from cube.scheduler.filters import choose_ports, refusals_of
 from cube.scheduler.state import Demand, Load, NodeState, Request
-from tests.build import GIB, job, node, seen, world
+from tests.build import GIB, job, node, seen, task, world
 
 SLOT = Slot(job="web", group="main", index=0)
 ASKED = Resources(cpu=1000, memory=GIB, disk=GIB)
@@ -34,7 +34,7 @@ def state(name: str = "node1", *, promised: Resources | None = None, **changes: 
 
 
 def request(**changes: object) -> Request:
-    own = {key: changes.pop(key) for key in ("order", "node", "avoid", "peers", "fleet") if key in changes}
+    own = {key: changes.pop(key) for key in ("order", "node", "avoid", "after") if key in changes}
     demand = Demand(**{"resources": ASKED} | changes)  # type: ignore[arg-type] # as above
     return Request(slot=SLOT, demand=demand, **own)  # type: ignore[arg-type] # as above
 
@@ -120,15 +120,38 @@ class TestSpread:
 
 
 class TestRoundRobin:
+    NODES = (state("node1"), state("node2"), state("node3"))
+
+    def turns(self, count: int, *nodes: NodeState, last: str = "") -> list[str]:
+        turns = [last]
+        for _ in range(count):
+            turns.append(_picked("roundrobin", request(after=turns[-1]), *nodes))
+        return turns[1:]
+
     def test_goes_through_the_nodes_in_turn(self) -> None:
-        nodes = (state("node1"), state("node2"), state("node3"))
-        turns = [_picked("roundrobin", request(order=order), *nodes) for order in range(6)]
-        assert turns == ["node1", "node2", "node3"] * 2
+        assert self.turns(6, *self.NODES) == ["node1", "node2", "node3"] * 2
+
+    def test_goes_on_after_the_node_that_the_last_task_got(self) -> None:
+        assert self.turns(2, *self.NODES, last="node2") == ["node3", "node1"]
+        assert self.turns(2, *self.NODES, last="gone") == ["node1", "node2"]
 
     def test_skips_a_node_that_cannot_take_the_task(self) -> None:
         nodes = (state("node1"), state("node2", schedulable=False), state("node3"))
-        turns = [_picked("roundrobin", request(order=order), *nodes) for order in range(4)]
-        assert turns == ["node1", "node3"] * 2
+        assert self.turns(4, *nodes) == ["node1", "node3"] * 2
+
+    def test_passes_nobody_over_when_those_that_can_become_fewer_or_more(self) -> None:
+        """The number of the request modulo the number of candidates would jump to and fro."""
+        fewer = (self.NODES[0], replace(self.NODES[1], closed="it is drained"), self.NODES[2])
+        assert self.turns(1, *self.NODES, last="node1") == ["node2"]
+        assert self.turns(1, *fewer, last="node2") == ["node3"]
+        assert self.turns(1, *self.NODES, last="node3") == ["node1"]
+
+    def test_goes_on_where_the_plan_before_it_ended(self) -> None:
+        looks = [seen(f"node{number}") for number in range(1, 5)]
+        given = world(jobs=[job(count=5)], tasks=[task(0), task(1, node="node2")], observed=looks)
+        found = reconcile(given, ALGORITHMS["roundrobin"]).actions
+        places = [action.node for action in found if isinstance(action, Place)]
+        assert places == ["node3", "node4", "node1"]
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=ALGORITHMS)

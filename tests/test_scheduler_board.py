@@ -70,6 +70,9 @@ PORTS = (
 )
 
 
+LASTS = st.sampled_from(["", "node0", "node1", "node5", "gone"])
+
+
 def maybe(of: tuple[T, ...]) -> st.SearchStrategy[tuple[T, ...]]:
     """None as often as one or two of them."""
     none: st.SearchStrategy[tuple[T, ...]] = st.just(())
@@ -140,14 +143,20 @@ def requests(draw: st.DrawFn, classes: list[Demand], order: int) -> Request:
     )
 
 
-def naive(algorithm: Algorithm, request: Request, nodes: list[NodeState]) -> int | None:
-    """The three steps, and the node with the task; the position of the one that was picked."""
-    found, _ = place(algorithm, request, nodes)
-    if found is None:
-        return None
-    at = nodes.index(found)
-    nodes[at] = found.with_task(request, choose_ports(request.ports, found.ports) or {})
-    return at
+class Naive:
+    """The three steps, request by request, and nothing remembered but the node that each one got."""
+
+    def __init__(self, algorithm: Algorithm, nodes: list[NodeState], last: str = "") -> None:
+        self.nodes, self._algorithm, self._last = list(nodes), algorithm, last
+
+    def place(self, request: Request) -> int | None:
+        """The position of the one that was picked, which has the task from now on."""
+        found, _ = place(self._algorithm, replace(request, after=self._last), self.nodes)
+        if found is None:
+            return None
+        at, self._last = self.nodes.index(found), found.node.name
+        self.nodes[at] = found.with_task(request, choose_ports(request.ports, found.ports) or {})
+        return at
 
 
 def algorithm_of(name: str) -> Algorithm:
@@ -160,30 +169,31 @@ def algorithm_of(name: str) -> Algorithm:
 @settings(max_examples=40)
 @given(data=st.data())
 def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.DataObject) -> None:
-    algorithm, nodes = algorithm_of(name), data.draw(fleets())
-    board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=4))
+    algorithm, nodes, last = algorithm_of(name), data.draw(fleets()), data.draw(LASTS)
+    board, classes = Board(algorithm, nodes, last), data.draw(st.lists(demands(), min_size=1, max_size=4))
+    naive = Naive(algorithm, nodes, last)
     for order in range(data.draw(st.integers(1, 14))):
         request = data.draw(requests(classes, order))
-        assert board.place(request) == naive(algorithm, request, nodes)
-    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+        assert board.place(request) == naive.place(request)
+    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(found) for found in naive.nodes]
 
 
-@pytest.mark.parametrize("name", ["roundrobin", "random"])
 @settings(max_examples=80)
 @given(data=st.data())
-def test_takes_the_very_nodes_where_those_in_line_are_counted_by_twos(name: str, data: st.DataObject) -> None:
+def test_takes_the_very_nodes_where_those_in_line_are_counted_by_twos(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cube.scheduler.table.BLOCK", 2)
         patch.setattr("cube.scheduler.lines.BLOCK", 2)
-        algorithm, nodes = algorithm_of(name), data.draw(fleets())
+        algorithm, nodes = algorithm_of("random"), data.draw(fleets())
         board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=2))
+        naive = Naive(algorithm, nodes)
         for order in range(data.draw(st.integers(1, 20))):
             request = data.draw(requests(classes, order))
-            assert board.place(request) == naive(algorithm, request, nodes)
+            assert board.place(request) == naive.place(request)
 
 
 @pytest.mark.parametrize("rows", [2, 512])
-@pytest.mark.parametrize("name", ["tight", "spread", "roundrobin"])
+@pytest.mark.parametrize("name", ["tight", "spread", "roundrobin", "random"])
 def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
     name: str, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,11 +204,11 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
     shapes = ((100, 700), (900, 50), (400, 400), (50, 1200))
     classes = [Demand(resources=Resources(cpu=cpu, memory=memory * MIB)) for cpu, memory in shapes]
     nodes = [_sized(f"node{number}", 2000 + 700 * number, 5 - number % 3) for number in range(6)]
-    board = Board(algorithm_of(name), nodes)
+    board, naive = Board(algorithm_of(name), nodes), Naive(algorithm_of(name), nodes)
     for order in range(60):
         slot = Slot(job="web", group="main", index=order)
         request = Request(slot=slot, demand=classes[order * 5 % 11 % 4], order=order)
-        assert board.place(request) == naive(algorithm_of(name), request, nodes)
+        assert board.place(request) == naive.place(request)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -207,13 +217,14 @@ def test_does_so_when_classes_come_in_turn_and_the_table_holds_few(
 def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObject) -> None:
     algorithm, nodes = algorithm_of(name), data.draw(fleets())
     board, classes = Board(algorithm, nodes), data.draw(st.lists(demands(), min_size=1, max_size=3))
+    naive = Naive(algorithm, nodes)
     for number in range(data.draw(st.integers(1, 3))):
         first = replace(data.draw(requests(classes, 0)), order=100 * number)
         count = data.draw(st.integers(1, 40))
         slots = [replace(first.slot, index=first.slot.index + more) for more in range(count)]
         run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
-        assert board.place_many(first, count) == [naive(algorithm, found, nodes) for found in run]
-    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(state) for state in nodes]
+        assert board.place_many(first, count) == [naive.place(found) for found in run]
+    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(found) for found in naive.nodes]
 
 
 @settings(max_examples=40)
@@ -254,10 +265,10 @@ def test_spreads_over_two_attributes_of_which_nodes_share_but_one(name: str) -> 
         for number, mine in enumerate(labels)
     ]
     demand = Demand(resources=Resources(cpu=100), spreads=SPREADS, apart=False, count=12)
-    board = Board(algorithm_of(name), nodes)
+    board, naive = Board(algorithm_of(name), nodes), Naive(algorithm_of(name), nodes)
     for order in range(12):
         request = Request(slot=Slot(job="web", group="main", index=order), demand=demand, order=order)
-        assert board.place(request) == naive(algorithm_of(name), request, nodes)
+        assert board.place(request) == naive.place(request)
 
 
 @settings(max_examples=100)
@@ -265,17 +276,18 @@ def test_spreads_over_two_attributes_of_which_nodes_share_but_one(name: str) -> 
 def test_a_node_is_refused_by_the_very_filters_that_refuse_it_one_by_one(data: st.DataObject) -> None:
     """So a node is a candidate if and only if its list of reasons is empty."""
     nodes, classes = data.draw(fleets()), data.draw(st.lists(demands(), min_size=1, max_size=3))
-    fleet = InArrays(algorithm_of("tight"), nodes)
+    fleet, naive = InArrays(algorithm_of("tight"), nodes), Naive(algorithm_of("tight"), nodes)
     for order in range(data.draw(st.integers(1, 4))):
         request = data.draw(requests(classes, order))
-        refused, entries, asked = fleet.refused(request), fleet.board.entries(request), request.among(nodes)
+        refused, entries = fleet.refused(request), fleet.board.entries(request)
+        asked = request.among(naive.nodes)
         assert fleet.asked(request) == asked
-        for at, state in enumerate(nodes):
+        for at, state in enumerate(naive.nodes):
             names = {refusal.filter for refusal in refusals_of(asked, state)}
             assert {name for name, mask in refused.items() if mask[at]} == names
             assert (entries[at] >= LEAST) == (not names)
         fleet.place(request)
-        naive(algorithm_of("tight"), request, nodes)
+        naive.place(request)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -285,13 +297,16 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
     name: str, data: st.DataObject
 ) -> None:
     nodes = {state.node.name: state for state in data.draw(fleets())}
-    small, large = NodeByNode(algorithm_of(name), nodes), InArrays(algorithm_of(name), tuple(nodes.values()))
+    last = data.draw(LASTS)
+    small = NodeByNode(algorithm_of(name), nodes, last)
+    large = InArrays(algorithm_of(name), tuple(nodes.values()), last)
     classes = data.draw(st.lists(demands(), min_size=1, max_size=3))
     for order in range(data.draw(st.integers(1, 6))):
         request = data.draw(requests(classes, order))
         leaving = _leaving(request, nodes) if data.draw(st.booleans()) else None
         one, other = small.place(request, leaving), large.place(request, leaving)
         assert (one.node, one.ports) == (other.node, other.ports)
+        assert one.node is None or one.node == small.last == large.last
         told = len(other.decision.scores) if one.decision.terms else 0
         assert list(one.decision.terms.items())[:told] == list(other.decision.terms.items())
         assert other.decision.scores.items() <= one.decision.scores.items()
@@ -309,12 +324,13 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
 
 @pytest.mark.parametrize("name", ["roundrobin", "random"])
 def test_finds_whose_turn_it_is_among_thousands(name: str) -> None:
-    nodes = [_sized(f"n{number}", 4000 if number % 3 else 100, 4) for number in range(3000)]
-    board = Board(algorithm_of(name), nodes)
-    for order in (0, 1, 999, 1999, 2000, 123_456):
-        slot = Slot(job="web", group="main", index=0)
-        request = Request(slot=slot, demand=Demand(resources=Resources(cpu=500)), order=order)
-        assert board.find(request) == naive(algorithm_of(name), request, list(nodes))
+    nodes = [_sized(f"n{number}", 4000 if number % 30 < 10 else 100, 4) for number in range(3000)]
+    for order, last in enumerate(("", "n0", "n9", "n25", "n2998", "n2999", "gone")):
+        board, naive = Board(algorithm_of(name), nodes, last), Naive(algorithm_of(name), nodes, last)
+        for cpu in (500, 500, 50):
+            slot, asked = Slot(job="web", group="main", index=0), Demand(resources=Resources(cpu=cpu))
+            request = Request(slot=slot, demand=asked, order=order)
+            assert board.place(request) == naive.place(request)
 
 
 def test_a_plan_for_a_large_fleet_is_the_one_that_would_be_made_node_by_node(

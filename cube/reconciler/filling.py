@@ -29,11 +29,13 @@ NO_LEEWAY = Leeway()
 class Filled:
     """What was done about some openings, and what is left for the others.
 
-    `evictions`: who is to give way, so that there is room.
+    `last`: the node that the last new task got; empty: nobody knows. `evictions`: who is to give way, so that
+    there is room.
     """
 
     room: Mapping[str, NodeState]
     leeway: Leeway
+    last: str = ""
     actions: tuple[Place | Wait, ...] = ()
     evictions: tuple[Eviction, ...] = ()
 
@@ -87,7 +89,7 @@ class Filling:
 
     def __init__(self, batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Refusal]) -> None:
         self._batch, self._scheduler, self._before, self._absent = batch, scheduler, before, absent
-        self._fleet = fleet_of(scheduler, before.room, len(batch.asked))
+        self._fleet = fleet_of(scheduler, before.room, len(batch.asked), before.last)
         self._name, self._moves, self._crowd = name_of(scheduler), before.leeway.moves, before.leeway.crowd
         self._answers: list[Answer] = []
         self._hopeless: set[tuple[Demand, str | None, int]] = set()
@@ -145,6 +147,7 @@ class Filling:
         return Filled(
             room=self._fleet.room(),
             leeway=Leeway(moves=self._moves, crowd=self._crowd),
+            last=self._fleet.last,
             actions=(*self._before.actions, *_told(actions, self._answers)),
             evictions=(*self._before.evictions, *evictions),
         )
@@ -158,7 +161,8 @@ class Filling:
             return None
         self._crowd = after(self._crowd, eviction)
         state = held(room[eviction.node], request, eviction)
-        self._fleet = fleet_of(self._scheduler, {**room, eviction.node: state}, len(self._batch.asked))
+        nodes = {**room, eviction.node: state}
+        self._fleet = fleet_of(self._scheduler, nodes, len(self._batch.asked), self._fleet.last)
         return eviction
 
     def _action(self, found: Answer) -> Place | Wait | None:

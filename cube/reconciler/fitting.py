@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from cube.errors import InputError
 from cube.model.action import Decision
 from cube.model.job import Group, Job, JobType
-from cube.reconciler.placement import room_of
+from cube.reconciler.placement import last_of, room_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import Scheduler, name_of, place, scheduler_of, terms_of
 from cube.scheduler.remedy import remedies
@@ -41,20 +41,23 @@ def fittings(world: World, job: Job, node: str, scheduler: Scheduler) -> tuple[F
     room, chosen = room_of(world), scheduler_of(job, scheduler)
     if chosen is None:
         raise InputError(f"there is no scheduler {job.scheduler!r} on this machine", where=job.name)
-    return tuple(_fitting(job, group, node, room, chosen) for group in job.groups)
+    requests = (_one_more(job, group, node, last_of(world, room)) for group in job.groups)
+    return tuple(_fitting(request, node, room, chosen) for request in requests)
 
 
-def _fitting(
-    job: Job, group: Group, node: str, room: Mapping[str, NodeState], scheduler: Scheduler
-) -> Fitting:
+def _one_more(job: Job, group: Group, node: str, last: str) -> Request:
     is_system = job.type_of(group) is JobType.SYSTEM
     request = Request.of(job, group, index=group.count, order=0, node=node if is_system else None)
+    return replace(request, after=last)
+
+
+def _fitting(request: Request, node: str, room: Mapping[str, NodeState], scheduler: Scheduler) -> Fitting:
     nodes = tuple(room.values())
     found, decision = place(scheduler, request, nodes)
     asked, state = request.among(nodes), room[node]
     mine = terms_of(scheduler, asked, [state]) if node in decision.scores else {}
     return Fitting(
-        group=group.name,
+        group=request.slot.group,
         node=node,
         picked=found.node.name if found else None,
         here=state.tasks.get(request.group, 0),

@@ -44,11 +44,17 @@ def place_all(
     nowhere holds up no other. Room that other actions of the plan free is not counted.
     """
     absent = _absent(world)
-    filled = Filled(room=room, leeway=leeway)
+    filled = Filled(room=room, leeway=leeway, last=last_of(world, room))
     for batch in batches(world, openings, room):
         chosen = scheduler_of(batch.asked[0][0].want.job, scheduler)
         filled = without_scheduler(batch, filled) if chosen is None else fill(batch, chosen, filled, absent)
     return filled
+
+
+def last_of(world: World, room: Room) -> str:
+    """The node that the newest task with one got, of those that answered; empty: none has one."""
+    newest = max((task for task in world.tasks if task.node in room), key=_order, default=None)
+    return "" if newest is None or newest.node is None else newest.node
 
 
 def room_of(world: World) -> Room:
@@ -76,6 +82,10 @@ def room_of(world: World) -> Room:
             devices={kind: len(free) for kind, free in free_devices(node, tasks).items()},
         )
     return states
+
+
+def _order(task: Task) -> int:
+    return task.order
 
 
 def _load(seen: Seen, node: Node, now: float) -> Load | None:

@@ -97,32 +97,45 @@ class ByFormula:
 
 @dataclass(frozen=True, slots=True)
 class InTurn:
-    """Scores a node by how soon it is its turn: 1 for the candidate that `first` says, then less and less.
+    """Scores a node by how soon it is its turn: 1 for the next candidate after the last request's node.
 
-    `first` is any whole number; it counts modulo the number of candidates. Wishes are not heeded.
+    Whoever cannot take a request is passed over, and its turn comes again with the next round. Wishes are not
+    heeded.
     """
 
-    first: Callable[[Request], int]
-
     def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
-        """1 for the node whose turn it is."""
-        size, first = len(candidates), self.first(request)
-        return {
-            state.node.name: 1 - ((position - first) % size) / size
-            for position, state in enumerate(candidates)
-        }
+        """1 for the node whose turn it is, then less and less."""
+        names = (state.node.name for state in candidates)
+        return _turns(candidates, next((at for at, name in enumerate(names) if name in request.behind), 0))
 
     def terms(self, _request: Request, _candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
         """The turn is of one piece."""
         return {}
 
 
-def in_line(request: Request) -> int:
-    """Request number n starts at candidate n, counted among those that can take it, again and again."""
-    return request.order
+@dataclass(frozen=True, slots=True)
+class ByChance:
+    """Scores the candidate highest whose number `draw` says, counted round and round. Wishes are not heeded."""
+
+    draw: Callable[[Request], int]
+
+    def score(self, request: Request, candidates: Sequence[NodeState]) -> Mapping[str, float]:
+        """1 for the node that is drawn, then less and less."""
+        return _turns(candidates, self.draw(request))
+
+    def terms(self, _request: Request, _candidates: Sequence[NodeState]) -> Mapping[str, tuple[Term, ...]]:
+        """The draw is of one piece."""
+        return {}
 
 
-def by_chance(request: Request) -> int:
+def _turns(candidates: Sequence[NodeState], first: int) -> Mapping[str, float]:
+    size = len(candidates)
+    return {
+        state.node.name: 1 - ((position - first) % size) / size for position, state in enumerate(candidates)
+    }
+
+
+def any_of_them(request: Request) -> int:
     """Any candidate is as likely as any other; the same request always means the same one."""
     slot = request.slot
     return crc32(f"{slot.job}/{slot.group}[{slot.index}] {request.order}".encode())
@@ -225,8 +238,8 @@ ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
         "binpack": Algorithm(ByFormula(fit.binpack)),
         "greedy": Algorithm(ByFormula(fit.greedy)),
         "epvm": Algorithm(ByFormula(fit.epvm)),
-        "roundrobin": Algorithm(InTurn(in_line)),
-        "random": Algorithm(InTurn(by_chance)),
+        "roundrobin": Algorithm(InTurn()),
+        "random": Algorithm(ByChance(any_of_them)),
     }
 )
 """By the name that `--scheduler` takes."""

@@ -15,22 +15,27 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeGuard
 
-from cube.scheduler.algorithms import Algorithm, ByFormula, InTurn, Scheduler
-from cube.scheduler.arrays import takes_arrays
+from cube.scheduler.algorithms import Algorithm, ByChance, ByFormula, InTurn, Scheduler
+from cube.scheduler.arrays import Integers, takes_arrays
 from cube.scheduler.bulk import RUN, Run, following
 from cube.scheduler.cell import Cell
 from cube.scheduler.kinds import Kind, Kinds
+from cube.scheduler.lines import IN_LINE
 from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
 from cube.scheduler.table import Table
 
 
+NEAR = 4
+"""So many nodes are asked one by one whether it is their turn, before all that follow are."""
+
+
 def suits(scheduler: Scheduler) -> TypeGuard[Algorithm]:
-    """A Board would take the same nodes: it scores by turns, or by a formula that takes arrays."""
+    """A Board would take the same nodes: it goes by turns, by chance, or by a formula that takes arrays."""
     if not isinstance(scheduler, Algorithm):
         return False
     rule = scheduler.rule
-    return isinstance(rule, InTurn) or (isinstance(rule, ByFormula) and takes_arrays(rule.formula))
+    return isinstance(rule, InTurn | ByChance) or (isinstance(rule, ByFormula) and takes_arrays(rule.formula))
 
 
 class Board:
@@ -39,12 +44,17 @@ class Board:
     Holds to the law that it answers as the algorithm's three steps would on the same nodes.
     """
 
-    def __init__(self, algorithm: Algorithm, nodes: Sequence[NodeState]) -> None:
-        """Raises TypeError for an algorithm whose rule is neither a formula nor a turn."""
-        if not isinstance(algorithm.rule, ByFormula | InTurn):
-            raise TypeError("only a formula or a turn can be scored in arrays")
+    def __init__(self, algorithm: Algorithm, nodes: Sequence[NodeState], last: str = "") -> None:
+        """`last`: the node that the last request before these got; empty: nobody knows.
+
+        Raises TypeError for an algorithm whose rule is not Cube's own.
+        """
+        if not isinstance(algorithm.rule, ByFormula | InTurn | ByChance):
+            raise TypeError("only a formula, a turn or a draw can be scored in arrays")
         self._rule = algorithm.rule
         self.cell = Cell(nodes, with_wishes=isinstance(algorithm.rule, ByFormula))
+        at = self.cell.position(last)
+        self.last = -1 if at is None else at
         self.table = Table(algorithm.rule, self.cell)
         self.kinds = Kinds(with_wishes=isinstance(algorithm.rule, ByFormula))
 
@@ -53,8 +63,7 @@ class Board:
         kind = self.kinds.of(request.demand)
         at = self._find(kind, request)
         if at is not None:
-            self.cell.take(at, request)
-            self.table.changed(at, kind)
+            self._take(at, request, kind)
         return at
 
     def place_all(self, requests: Sequence[Request]) -> list[int | None]:
@@ -76,8 +85,7 @@ class Board:
 
     def take(self, at: int, request: Request) -> None:
         """Promise the request's room, ports and devices on that node."""
-        self.cell.take(at, request)
-        self.table.changed(at, self.kinds.of(request.demand))
+        self._take(at, request, self.kinds.of(request.demand))
 
     def entries(self, request: Request) -> Points:
         """Every node's entry for the request: as in the table, and with what lies over it."""
@@ -91,12 +99,23 @@ class Board:
             row[near.positions] -= near.drops
         return row
 
+    def whose_turn(self, in_line: Integers, request: Request) -> int:
+        """Which of those that stand in line, by their positions, comes first."""
+        if isinstance(self._rule, ByChance):
+            return self._rule.draw(request) % len(in_line)
+        return int(in_line.searchsorted(self.last, side="right")) % len(in_line)
+
+    def _take(self, at: int, request: Request, kind: Kind) -> None:
+        self.cell.take(at, request)
+        self.table.changed(at, kind)
+        self.last = at
+
     def _find(self, kind: Kind, request: Request) -> int | None:
         row = self.table.row(kind)
         if _is_picky(request):
             row = self._narrowed(row.copy(), request)
-        elif isinstance(self._rule, InTurn) and not (kind.is_counted or kind.has_peers):
-            found = self.table.nth(kind, self._rule.first(request))
+        elif isinstance(self._rule, ByChance) and not (kind.is_counted or kind.has_peers):
+            found = self.table.nth(kind, self._rule.draw(request))
             if found is not None:
                 return found
         if kind.is_counted:
@@ -116,13 +135,26 @@ class Board:
         return [self.place(request) for request in run]
 
     def _best(self, row: Points, request: Request) -> int | None:
+        if isinstance(self._rule, InTurn) and (following := self._next(row)) is not None:
+            return following
         at = int(row.argmax())
         if row.item(at) < LEAST:
             return None
         if isinstance(self._rule, ByFormula):
             return at
         in_line = (row == row[at, ...]).nonzero()[0]
-        return int(in_line[self._rule.first(request) % len(in_line)])
+        return int(in_line[self.whose_turn(in_line, request)])
+
+    def _next(self, row: Points) -> int | None:
+        """The next one in line behind the last; None: there is none, so it begins anew, or with last resorts."""
+        start = self.last + 1
+        for at in range(start, min(start + NEAR, len(row))):
+            if row.item(at) == IN_LINE:
+                return at
+        rest = row[start:]
+        if len(rest) and rest.item(at := int(rest.argmax())) == IN_LINE:
+            return start + at
+        return None
 
     def _narrowed(self, row: Points, request: Request) -> Points:
         """The row for a request that only one node may take, or that had rather not be on some."""

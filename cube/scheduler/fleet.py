@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cube.model.task import Task
 from cube.scheduler.algorithms import ByFormula, Scheduler, place
@@ -22,15 +23,20 @@ SMALL = 20
 """So few nodes are asked one by one however many requests there are: a decision tells of each of them."""
 
 
-def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int) -> Fleet:
-    """The nodes, for so many requests. Whatever it is, the same nodes are taken."""
+def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int, last: str = "") -> Fleet:
+    """The nodes, for so many requests. Whatever it is, the same nodes are taken.
+
+    `last`: the node that the last request before these got; empty: nobody knows.
+    """
     worthwhile = WORTHWHILE_AGAIN if "numpy" in sys.modules else WORTHWHILE
     if len(nodes) <= SMALL or len(nodes) * requests < worthwhile:
-        return NodeByNode(scheduler, nodes)
+        return NodeByNode(scheduler, nodes, last)
     from cube.scheduler.board import suits  # noqa: PLC0415 - it loads numpy
     from cube.scheduler.in_arrays import InArrays  # noqa: PLC0415 - as above
 
-    return InArrays(scheduler, tuple(nodes.values())) if suits(scheduler) else NodeByNode(scheduler, nodes)
+    if suits(scheduler):
+        return InArrays(scheduler, tuple(nodes.values()), last)
+    return NodeByNode(scheduler, nodes, last)
 
 
 def order_of(
@@ -57,8 +63,9 @@ def make_ready(nodes: int, requests: int) -> None:
 class NodeByNode:
     """A small fleet: every node is asked for each request, and the decision tells of all of them."""
 
-    def __init__(self, scheduler: Scheduler, nodes: Mapping[str, NodeState]) -> None:
-        self._scheduler = scheduler
+    def __init__(self, scheduler: Scheduler, nodes: Mapping[str, NodeState], last: str = "") -> None:
+        """`last` as `fleet_of` has it."""
+        self._scheduler, self.last = scheduler, last
         self._nodes = dict(nodes)
         self._refused: dict[tuple[tuple[str, str], str | None, str | None, Demand], Placement] = {}
 
@@ -78,7 +85,8 @@ class NodeByNode:
         nodes = dict(self._nodes)
         if leaving is not None and leaving.node in nodes:
             nodes[leaving.node] = nodes[leaving.node].without_neighbour(leaving)
-        found, decision = place(self._scheduler, request, tuple(nodes.values()))
+        asked = replace(request, after=self.last)
+        found, decision = place(self._scheduler, asked, tuple(nodes.values()))
         if found is None:
             return Placement(node=None, ports={}, decision=decision)
         ports = choose_ports(request.ports, found.ports)
@@ -86,6 +94,7 @@ class NodeByNode:
         name = found.node.name
         self._nodes[name] = self._nodes[name].with_task(request, ports)
         self._refused.clear()
+        self.last = name
         return Placement(node=name, ports=ports, decision=decision)
 
     def room(self) -> Mapping[str, NodeState]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from cube.model.action import Decision
 from cube.model.task import Task
-from cube.scheduler.algorithms import Algorithm, InTurn, terms_of, why_last
+from cube.scheduler.algorithms import Algorithm, ByFormula, terms_of, why_last
 from cube.scheduler.arrays import Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
@@ -24,13 +24,19 @@ TOLD = 5
 class InArrays:
     """Nodes that promise room, request by request, as Fleet says."""
 
-    def __init__(self, scheduler: Algorithm, nodes: Sequence[NodeState]) -> None:
+    def __init__(self, scheduler: Algorithm, nodes: Sequence[NodeState], last: str = "") -> None:
+        """`last`: the node that the last request before these got; empty: nobody knows."""
         self._scheduler = scheduler
-        self.board = Board(scheduler, nodes)
+        self.board = Board(scheduler, nodes, last)
         self._cell = self.board.cell
         self._nodes = list(nodes)
         self._names = [state.node.name for state in nodes]
         self._changed: set[int] = set()
+
+    @property
+    def last(self) -> str:
+        """As Fleet says."""
+        return "" if self.board.last < 0 else self._names[self.board.last]
 
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
         """As Fleet says."""
@@ -109,9 +115,9 @@ class InArrays:
     ) -> Mapping[int, float]:
         """Of the best few, by position, the best first."""
         few = min(candidates, TOLD)
-        if isinstance(self._scheduler.rule, InTurn):
+        if not isinstance(self._scheduler.rule, ByFormula):
             in_line = np.flatnonzero(preferred)
-            first = self._scheduler.rule.first(request) % (candidates or 1)
+            first = self.board.whose_turn(in_line, request) if candidates else 0
             return {int(in_line[(first + turn) % candidates]): 1 - turn / candidates for turn in range(few)}
         best = {at: int(entries[at]) for at in _highest(entries, few)}
         return {at: (entry + FAR if entry < 0 else entry) / WHOLE for at, entry in best.items()}

@@ -27,7 +27,7 @@ class Lines:
             self._counts[row][block] += now - then
 
     def nth(self, row: int, entries: Points, number: int) -> int | None:
-        """Where in the row that number's turn is, counted round and round; None: nobody is in line."""
+        """Where in the row the one of that number is, counted round and round; None: nobody is in line."""
         counts = self._counts[row]
         size = sum(counts)
         if not size:

@@ -21,6 +21,11 @@ class Placement:
 class Fleet(Protocol):
     """Nodes that promise room, request by request."""
 
+    @property
+    def last(self) -> str:
+        """The node that the last request got; empty: none did, or nobody knows."""
+        ...
+
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
         """Promise the request's room where it is placed.
 

@@ -73,8 +73,9 @@ class Request:
     """One slot that wants a node. `order` is its place in the queue of all requests ever made.
 
     `node`: it belongs to that one. `home`: the one that has its data. `avoid`: nodes to be taken only if no
-    other can be. `fleet`: how many nodes there are. `peers`: of each counted attribute, how many tasks of the
-    group have which value.
+    other can be. `after`: the node that the last request before it got; empty: nobody knows. `fleet`: how many
+    nodes there are. `behind`: those that come after `after`. `peers`: of each counted attribute, how many
+    tasks of the group have which value.
     """
 
     slot: Slot
@@ -83,7 +84,9 @@ class Request:
     node: str | None = None
     home: str | None = None
     avoid: frozenset[str] = frozenset()
+    after: str = ""
     fleet: int = 1
+    behind: frozenset[str] = frozenset()
     peers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
@@ -113,10 +116,12 @@ class Request:
         return self.demand.ports
 
     def among(self, nodes: "Iterable[NodeState]") -> "Request":
-        """The request, knowing the fleet: how many nodes there are, and where its group's tasks stand."""
+        """The request, knowing the fleet: how many nodes there are, whose turn it is, where its peers stand."""
         fleet = tuple(nodes)
         peers = {name: _peers(self.group, name, fleet) for name in self.demand.counted}
-        return replace(self, fleet=len(fleet), peers=peers)
+        names = [state.node.name for state in fleet]
+        behind = frozenset(names[names.index(self.after) + 1 :] if self.after in names else ())
+        return replace(self, fleet=len(fleet), behind=behind, peers=peers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cube.scheduler.algorithms import ByFormula, InTurn
+from cube.scheduler.algorithms import ByChance, ByFormula, InTurn
 from cube.scheduler.arrays import Floats, Mask
 from cube.scheduler.cell import Cell
 from cube.scheduler.classes import Classes
@@ -19,7 +19,7 @@ FEW = 32
 class Table:
     """The entries of all nodes for each kind of request that was met twice, as the fleet is now."""
 
-    def __init__(self, rule: ByFormula | InTurn, cell: Cell) -> None:
+    def __init__(self, rule: ByFormula | InTurn | ByChance, cell: Cell) -> None:
         self._rule, self._cell, self._fleet = rule, cell, len(cell.nodes)
         self._classes = Classes()
         self._kinds: list[Kind] = []
@@ -28,7 +28,7 @@ class Table:
         self._next_row = 0
         self._behind: set[int] = set()
         self._last, self._stale = -1, -1
-        self._lines = Lines() if isinstance(rule, InTurn) and self._fleet > BLOCK else None
+        self._lines = Lines() if isinstance(rule, ByChance) and self._fleet > BLOCK else None
         self._table: Points = np.empty((0, self._fleet), dtype=np.int32)
         self._fixed: Points = np.empty((self._fleet, 0), dtype=np.int32)
         self._live, self._live_fixed = self._table, self._fixed
@@ -51,7 +51,7 @@ class Table:
         return row
 
     def nth(self, kind: Kind, number: int) -> int | None:
-        """Whose turn that number is, as the row is now; None: nobody's, or it is not counted for the kind."""
+        """Who of those in line has that number, as the row is now; None: nobody, or it is not counted for the kind."""
         if self._lines is None or kind.row is None:
             return None
         return self._lines.nth(kind.row, self._table[kind.row], number)

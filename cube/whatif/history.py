@@ -147,12 +147,14 @@ def _steps(stays: Iterable[Stay]) -> Sequence[_Step]:
 class _Lived:
     """The fleet at one moment of a history, and what has come of it so far.
 
-    `held` are the node and the host ports of each task, `slots` the task that took each slot last.
+    `held` are the node and the host ports of each task, `slots` the task that took each slot last, `last` the
+    node that a task got last.
     """
 
     fleet: dict[str, NodeState]
     held: dict[str, tuple[str, frozenset[int]]] = field(default_factory=dict)
     slots: dict[Slot, str] = field(default_factory=dict)
+    last: str = ""
     waiting: dict[str, Stay] = field(default_factory=dict)
     course: list[Moment] = field(default_factory=list)
     placed: int = 0
@@ -162,7 +164,8 @@ class _Lived:
 
     def arrive(self, stay: Stay, choose: Choice) -> bool:
         """Give the task a node; False: it waits."""
-        name = choose(stay, self._as_found_by(stay))
+        asked = replace(stay, request=replace(stay.request, after=self.last))
+        name = choose(asked, self._as_found_by(stay))
         ports = choose_ports(stay.request.ports, self.fleet[name].ports) if name is not None else None
         if name is None or ports is None:
             self.waiting[stay.task] = stay
@@ -172,6 +175,7 @@ class _Lived:
         self.fleet[name] = replace(state, images=state.images.holding(held))
         self.held[stay.task] = name, frozenset(ports.values())
         self.slots[stay.slot] = stay.task
+        self.last = name
         self.placed += 1
         self.elsewhere += name != stay.node
         return True
