@@ -145,8 +145,8 @@ class TestTheImageOfATask:
     APP = Image(id="sha256:app", names=("app:9",), size=1, created_at=1.0)
     BARE = replace(seen("node1"), images=())
 
-    def place(self, look: Seen, **spec: str) -> list[str]:
-        wanted = job(task=TaskSpec(image="app:9", **spec))
+    def place(self, look: Seen, pinned: str = "") -> list[str]:
+        wanted = job(task=TaskSpec(image="app:9", pinned=pinned))
         return places(world(jobs=[wanted], observed=[self.BARE, look]))
 
     def test_draws_it_to_a_node_that_lists_it_though_nothing_runs_from_it(self) -> None:

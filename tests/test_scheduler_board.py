@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -175,7 +176,7 @@ def test_takes_the_very_nodes_that_the_three_steps_take(name: str, data: st.Data
     for order in range(data.draw(st.integers(1, 14))):
         request = data.draw(requests(classes, order))
         assert board.place(request) == naive.place(request)
-    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(found) for found in naive.nodes]
+    assert _all_same(board.cell.state(at) for at in range(len(nodes))) == _all_same(naive.nodes)
 
 
 @settings(max_examples=80)
@@ -224,7 +225,7 @@ def test_places_a_run_of_equal_tasks_as_one_by_one(name: str, data: st.DataObjec
         slots = [replace(first.slot, index=first.slot.index + more) for more in range(count)]
         run = [replace(first, slot=slot, order=first.order + more) for more, slot in enumerate(slots)]
         assert board.place_many(first, count) == [naive.place(found) for found in run]
-    assert [_same(board.cell.state(at)) for at in range(len(nodes))] == [_same(found) for found in naive.nodes]
+    assert _all_same(board.cell.state(at) for at in range(len(nodes))) == _all_same(naive.nodes)
 
 
 @settings(max_examples=40)
@@ -314,12 +315,10 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
         by_filter = {(refusal.filter, refusal.node) for refusal in one.decision.refusals}
         assert sum(other.decision.refused.values()) == len(by_filter)
         assert set(other.decision.refusals) <= set(one.decision.refusals)
-        last = list(one.decision.last.items())
-        assert list(other.decision.last.items()) == last[:5]
-        assert other.decision.last_others == len(last[5:])
-    assert [_same(state) for state in small.room().values()] == [
-        _same(state) for state in large.room().values()
-    ]
+        resorts = list(one.decision.last.items())
+        assert list(other.decision.last.items()) == resorts[:5]
+        assert other.decision.last_others == len(resorts[5:])
+    assert _all_same(small.room().values()) == _all_same(large.room().values())
 
 
 @pytest.mark.parametrize("name", ["roundrobin", "random"])
@@ -409,6 +408,10 @@ def test_a_small_fleet_is_planned_without_loading_numpy() -> None:
     code = "import sys, cube.reconciler.reconcile, cube.cli.main; sys.exit('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
     assert done.returncode == 0
+
+
+def _all_same(states: Iterable[NodeState]) -> list[tuple[object, ...]]:
+    return [_same(state) for state in states]
 
 
 def _same(state: NodeState) -> tuple[object, ...]:

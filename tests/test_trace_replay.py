@@ -123,7 +123,7 @@ def test_a_plot_is_a_png(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["--plot", "x.png"],
+        ["--plot", "x.png", "--n-plus-1"],
         ["--trace", "missing.csv", "--nodes", "missing.csv"],
         ["--trace", "missing.csv"],
         ["--trace", "missing.csv", "--lose", "node1"],

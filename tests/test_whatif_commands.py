@@ -58,6 +58,13 @@ def test_a_scheduler_alone_places_all_services_anew(folder: Path) -> None:
     assert done.stdout.splitlines()[-1] == "placed anew by spread; nodes in use: 0 now, 1 then"
 
 
+@pytest.mark.parametrize("words", [["--lose", "node1"], ["--scale", "web=3"], ["--scheduler", "spread"]])
+def test_how_full_nodes_would_be_is_drawn_too(folder: Path, words: list[str]) -> None:
+    done = cube(folder, "simulate", *words, "--plot", str(folder / "then.png"))
+    assert done.returncode == 0, done.stderr
+    assert (folder / "then.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_store_is_left_as_it_was(folder: Path) -> None:
     before = (folder / "test.db").read_bytes()
     assert cube(folder, "simulate", "--lose", "node1").returncode == 0

@@ -12,7 +12,7 @@ from cube.errors import InputError
 from cube.image.own import SOCKET
 from cube.manager.office import Office
 from cube.model.units import duration
-from cube.scheduler.algorithms import ALGORITHMS, DEFAULT_ALGORITHM
+from cube.scheduler.algorithms import DEFAULT_ALGORITHM, refuse_unknown
 from cube.store.address import Server, StatePlace, place_of
 from cube.vault.place import IDENTITY, VaultPlace
 from cube.vault.vault import Vault
@@ -96,12 +96,6 @@ def named_state(option: str | None, environ: Mapping[str, str]) -> StatePlace | 
         cure = "Put it into ~/.pgpass or $PGPASSWORD, or the whole URL into $CUBE_STATE."
         raise InputError("a password on the command line is seen by others", where="--state", cure=cure)
     return None if place == Path() else place
-
-
-def refuse_unknown(scheduler: str) -> None:
-    """Raises InputError for an algorithm that is not known."""
-    if scheduler not in ALGORITHMS:
-        raise InputError(f"there is no scheduler {scheduler!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
 
 
 def seconds(text: str, option: str) -> float:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cube.cli import options, plot, render
-from cube.cli.office import refuse_unknown
-from cube.cli.supposed import bar, recorded_world
+from cube.cli.supposed import recorded_world
 from cube.errors import InputError
 from cube.manager.office import Office
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.task import TaskEvent
-from cube.scheduler.algorithms import ALGORITHMS
+from cube.scheduler.algorithms import ALGORITHMS, refuse_unknown
 from cube.store.store import Store, open_store
 from cube.whatif.history import Account, Stay, as_it_was, chosen_by, empty_fleet, relive, stays_of
 
@@ -125,4 +124,4 @@ def _plot(name: str, account: Account, began: float, until: float, nodes: int) -
     for step in range(1, STEPS + 1):
         at = began + (until - began) * step / STEPS
         moment = [found for found in account.course if found.at <= at][-1]
-        render.line(f"{render.moment(at)}  {bar(moment.nodes / nodes)} {moment.nodes:>4}")
+        render.line(f"{render.moment(at)}  {render.bar(moment.nodes / nodes)} {moment.nodes:>4}")

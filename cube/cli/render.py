@@ -22,6 +22,9 @@ LONG = frozenset({"reason", "nodes", "wanted", "found"})
 LEAST = 24
 """Columns for each of those at least."""
 
+BAR = 20
+"""Characters of what is full."""
+
 STYLES = {
     "Running": "green", "healthy": "green", "ok": "green", "ready": "green",
     "Failed": "bold red", "unhealthy": "bold red", "failed": "bold red", "unknown": "bold red",
@@ -96,6 +99,12 @@ def warn(lines: Iterable[str]) -> None:
 def note(text: str) -> None:
     """Say how it goes on standard error, where no pipe takes it for an answer."""
     typer.echo(shown(text), err=True)
+
+
+def bar(share: float) -> str:
+    """A share 0..1 as a bar of BAR characters."""
+    full = round(min(max(share, 0.0), 1.0) * BAR)
+    return "#" * full + "." * (BAR - full)
 
 
 def moment(at: float) -> str:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cube.cli import options, plot, render
-from cube.cli.office import refuse_unknown
-from cube.cli.supposed import bar
 from cube.errors import InputError
 from cube.model.codec import to_data
 from cube.model.resources import Resources
-from cube.scheduler.algorithms import ALGORITHMS
+from cube.scheduler.algorithms import ALGORITHMS, refuse_unknown
+from cube.scheduler.fleet import make_ready
 from cube.whatif.trace import Replay, places_of, planned, read_trace, replay
 
 COLUMNS = ("scheduler", "placed", "pending", "nodes used", "first failure", "cpu then", "memory then", "time")
@@ -35,6 +34,7 @@ def show(trace: Path, nodes: Path | None, schedulers: str, file: Path | None, ou
         if name != BATCH:
             refuse_unknown(name)
     fleet, tasks = _read(nodes), _read(trace)
+    make_ready(len(fleet), len(tasks))
     found: dict[str, tuple[Replay, float]] = {}
     for name in names:
         started = time.perf_counter()
@@ -109,4 +109,4 @@ def _plot(name: str, result: Replay, nodes: int) -> None:
     last = len(result.course) - 1
     for at in dict.fromkeys(last * step // STEPS for step in range(1, STEPS + 1)):
         arrived, in_use = result.course[at]
-        render.line(f"{arrived:>9}  {bar(in_use / nodes)} {in_use:>4}")
+        render.line(f"{arrived:>9}  {render.bar(in_use / nodes)} {in_use:>4}")

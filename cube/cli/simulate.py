@@ -37,7 +37,7 @@ Since = Annotated[
 ]
 Plot = Annotated[
     Path | None,
-    typer.Option("--plot", help="With --trace or --replay: draw how the nodes fill, as a PNG file."),
+    typer.Option("--plot", help="Draw how full nodes are and would be, or how they fill, as a PNG file."),
 ]
 Schedulers = Annotated[
     str | None,
@@ -98,9 +98,9 @@ def simulate(
     if n_plus_1:
         raise typer.Exit(supposed.show_falls(world, change, place.scheduler, output))
     if scheduler is not None and change == supposed.NOTHING:
-        supposed.show_anew(world, place.scheduler, output)
+        supposed.show_anew(world, place.scheduler, plot, output)
         return
-    supposed.show(world, change, place.scheduler, output)
+    supposed.show(world, change, place.scheduler, plot, output)
 
 
 def _refuse_mixtures(
@@ -116,5 +116,6 @@ def _refuse_mixtures(
         raise InputError("--nodes belongs to --trace", cure="Name the tasks: --trace FILE.")
     if replay["--since"] and not replay["--replay"]:
         raise InputError("--since belongs to --replay", cure="Add --replay.")
-    if plot and not (trace["--trace"] or replay["--replay"]):
-        raise InputError("--plot belongs to --trace and --replay", cure="Name the tasks: --trace FILE.")
+    if plot and what_if["--n-plus-1"]:
+        cure = "Draw the loss of one node: --lose NODE --plot FILE."
+        raise InputError("--n-plus-1 draws nothing", where="--plot", cure=cure)

@@ -4,8 +4,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-from cube.cli import options, render
+from cube.cli import options, plot, render
 from cube.cli.office import pairs
 from cube.cli.reach import Place, recorded
 from cube.cli.settle import counts_of
@@ -38,8 +40,8 @@ TOLD = 5
 """Of how many nodes a cell tells why they refuse."""
 
 _ADDED = re.compile(r"(?:([1-9]\d{0,3})\*)?([1-9]\d{0,3})x([^,]+)(?:,(.*))?", re.ASCII)
-BAR = 20
-"""Characters of a node that is full."""
+NAMED = 40
+"""So many nodes are named in a plot."""
 
 
 def recorded_world(place: Place) -> World:
@@ -89,18 +91,42 @@ def change_of(world: World, lose: Sequence[str], add: Sequence[str], scale: Sequ
     )
 
 
-def show(world: World, change: Change, scheduler: str, output: options.Output) -> None:
-    """Print what would come of the change."""
-    _print(play(world, change, ALGORITHMS[scheduler]), output)
+def show(world: World, change: Change, scheduler: str, file: Path | None, output: options.Output) -> None:
+    """Print what would come of the change, and draw it. Raises InputError where that cannot be."""
+    found = play(world, change, ALGORITHMS[scheduler])
+    if file is not None:
+        draw(found, file)
+    _print(found, output)
 
 
-def show_anew(world: World, scheduler: str, output: options.Output) -> None:
-    """Print where all services would be if that scheduler placed every task of theirs anew."""
+def show_anew(world: World, scheduler: str, file: Path | None, output: options.Output) -> None:
+    """As `show`, for where all services would be if that scheduler placed every task of theirs anew."""
     found = play_anew(world, ALGORITHMS[scheduler])
+    if file is not None:
+        draw(found, file)
     _print(found, output)
     if output is not options.Output.JSON:
         before, after = (sum(map(bool, shares)) for shares in zip(*map(_in_use, found.packing), strict=True))
         render.line(f"placed anew by {scheduler}; nodes in use: {before} now, {after} then", "bright_black")
+
+
+def draw(found: Play, file: Path) -> None:
+    """Write a PNG of how full each node is, and would be. Raises InputError."""
+
+    def on(axes: Any) -> None:
+        names = [each.node for each in found.packing]
+        now, then = (
+            [_fuller(promised, each.capacity) for each, promised in zip(found.packing, promises, strict=True)]
+            for promises in zip(*((each.before, each.after) for each in found.packing), strict=True)
+        )
+        axes.stairs(now, fill=True, color="#d0d7de", label="now")
+        axes.stairs(then, linewidth=2, label="then")
+        axes.set(ylabel="promised, of CPU or memory the larger share", xlabel="nodes")
+        axes.set_ylim(bottom=0)
+        if len(names) <= NAMED:
+            axes.set_xticks([at + 0.5 for at in range(len(names))], names, rotation=90)
+
+    plot.write(file, on)
 
 
 def _in_use(found: Packing) -> tuple[bool, bool]:
@@ -143,12 +169,6 @@ def show_falls(world: World, change: Change, scheduler: str, output: options.Out
     else:
         render.line(f"survives the loss of any one node of {len(found)}", "green")
     return 1 if bad else 0
-
-
-def bar(share: float) -> str:
-    """A share 0..1 as a bar."""
-    full = round(min(max(share, 0.0), 1.0) * BAR)
-    return "#" * full + "." * (BAR - full)
 
 
 def _observation(look: Look, now: float) -> Observation:
@@ -226,7 +246,7 @@ def _of_packing(found: Packing) -> dict[str, object]:
         "cpu then": then and _cores(then.cpu, room.cpu),
         "memory": found.before and _memory(found.before.memory, room.memory),
         "memory then": then and _memory(then.memory, room.memory),
-        "fuller": bar(max(_share(then.cpu, room.cpu), _share(then.memory, room.memory)) if then else 0.0),
+        "fuller": render.bar(_fuller(then, room)),
     }
 
 
@@ -236,6 +256,13 @@ def _cores(promised: int, capacity: int) -> str:
 
 def _memory(promised: int, capacity: int) -> str:
     return f"{render.size(promised)}/{render.size(capacity)} {_share(promised, capacity):.0%}"
+
+
+def _fuller(promised: Resources | None, room: Resources) -> float:
+    """The larger share, of CPU and memory, that is promised of a node; of one that is not there none is."""
+    if promised is None:
+        return 0.0
+    return max(_share(promised.cpu, room.cpu), _share(promised.memory, room.memory))
 
 
 def _share(promised: int, capacity: int) -> float:

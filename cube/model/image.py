@@ -78,6 +78,9 @@ class Images:
         return _with_digests(_names_of(image for image in self.listed if image.is_on_containerd))
 
 
+NO_IMAGES = Images()
+
+
 def full_name(name: str) -> str:
     """The name as engines list it: without a tag it is `latest`, without a registry Docker's own.
 

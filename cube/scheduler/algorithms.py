@@ -115,7 +115,7 @@ class InTurn:
 
 @dataclass(frozen=True, slots=True)
 class ByChance:
-    """Scores the candidate highest whose number `draw` says, counted round and round. Wishes are not heeded."""
+    """Scores that candidate highest whose number `draw` says, counted round and round. No wish is heeded."""
 
     draw: Callable[[Request], int]
 
@@ -246,6 +246,12 @@ ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
 
 DEFAULT_ALGORITHM = "tight"
 """Of those that were measured it needs the fewest nodes; a group's own tasks stand apart all the same."""
+
+
+def refuse_unknown(name: str) -> None:
+    """Raises InputError for an algorithm that is not known."""
+    if name not in ALGORITHMS:
+        raise InputError(f"there is no scheduler {name!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
 
 
 def scheduler_of(job: Job, default: Scheduler) -> Scheduler | None:

@@ -25,7 +25,6 @@ from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
 from cube.scheduler.state import NodeState, Request
 from cube.scheduler.table import Table
 
-
 NEAR = 4
 """So many nodes are asked one by one whether it is their turn, before all that follow are."""
 
@@ -146,7 +145,7 @@ class Board:
         return int(in_line[self.whose_turn(in_line, request)])
 
     def _next(self, row: Points) -> int | None:
-        """The next one in line behind the last; None: there is none, so it begins anew, or with last resorts."""
+        """The next one in line behind the last; None: there is none, and it begins anew."""
         start = self.last + 1
         for at in range(start, min(start + NEAR, len(row))):
             if row.item(at) == IN_LINE:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cube.model.image import Images
+from cube.model.image import NO_IMAGES, Images
 from cube.model.job import Affinity, Constraint, Group, Job, JobType, Operator, Port, Spread
 from cube.model.node import Node
 from cube.model.resources import Resources
@@ -16,8 +16,8 @@ class Demand:
     """What all tasks of a group ask of a node: requests with equal demands are of one class.
 
     `apart`: its tasks would rather not be neighbours. `count`: how many tasks the group wants.
-    `max_per_node` None: any number. `pinned` is the image's id; empty: nobody knows it. `volumes` must be there
-    already; `devices` by kind, such as `gpu`.
+    `max_per_node` None: any number. `pinned` is the image's id; empty: nobody knows it. `volumes` must be
+    there already; `devices` by kind, such as `gpu`.
     """
 
     resources: Resources
@@ -73,9 +73,9 @@ class Request:
     """One slot that wants a node. `order` is its place in the queue of all requests ever made.
 
     `node`: it belongs to that one. `home`: the one that has its data. `avoid`: nodes to be taken only if no
-    other can be. `after`: the node that the last request before it got; empty: nobody knows. `fleet`: how many
-    nodes there are. `behind`: those that come after `after`. `peers`: of each counted attribute, how many
-    tasks of the group have which value.
+    other can be. `after`: the node that the last request before it got; empty: nobody knows. `fleet`: how
+    many nodes there are. `behind`: those that come after `after`. `peers`: of each counted attribute, how
+    many tasks of the group have which value.
     """
 
     slot: Slot
@@ -116,7 +116,7 @@ class Request:
         return self.demand.ports
 
     def among(self, nodes: "Iterable[NodeState]") -> "Request":
-        """The request, knowing the fleet: how many nodes there are, whose turn it is, where its peers stand."""
+        """The request, knowing the fleet: its size, who comes after whom, where its group's tasks stand."""
         fleet = tuple(nodes)
         peers = {name: _peers(self.group, name, fleet) for name in self.demand.counted}
         names = [state.node.name for state in fleet]
@@ -150,7 +150,7 @@ class NodeState:
     tasks: Mapping[tuple[str, str], int] = field(default_factory=dict)
     closed: str = ""
     load: Load | None = None
-    images: Images = Images()
+    images: Images = NO_IMAGES
     volumes: frozenset[str] | None = frozenset()
     devices: Mapping[str, int] = field(default_factory=dict)
 

@@ -51,7 +51,7 @@ class Table:
         return row
 
     def nth(self, kind: Kind, number: int) -> int | None:
-        """Who of those in line has that number, as the row is now; None: nobody, or it is not counted for the kind."""
+        """Who of those in line has that number, as the row is now; None: nobody, or nobody has counted."""
         if self._lines is None or kind.row is None:
             return None
         return self._lines.nth(kind.row, self._table[kind.row], number)

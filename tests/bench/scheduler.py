@@ -119,7 +119,7 @@ def _ratios(folder: Path, runs: int) -> Iterator[Result]:
 
 
 def _shapes(folder: Path, runs: int) -> Iterator[Result]:
-    for name, unit, work, must, stretch in _shape_cases(openb(folder)):
+    for name, unit, work, must, stretch in _shape_cases(folder):
         yield Result(
             table="shapes",
             name=name,
@@ -131,7 +131,8 @@ def _shapes(folder: Path, runs: int) -> Iterator[Result]:
         )
 
 
-def _shape_cases(trace: Trace) -> Iterator[tuple[str, str, Callable[[int], float], float, float]]:
+def _shape_cases(folder: Path) -> Iterator[tuple[str, str, Callable[[int], float], float | None, float]]:
+    trace = openb(folder)
     distinct = partial(speed.all_distinct, trace, 10_000)
     yield "all requests distinct, 10,000 nodes", "/s", distinct, 8e3, 50e3
     alone = partial(speed.anti_affinity, trace, 5_000)
@@ -142,9 +143,14 @@ def _shape_cases(trace: Trace) -> Iterator[tuple[str, str, Callable[[int], float
         what = f"1,000 jobs of 1,000 equal tasks on 5,000 nodes, where they go only, `{name}`"
         yield what, "s", partial(speed.a_million, name), 2.0, 0.5
     reasons = "one placement, five nodes told in full and all counted by filter, 10,000 nodes, 99 of 100"
-    yield reasons, "ms", partial(speed.explained, trace, 10_000), 1.0, 0.2
+    for full, what in ((0.0, "empty at first"), (0.8, "four fifths full")):
+        yield f"{reasons}, {what}", "ms", partial(speed.explained, trace, 10_000, full), 1.0, 0.2
     whole = "the whole of Alibaba's trace, 8,152 pods on 1,523 nodes"
-    yield whole, "s", lambda _seed: speed.whole_trace(trace), 1.0, 0.1
+    yield f"{whole}, where they go only", "s", lambda _seed: speed.whole_trace(trace), 1.0, 0.1
+    command = f"{whole}, by `cube simulate --trace`, from the command's start to its end"
+    yield command, "s", lambda _seed: speed.simulated(folder, "tight"), 1.0, 0.1
+    for title, node, tasks, _, _ in _identical_cases(folder):
+        yield f"planned as one batch: {title}", "s", partial(speed.as_one_batch, node, tasks), None, 2.0
 
 
 def _packings(folder: Path, _runs: int) -> Iterator[Result]:

@@ -77,10 +77,14 @@ def bound(nodes: Sequence[Shape], tasks: Sequence[Shape]) -> int:
 def identical(pack: Packer, node: Shape, tasks: Sequence[Shape]) -> int:
     """How many nodes of one shape are not empty once all tasks that fit on one have a place."""
     able = fitting(node, tasks)
-    many = bound([node] * len(able), able) * 12 // 10
-    places = pack([node] * many, able)
+    places = pack([node] * enough(node, able), able)
     assert None not in places, "there were too few nodes"
     return len(set(places))
+
+
+def enough(node: Shape, tasks: Sequence[Shape]) -> int:
+    """A fifth more nodes than can do."""
+    return bound([node] * len(tasks), tasks) * 12 // 10
 
 
 def fitting(node: Shape, tasks: Sequence[Shape]) -> list[Shape]:

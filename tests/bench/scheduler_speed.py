@@ -1,18 +1,24 @@
 """How quickly decisions are made: on fleets of the trace's nodes, half full, beside the naive three steps."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from pathlib import Path
 from random import Random
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import quantiles
 
 from cube.model.resources import Resources
 from cube.model.task import Slot
-from cube.scheduler.algorithms import ALGORITHMS, Algorithm, place
+from cube.scheduler.algorithms import ALGORITHMS, Algorithm
+from cube.scheduler.batch import in_batch
 from cube.scheduler.board import Board
-from cube.scheduler.filters import choose_ports
 from cube.scheduler.in_arrays import InArrays
-from cube.scheduler.state import Demand, NodeState, Request
+from cube.scheduler.state import Demand, Request
+from tests.bench import scheduler_naive as naive
+from tests.bench.scheduler_packing import enough, fitting
 from tests.bench.scheduler_traces import (
     MIB,
     SPREAD_OVER_ZONES,
@@ -20,12 +26,13 @@ from tests.bench.scheduler_traces import (
     Trace,
     drawn,
     fleet,
+    openb_files,
     requests,
 )
 
 MOST = 20_000
 """Placements that one run times at most."""
-NAIVE = {1_000: 20, 10_000: 3}
+NAIVE = {1_000: 1_000, 10_000: 100}
 """How many placements of the naive loop are timed on so many nodes."""
 
 
@@ -38,24 +45,27 @@ def algorithm(name: str) -> Algorithm:
 
 def one_by_one(name: str, trace: Trace, nodes: int, seed: int) -> float:
     """Placements a second on a fleet that is filled from a half on."""
-    board, rest, _ = _half_full(name, trace, nodes, seed)
+    board, rest, _ = half_full(name, trace, nodes, seed)
     return _rate(board, rest[:MOST])
 
 
 def naively(name: str, trace: Trace, nodes: int, seed: int) -> float:
-    """Placements a second of the three steps, every node asked and scored for each request."""
-    board, rest, size = _half_full(name, trace, nodes, seed)
-    states = [board.cell.state(at) for at in range(size)]
-    asked = rest[: NAIVE[nodes]]
-    begun = time.process_time()
-    for request in asked:
-        _place_naively(algorithm(name), request, states)
-    return len(asked) / (time.process_time() - begun)
+    """Placements a second of the bare three steps: every node is compared, every candidate scored."""
+    board, rest, size = half_full(name, trace, nodes, seed)
+    machines = naive.machines([board.cell.state(at) for at in range(size)])
+    score = naive.score_of(name, size)
+    asked = [(found.resources.cpu, found.resources.memory) for found in rest[: NAIVE[nodes]]]
+
+    def run() -> None:
+        for task in asked:
+            naive.place(score, task, machines)
+
+    return len(asked) / _seconds(run)
 
 
 def all_distinct(trace: Trace, nodes: int, seed: int) -> float:
     """Placements a second where no two requests are alike."""
-    board, rest, _ = _half_full("tight", trace, nodes, seed)
+    board, rest, _ = half_full("tight", trace, nodes, seed)
     random = Random(seed)
     shapes = [
         (cpu + random.randrange(997), memory + random.randrange(997))
@@ -93,10 +103,17 @@ def a_million(name: str, seed: int) -> float:
     return seconds
 
 
-def explained(trace: Trace, nodes: int, seed: int) -> float:
-    """Milliseconds that 99 of 100 placements stay below, each with its reasons for every node."""
+def explained(trace: Trace, nodes: int, full: float, seed: int) -> float:
+    """Milliseconds that 99 of 100 placements stay below, each with its reasons for every node.
+
+    `full`: the share of the fleet's CPU that is promised before.
+    """
     random = Random(seed)
-    planner = InArrays(algorithm("tight"), fleet(drawn(trace.nodes, nodes, random)))
+    shapes = drawn(trace.nodes, nodes, random)
+    board = Board(algorithm("tight"), fleet(shapes))
+    before = _up_to(trace, int(sum(cpu for cpu, _ in shapes) * full), random)
+    board.place_all(requests(before))
+    planner = InArrays(algorithm("tight"), [board.cell.state(at) for at in range(nodes)])
     asked = requests(drawn(trace.tasks, 3_000, random))
     taken = [_seconds(lambda request=request: planner.place(request)) for request in asked]  # type: ignore[misc]
     return quantiles(taken[1_000:], n=100)[98] * 1_000
@@ -108,6 +125,23 @@ def whole_trace(trace: Trace) -> float:
     return _seconds(lambda: Board(algorithm("tight"), nodes).place_all(asked))
 
 
+def simulated(folder: Path, scheduler: str) -> float:
+    """Seconds of CPU that `cube simulate` takes for the whole trace, from its start to its end."""
+    nodes, tasks = openb_files(folder)
+    argv = [sys.executable, "-m", "cube.cli.main", "simulate", "--scheduler", scheduler]
+    before = getrusage(RUSAGE_CHILDREN)
+    subprocess.run([*argv, "--trace", tasks, "--nodes", nodes], check=True, capture_output=True, timeout=600)
+    after = getrusage(RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def as_one_batch(node: Shape, tasks: Sequence[Shape], seed: int) -> float:
+    """Seconds to plan those that fit on such a node as one batch, in random order, on enough of them."""
+    able = Random(seed).sample(found := fitting(node, tasks), len(found))
+    nodes, asked = fleet([node] * enough(node, able)), requests(able)
+    return _seconds(lambda: in_batch(nodes, asked))
+
+
 def _with_peers(trace: Trace, nodes: int, seed: int, **demand: object) -> float:
     random = Random(seed)
     board = Board(algorithm("tight"), fleet(drawn(trace.nodes, nodes, random), zones=3))
@@ -117,7 +151,7 @@ def _with_peers(trace: Trace, nodes: int, seed: int, **demand: object) -> float:
     return _rate(board, asked[1_000:])
 
 
-def _half_full(name: str, trace: Trace, nodes: int, seed: int) -> tuple[Board, list[Request], int]:
+def half_full(name: str, trace: Trace, nodes: int, seed: int) -> tuple[Board, list[Request], int]:
     """A fleet on which half of the CPU is promised, class by class; and what comes next, in random order."""
     random = Random(seed)
     shapes = drawn(trace.nodes, nodes, random)
@@ -145,13 +179,6 @@ def _up_to(trace: Trace, cpu: int, random: Random) -> list[Shape]:
         asked += shape[0]
         found.append(shape)
     return found
-
-
-def _place_naively(how: Algorithm, request: Request, states: list[NodeState]) -> None:
-    found, _ = place(how, request, states)
-    if found is not None:
-        ports = choose_ports(request.ports, found.ports) or {}
-        states[states.index(found)] = found.with_task(request, ports)
 
 
 def _rate(board: Board, asked: Sequence[Request]) -> float:

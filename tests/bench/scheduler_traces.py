@@ -30,8 +30,13 @@ class Trace:
 
 def openb(folder: Path) -> Trace:
     """Alibaba's GPU cluster of 2023: 1,523 nodes and 8,152 pods, their CPU and memory."""
-    nodes = _column(folder / "openb" / "openb_node_list_all_node.csv", _milli)
-    return Trace(nodes, _column(folder / "openb" / "openb_pod_list_default.csv", _milli))
+    nodes, tasks = openb_files(folder)
+    return Trace(_column(nodes, _milli), _column(tasks, _milli))
+
+
+def openb_files(folder: Path) -> tuple[Path, Path]:
+    """The files of its nodes and of its pods."""
+    return folder / "openb" / "openb_node_list_all_node.csv", folder / "openb" / "openb_pod_list_default.csv"
 
 
 def azure(folder: Path) -> Sequence[Shape]:
