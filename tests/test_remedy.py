@@ -73,7 +73,21 @@ CASES = [
         "give the task 512MiB less, or free as much there",
     ),
     (request(), state(promised=Resources(memory=8 * GIB)), "free 1024MiB there"),
-    (request(), state(capacity=replace(ROOMY, memory=GIB // 2)), "give the task 512MiB less"),
+    (
+        request(),
+        state(capacity=replace(ROOMY, memory=GIB // 2 + 1)),
+        "ask for 512MiB, or add a node that has 1024MiB of memory for tasks",
+    ),
+    (
+        request(resources=Resources(cpu=9000)),
+        state(promised=Resources(cpu=1000)),
+        "ask for 3000m, or add a node that has 9000m of cpu for tasks",
+    ),
+    (
+        request(resources=Resources(disk=9 * GIB)),
+        state(promised=Resources(disk=8 * GIB)),
+        "ask for 8192MiB and free that there, or add a node that has 9216MiB of disk for tasks",
+    ),
     (
         request(ports=(Port(name="http", container=80, host=8080),)),
         state(ports=frozenset({8080})),
@@ -143,5 +157,28 @@ def test_of_many_that_lack_devices_those_are_told_that_lack_the_fewest() -> None
 def test_nothing_is_told_of_a_node_that_nothing_helps() -> None:
     of_another = replace(request(), node="n2")
     assert remedies(of_another, [state()]) == ()
-    too_small = state(capacity=Resources(cpu=4000, memory=0, disk=GIB))
-    assert remedies(request(), [too_small]) == ()
+
+
+def test_of_a_task_that_is_larger_than_every_node_the_largest_is_told_first_and_what_would_do() -> None:
+    sizes = {"small": 2000, "large": 8000, "middle": 4000}
+    fleet = [state(name, capacity=replace(ROOMY, cpu=cpu)) for name, cpu in sizes.items()]
+    found, decision = place(ALGORITHMS["tight"], request(resources=Resources(cpu=16000)), fleet)
+    assert found is None
+    assert [(remedy.node, remedy.fault, remedy.change) for remedy in decision.remedies[:2]] == [
+        (
+            "large",
+            "has no more than 8000m of cpu in all",
+            "ask for 8000m, or add a node that has 16000m of cpu for tasks",
+        ),
+        (
+            "middle",
+            "has no more than 4000m of cpu in all",
+            "ask for 4000m, or add a node that has 16000m of cpu for tasks",
+        ),
+    ]
+    assert InArrays(TIGHT, fleet).explain(request(resources=Resources(cpu=16000))).remedies[0].node == "large"
+
+
+def test_a_node_that_has_nothing_of_it_is_told_of_as_the_too_small_one_that_it_is() -> None:
+    (remedy,) = remedies(request(), [state(capacity=replace(ROOMY, memory=0))])
+    assert remedy.change == "add a node that has 1024MiB of memory for tasks"

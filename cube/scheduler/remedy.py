@@ -164,14 +164,14 @@ def _crowded(request: Request, state: NodeState) -> Relief:
 
 
 def _roomier(what: str, shown: Callable[[int], str]) -> Relieve:
-    def relieve(request: Request, state: NodeState) -> Relief | None:
+    def relieve(request: Request, state: NodeState) -> Relief:
         asked = getattr(request.resources, what)
         free, capacity = getattr(state.free, what), getattr(state.capacity, what)
+        if asked > capacity:
+            return _outgrown(what, shown, request, state)
         short = asked - free
         ways = [f"give the task {shown(short)} less"] * (free > 0)
-        ways += [f"free {'as much' if ways else shown(short)} there"] * (asked <= capacity)
-        if not ways:
-            return None
+        ways += [f"free {'as much' if ways else shown(short)} there"]
         less = Resources(**{what: short})
         if free > 0:
             request = _asking(request, resources=request.resources - less)
@@ -180,12 +180,39 @@ def _roomier(what: str, shown: Callable[[int], str]) -> Relieve:
         return Relief(
             fault=f"lacks {shown(short)} of {what}",
             change=", or ".join(ways),
-            cost=short / capacity if capacity > 0 else float("inf"),
+            cost=short / capacity,
             request=request,
             state=state,
         )
 
     return relieve
+
+
+def _outgrown(what: str, shown: Callable[[int], str], request: Request, state: NodeState) -> Relief:
+    """The node would be too small with nothing on it: the task asks for less, or there is a larger node."""
+    asked = getattr(request.resources, what)
+    free, capacity = getattr(state.free, what), getattr(state.capacity, what)
+    larger = f"add a node that has {shown(asked)} of {what} for tasks"
+    least = min(free, capacity) if free > 0 else max(capacity, 0)
+    fewer = f"ask for {_at_most(least, what)}{'' if free > 0 else ' and free that there'}"
+    if least > 0:
+        less, freed = Resources(**{what: asked - least}), Resources(**{what: max(least - free, 0)})
+        request = _asking(request, resources=request.resources - less)
+        state = replace(state, promised=state.promised - freed)
+    else:
+        state = replace(state, capacity=state.capacity + Resources(**{what: asked - free}))
+    return Relief(
+        fault=f"has no more than {_at_most(max(capacity, 0), what)} of {what} in all",
+        change=f"{fewer}, or {larger}" if least > 0 else larger,
+        cost=(asked - free) / capacity if capacity > 0 else float("inf"),
+        request=request,
+        state=state,
+    )
+
+
+def _at_most(amount: int, what: str) -> str:
+    """Rounded down: so much is there."""
+    return f"{amount}m" if what == "cpu" else f"{amount // MEBIBYTE}MiB"
 
 
 def _without_ports(request: Request, state: NodeState) -> Relief:
