@@ -298,9 +298,11 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
     name: str, data: st.DataObject
 ) -> None:
     nodes = {state.node.name: state for state in data.draw(fleets())}
-    last = data.draw(LASTS)
+    last, told_of = data.draw(LASTS), data.draw(st.sampled_from([5, 100]))
     small = NodeByNode(algorithm_of(name), nodes, last)
-    large = InArrays(algorithm_of(name), tuple(nodes.values()), last)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cube.scheduler.in_arrays.EACH", told_of - 5)
+        large = InArrays(algorithm_of(name), tuple(nodes.values()), last)
     classes = data.draw(st.lists(demands(), min_size=1, max_size=3))
     for order in range(data.draw(st.integers(1, 6))):
         request = data.draw(requests(classes, order))
@@ -316,8 +318,11 @@ def test_a_large_fleet_gives_the_same_places_scores_and_terms_as_a_small_one(
         assert sum(other.decision.refused.values()) == len(by_filter)
         assert set(other.decision.refusals) <= set(one.decision.refusals)
         resorts = list(one.decision.last.items())
-        assert list(other.decision.last.items()) == resorts[:5]
-        assert other.decision.last_others == len(resorts[5:])
+        assert list(other.decision.last.items()) == resorts[:told_of]
+        assert other.decision.last_others == len(resorts[told_of:])
+        if told_of == 100:
+            assert other.decision.others == 0
+            assert set(other.decision.refusals) == set(one.decision.refusals)
     assert _all_same(small.room().values()) == _all_same(large.room().values())
 
 

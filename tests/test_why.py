@@ -74,6 +74,10 @@ def told(place: Office, name: str, node: str | None = None, at: float = NOW) -> 
     why_recorded.tell(place, name, node, at, Output.TABLE)
 
 
+def cluster_of(names: Sequence[str]) -> Cluster:
+    return Cluster(name="test", nodes=tuple(node(name) for name in names))
+
+
 class TestWhatIsKept:
     def test_the_event_holds_the_decision_as_it_was_made(self, store: Store) -> None:
         record(store, WEB, HUGE)
@@ -98,11 +102,29 @@ class TestWhatIsKept:
         assert len(json.dumps(dict(event.detail))) < 16_000
         assert (len(kept.scores) + kept.others, kept.refused) == (2000, {"cpu": 2000})
 
+    def test_of_a_hundred_nodes_it_tells_of_each_also_where_they_were_asked_in_arrays(
+        self, store: Store, place: Office, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        names = [f"n{number:03}" for number in range(100)]
+        looks = [seen(name, cpus=8 if at < 50 else 1) for at, name in enumerate(names)]
+        large = replace(spec(), resources=Resources(cpu=2000, memory=GIB))
+        plan = reconcile(world(jobs=[job("web", count=110, task=large)], observed=looks), TIGHT)
+        write(store, [found for found in plan.actions if isinstance(found, Place)])
+        events = [event for event in store.events() if event.task]
+        assert len(events) == 110
+        for event in events:
+            kept = decision_of(event)
+            assert kept is not None
+            assert {*kept.scores, *(refusal.node for refusal in kept.refusals)} == set(names)
+            assert len(json.dumps(dict(event.detail))) < 32_000
+        told(replace(place, cluster=cluster_of(names)), "web/main[0]", "n099")
+        assert "n099 could not take it" in capsys.readouterr().out
+
     def test_nodes_are_counted_that_refuse_and_not_their_reasons(self, store: Store) -> None:
         filters = ("cpu", "memory", "disk", "devices")
         refusals = tuple(
-            Refusal(node=f"n{number:02}", reason="full", filter=name)
-            for number in range(60)
+            Refusal(node=f"n{number:03}", reason="full", filter=name)
+            for number in range(120)
             for name in filters
         )
         write(store, [replace(decided(WEB)[SLOT], decision=Decision(scores={}, refusals=refusals))])
@@ -110,7 +132,7 @@ class TestWhatIsKept:
         kept = decision_of(event)
         assert kept is not None
         assert kept.refusals == refusals[: 50 * len(filters)]
-        assert kept.refused == dict.fromkeys(filters, 60)
+        assert kept.refused == dict.fromkeys(filters, 120)
 
     def test_terms_add_up_to_the_score_and_margins_to_the_difference_exactly(self) -> None:
         decision = decided(WEB)[SLOT].decision
@@ -149,7 +171,7 @@ class TestWhy:
             ["node3", "schedulable"],
             ["node3", "memory"],
         ]
-        assert "smallest change: node1 lacks" in shown
+        assert "smallest change: node1 has no more than 8192MiB of memory in all" in shown
 
     def test_every_node_of_a_small_fleet_is_told_of_however_many_filters_refuse(
         self, capsys: pytest.CaptureFixture[str]
@@ -186,6 +208,18 @@ class TestWhy:
         assert "node2 (its score was not kept), node1 0.5000" in capsys.readouterr().out
         told(place, SLOT, "node1")
         assert "node1 0.5000, node2 (its score was not kept)" in capsys.readouterr().out
+
+    def test_of_a_node_that_the_event_does_not_tell_of_it_is_said_what_it_could_take_by_the_last_look(
+        self, place: Office, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write(store, [replace(decided(WEB)[SLOT], decision=Decision(scores={"node2": 0.5}, others=3))])
+        store.put_observations([seen("node1"), seen("node2"), unknown("node3")])
+        told(place, SLOT, "node1")
+        shown = capsys.readouterr().out
+        assert "of node1 nothing was kept" in shown
+        assert "as the fleet was seen last, not as it was then:\nweb/main: node1 " in shown
+        told(place, SLOT, "node3")
+        assert "what it could take now is not known" in capsys.readouterr().out
 
     def test_one_node_is_told_of_in_full_beside_the_one_that_was_picked(
         self, place: Office, store: Store, capsys: pytest.CaptureFixture[str]
@@ -277,7 +311,7 @@ class TestWhyNot:
         shown = capsys.readouterr().out
         assert "schedulable" in shown
         assert "memory" in shown
-        assert "smallest change: cube node uncordon node3; and give the task" in shown
+        assert "smallest change: cube node uncordon node3; and ask for 8192MiB, or add a node" in shown
 
     def test_the_answer_is_what_a_deploy_of_one_task_more_would_do(self) -> None:
         more = decided(job("web", count=1))[SLOT]
@@ -297,7 +331,7 @@ class TestAPlan:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         print_plan(Plan(actions=tuple(decided(HUGE).values())))
-        assert "smallest change: node1 lacks" in capsys.readouterr().out
+        assert "smallest change: node1 has no more than" in capsys.readouterr().out
 
     def test_tells_all_where_that_is_asked_for(self, capsys: pytest.CaptureFixture[str]) -> None:
         print_plan_and_why(Plan(actions=tuple(decided(WEB, HUGE).values())))

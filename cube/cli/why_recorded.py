@@ -10,7 +10,9 @@ from cube.errors import InputError
 from cube.inventory.grammar import nearest
 from cube.model.action import Decision
 from cube.model.codec import to_data
-from cube.model.task import State, TaskEvent
+from cube.model.task import Slot, State, TaskEvent
+from cube.reconciler.fitting import fittings
+from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.changes import decision_of
 from cube.store.replay import PastTask, current, tasks_at
 
@@ -51,8 +53,11 @@ def tell(place: Place, name: str, node: str | None, at: float, output: options.O
         render.line("no decision is recorded for it: it waits for no node, or it was adopted or recovered")
     elif node is None:
         why_told.print_decision(account.decision, account.picked)
-    else:
+    elif _tells_of(account.decision, node):
         _print_node(account.decision, account.picked, node)
+    else:
+        render.line(f"of {node} nothing was kept: it was not among the best or the first to refuse")
+        _print_as_of_now(place, account.task.slot, node)
 
 
 def account_of(events: Sequence[TaskEvent], name: str, where: str) -> Account:
@@ -123,10 +128,29 @@ def _print_node(decision: Decision, picked: str | None, node: str) -> None:
     elif any(refusal.node == node for refusal in decision.refusals):
         render.line(f"{node} could not take it:")
         why_told.print_refusals(decision, node)
-    elif node in decision.last:
-        render.line(f"{node} would have been taken only if no other could: {decision.last[node]}")
     else:
-        render.line(f"of {node} nothing was kept: it was not among the best or the first to refuse")
+        render.line(f"{node} would have been taken only if no other could: {decision.last[node]}")
+
+
+def _tells_of(decision: Decision, node: str) -> bool:
+    is_refused = any(refusal.node == node for refusal in decision.refusals)
+    return is_refused or node in decision.scores or node in decision.last
+
+
+def _print_as_of_now(place: Place, slot: Slot, node: str) -> None:
+    """Whether the node could take one task more, from the last look at it. Raises InputError."""
+    from cube.cli import why_now
+    from cube.cli.supposed import recorded_world
+
+    world = recorded_world(place)
+    job = next((job for job in world.jobs if job.name == slot.job), None)
+    if job is None or world.seen(node) is None:
+        render.line("what it could take now is not known: the job is gone, or the node did not answer")
+        return
+    render.line("as the fleet was seen last, not as it was then:")
+    for fitting in fittings(world, job, node, ALGORITHMS[place.scheduler]):
+        if fitting.group == slot.group:
+            why_now.print_fitting(fitting, job.name)
 
 
 def _data(account: Account, node: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ WHOLE = 100_000_000
 """The points of a score of 1."""
 
 MOST = 20
-"""Nodes whose refusals are told one by one; those of more are told as a number for each filter."""
+"""Nodes whose scores or refusals are told one by one; of more refusals the number for each filter."""
 
 FEW = 10
 """Refusals that a plan tells one by one."""
@@ -140,11 +140,11 @@ def _print_candidates(decision: Decision) -> None:
             "score": f"{decision.scores[node]:.4f}",
             **{term.name: f"{term.points / WHOLE:.4f}" for term in decision.terms.get(node, ())},
         }
-        for node in _in_order(decision)
+        for node in _in_order(decision)[:MOST]
     ]
     _table(rows, ("node", "score", *names))
-    if decision.others:
-        render.line(f"and {decision.others} candidates more")
+    if others := decision.others + len(decision.scores) - len(rows):
+        render.line(f"and {others} candidates more")
     for node, why in decision.last.items():
         render.line(f"{node} would be taken only if no other could: {why}")
     if decision.last_others:

@@ -20,7 +20,7 @@ WORTHWHILE_AGAIN = 1_000
 MANY = 10_000
 """From so many pairs of a node and a request whose order is free, it is tried which order packs best."""
 SMALL = 20
-"""So few nodes are asked one by one however many requests there are: a decision tells of each of them."""
+"""So few nodes are asked one by one however many requests there are: arrays would not be quicker."""
 
 
 def fleet_of(scheduler: Scheduler, nodes: Mapping[str, NodeState], requests: int, last: str = "") -> Fleet:

@@ -2,23 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from cube.model.action import Decision
 from cube.model.task import Task
-from cube.scheduler.algorithms import Algorithm, ByFormula, terms_of, why_last
+from cube.scheduler.algorithms import TERMS_TOLD, Algorithm, ByFormula, terms_of, why_last
 from cube.scheduler.arrays import Mask
 from cube.scheduler.board import Board
 from cube.scheduler.filters import refusals_of
 from cube.scheduler.placement import Placement
 from cube.scheduler.remedy import remedies
 from cube.scheduler.standing import FAR, LEAST, NOWHERE, Points
-from cube.scheduler.state import NodeState, Request
+from cube.scheduler.state import Demand, NodeState, Request
 from cube.scheduler.terms import WHOLE
 
 TOLD = 5
 """Of how many nodes a decision tells the scores, and of how many the refusals."""
+EACH = 100
+"""Of a fleet of so many nodes it tells of each one."""
 
 
 class InArrays:
@@ -32,6 +35,8 @@ class InArrays:
         self._nodes = list(nodes)
         self._names = [state.node.name for state in nodes]
         self._changed: set[int] = set()
+        self._told = len(self._nodes) if len(self._nodes) <= EACH else TOLD
+        self._stuck: dict[tuple[tuple[str, str], str | None, str | None, Demand], Placement] = {}
 
     @property
     def last(self) -> str:
@@ -39,7 +44,18 @@ class InArrays:
         return "" if self.board.last < 0 else self._names[self.board.last]
 
     def place(self, request: Request, leaving: Task | None = None) -> Placement:
-        """As Fleet says."""
+        """As Fleet says. What fits nowhere is not asked for again until something has changed."""
+        key = request.group, request.node, request.home, request.demand
+        if leaving is None and key in self._stuck:
+            return self._stuck[key]
+        placed = self._place(request, leaving)
+        if placed.node is not None:
+            self._stuck.clear()
+        elif leaving is None:
+            self._stuck[key] = placed
+        return placed
+
+    def _place(self, request: Request, leaving: Task | None) -> Placement:
         at_leaving = None if leaving is None else self._cell.position(leaving.node)
         if at_leaving is not None:
             self._cell.groups.add(request.group, at_leaving, -1)
@@ -68,19 +84,22 @@ class InArrays:
         candidates = int(np.count_nonzero(preferred))
         scores = self._scores(request, entries, preferred, candidates)
         asked, is_last = self.asked(request), (entries >= LEAST) & ~preferred
-        told = _first(entries < LEAST) if candidates else self._nearest(request, refused)
-        last = {self._names[at]: why_last(request, self._cell.nodes[at]) for at in _first(is_last)}
+        told = _first(entries < LEAST, self._told) if candidates else self._nearest(request, refused)
+        resorts = _first(is_last, self._told)
+        last = {self._names[at]: why_last(request, self._cell.nodes[at]) for at in resorts}
         refusing = [self._cell.state(at) for at in told]
         counts = {name: int(np.count_nonzero(mask)) for name, mask in refused.items()}
         return Decision(
             scores={self._names[at]: score for at, score in scores.items()},
             refusals=tuple(refusal for state in refusing for refusal in refusals_of(asked, state)),
-            terms=terms_of(self._scheduler, asked, [self._cell.state(at) for at in scores]),
+            terms=terms_of(
+                self._scheduler, asked, [self._cell.state(at) for at in islice(scores, TERMS_TOLD)]
+            ),
             others=candidates - len(scores),
             refused={name: count for name, count in counts.items() if count},
             last=last,
             last_others=int(np.count_nonzero(is_last)) - len(last),
-            remedies=() if candidates else remedies(asked, refusing),
+            remedies=() if candidates else remedies(asked, refusing[:TOLD]),
         )
 
     def refused(self, request: Request) -> Mapping[str, Mask]:
@@ -108,13 +127,13 @@ class InArrays:
         """Where nothing fits: the nodes that the fewest filters refuse, of these those that lack least."""
         misses = np.sum(list(refused.values()), axis=0)
         lacking = self._cell.room.lacking(request.resources) + self._cell.extras.lacking(request.demand)
-        return [int(at) for at in np.lexsort((lacking, misses))[:TOLD]]
+        return [int(at) for at in np.lexsort((lacking, misses))[: self._told]]
 
     def _scores(
         self, request: Request, entries: Points, preferred: Mask, candidates: int
     ) -> Mapping[int, float]:
         """Of the best few, by position, the best first."""
-        few = min(candidates, TOLD)
+        few = min(candidates, self._told)
         if not isinstance(self._scheduler.rule, ByFormula):
             in_line = np.flatnonzero(preferred)
             first = self.board.whose_turn(in_line, request) if candidates else 0
@@ -123,10 +142,10 @@ class InArrays:
         return {at: (entry + FAR if entry < 0 else entry) / WHOLE for at, entry in best.items()}
 
 
-def _first(mask: Mask) -> list[int]:
+def _first(mask: Mask, few: int) -> list[int]:
     """Where the mask is set the first few times."""
     left, found = mask.copy(), list[int]()
-    while len(found) < TOLD and left[at := int(left.argmax())]:
+    while len(found) < few and left[at := int(left.argmax())]:
         found.append(at)
         left[at] = False
     return found

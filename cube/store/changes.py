@@ -24,9 +24,11 @@ from cube.model.action import (
 from cube.model.codec import from_data, to_data
 from cube.model.task import Health, State, Task, TaskEvent, check_transition
 
+FLEET_KEPT = 100
+"""Of a decision about so many nodes an event tells of each."""
 CANDIDATES_KEPT = 20
 REFUSING_KEPT = 50
-"""Of how many nodes an event tells the scores or the refusals, so that no event is large."""
+"""Of how many nodes it tells the scores or the refusals otherwise, so that no event is large."""
 
 DECISION = "decision"
 """Under which name an event's detail holds all of that as it was, for `cube why`."""
@@ -306,15 +308,17 @@ def _bounded(decision: Decision, picked: str | None) -> Decision:
     """The scores of the picked node and of the best others, and who refuses first; the rest as numbers."""
     # Equal scores stay in the order of the fleet, for by that the first of them is picked.
     ranking = sorted(decision.scores.items(), key=lambda item: (item[0] != picked, -item[1]))
-    best = ranking[:CANDIDATES_KEPT]
     refusals = sorted(decision.refusals, key=lambda refusal: refusal.node)
-    refusing = set(list(dict.fromkeys(refusal.node for refusal in refusals))[:REFUSING_KEPT])
-    last = dict(list(decision.last.items())[:REFUSING_KEPT])
+    refusing = list(dict.fromkeys(refusal.node for refusal in refusals))
+    is_small = len({*decision.scores, *refusing, *decision.last}) <= FLEET_KEPT
+    best = ranking if is_small else ranking[:CANDIDATES_KEPT]
+    kept = set(refusing if is_small else refusing[:REFUSING_KEPT])
+    last = dict(list(decision.last.items())[: FLEET_KEPT if is_small else REFUSING_KEPT])
     names = {name for name, _ in best}
     return replace(
         decision,
         scores=dict(best),
-        refusals=tuple(refusal for refusal in refusals if refusal.node in refusing),
+        refusals=tuple(refusal for refusal in refusals if refusal.node in kept),
         terms={name: found for name, found in decision.terms.items() if name in names},
         others=decision.others + len(decision.scores) - len(best),
         refused=decision.refusals_by_filter,
