@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from cube.model.action import Place, Wait
 from cube.model.architecture import ARCHITECTURE
 from cube.model.image import Image
@@ -11,6 +13,7 @@ from cube.model.node import Node, Overcommit
 from cube.model.observation import Seen
 from cube.model.policy import Condition
 from cube.model.resources import Resources
+from cube.model.software import release
 from cube.model.task import State, Task
 from cube.reconciler.guards import check_room
 from cube.reconciler.line import Opening
@@ -20,6 +23,7 @@ from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.scheduler.state import NodeState, Request
+from cube.spec.demands import constraint
 from tests.build import GIB, container, job, node, seen, spec, task, unknown, world
 
 
@@ -215,6 +219,52 @@ class TestAnImageOfOneArchitecture:
         arm = replace(look, stats=replace(look.stats, architecture="arm64"))
         assert as_seen([node("node1")], {"node1": arm})["node1"].architecture == "arm64"
         assert as_seen([node("node1")], {"node1": unknown("node1")})["node1"].architecture == ""
+
+
+class TestADemandOnWhatRunsBelow:
+    """A version is asked of what a look shows as it is of a label."""
+
+    def fleet(self, asked: str, *nodes: Node, tasks: Sequence[Task] = ()) -> World:
+        looks = [seen(found.name, *(container(of) for of in tasks)) for found in nodes]
+        return world(jobs=[job(constraints=(constraint(asked),))], nodes=nodes, observed=looks, tasks=tasks)
+
+    @pytest.mark.parametrize(
+        ("asked", "told"),
+        [
+            ("node.kernel version >= 5.10, < 7", {"kernel": "6.1.0"}),
+            ("node.docker version >= 20.10.24", {"docker": "24.0.5"}),
+            ("node.os = debian", {"os": "debian"}),
+            ("node.os_version version >= 12", {"os_version": "12"}),
+        ],
+    )
+    def test_is_met_by_what_the_look_showed_and_by_nothing_else(
+        self, asked: str, told: dict[str, str]
+    ) -> None:
+        old = node("node1", kernel="4.19.0", docker="19.3.1", os="alpine", os_version="3.9")
+        new = replace(node("node2"), **told)  # type: ignore[arg-type] # each is a text
+        assert places(self.fleet(asked, old, node("node3"), new)) == ["web/main[0] on node2"]
+        assert reconcile(self.fleet(asked, node("node1"), tasks=[task()]), ALGORITHMS["tight"]).actions == ()
+
+    def test_is_what_the_last_look_showed(self) -> None:
+        look = seen("node1")
+        told = {"kernel": "6.1.0", "os": "debian", "os_version": "12", "docker": "24.0.5"}
+        newer = replace(look, stats=replace(look.stats, **told))  # type: ignore[arg-type] # as above
+        (found,) = as_seen([node("node1")], {"node1": newer}).values()
+        assert {name: getattr(found, name) for name in told} == told
+
+    @pytest.mark.parametrize(
+        ("text", "numbers"),
+        [
+            ("5.10.0-8-amd64", "5.10.0"),
+            ("20.10.24+dfsg1", "20.10.24"),
+            ("6.18.44-fc-v669", "6.18.44"),
+            ("dev", ""),
+        ],
+    )
+    def test_is_about_the_numbers_of_a_release_which_every_distribution_adds_to(
+        self, text: str, numbers: str
+    ) -> None:
+        assert release(text) == numbers
 
 
 class TestANodeThatIsOvercommitted:

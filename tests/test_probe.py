@@ -80,3 +80,12 @@ def test_the_script_has_no_place_for_a_byte_from_outside() -> None:
 def test_a_machine_is_called_as_images_call_it(machine: str, name: str) -> None:
     said = answer("debian12").replace(b"machine:x86_64", f"machine:{machine}".encode())
     assert probe.parse(said, at=AT).stats.architecture == name
+
+
+def test_the_system_below_is_told_by_its_release_and_its_name_in_quotes_or_not() -> None:
+    more = b"/proc/sys/kernel/osrelease:6.1.0-18-amd64\n/etc/os-release:ID=debian\n"
+    more += b'/etc/os-release:VERSION_ID="12"\n'
+    stats = probe.parse(answer("debian12").replace(b"machine:", more + b"machine:"), at=AT).stats
+    assert (stats.kernel, stats.os, stats.os_version) == ("6.1.0", "debian", "12")
+    before = probe.parse(answer("debian12"), at=AT).stats
+    assert (before.kernel, before.os, before.os_version) == ("", "", "")

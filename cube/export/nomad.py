@@ -40,6 +40,10 @@ _ATTRIBUTES = {
     "node.datacenter": "${node.datacenter}",
     "node.role": "${node.class}",
     "node.architecture": "${attr.cpu.arch}",
+    "node.kernel": "${attr.kernel.version}",
+    "node.os": "${attr.os.name}",
+    "node.os_version": "${attr.os.version}",
+    "node.docker": "${attr.driver.docker.version}",
 }
 _TYPES = {JobType.SYSTEM: "system", JobType.SERVICE: "service"}
 _MEGAHERTZ = "cpu: Nomad counts MHz: 1000 are written for each core"

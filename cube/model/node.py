@@ -49,7 +49,8 @@ class Node:
     `reserved` is kept free for what is not Cube's. A node that is not `schedulable` keeps its tasks
     and gets no new ones. `devices` are those that tasks may have for themselves, by kind: a path such as
     `/dev/ttyUSB0`, a CDI name such as `nvidia.com/gpu=0`, or the id of a GPU.
-    `architecture` is not declared: it is what the last look showed; empty: unknown.
+    `architecture`, `kernel`, `os`, `os_version` and `docker` are not declared: they are what the last look
+    showed, as Stats has them; empty: unknown.
     """
 
     name: str
@@ -62,6 +63,10 @@ class Node:
     schedulable: bool = True
     devices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     architecture: str = ""
+    kernel: str = ""
+    os: str = ""
+    os_version: str = ""
+    docker: str = ""
 
     def room(self, machine: Resources) -> Resources:
         """What tasks can be promised of a machine of that size."""

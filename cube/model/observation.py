@@ -39,7 +39,9 @@ class Stats:
 
     `pressure` maps `cpu`, `memory`, `io` to the share 0..1 of the last ten seconds in which something
     waited (PSI `some avg10`); empty where the kernel has none. `disk` is that of Docker's data.
-    `architecture` is `amd64` and so on; empty: the node did not say.
+    `architecture` is `amd64` and so on, `kernel` its release in numbers, `os` and `os_version` are what
+    os-release calls ID and VERSION_ID, `docker` is the engine's version in numbers; empty: the node did not
+    say.
     `machine_id` is empty where the node has none. `uses` maps the ids of running containers, Cube's or not,
     to what they use, as far as the kernel keeps account of them where it is looked for.
     """
@@ -58,6 +60,10 @@ class Stats:
     disk_free: int
     pressure: Mapping[str, float]
     architecture: str = ""
+    kernel: str = ""
+    os: str = ""
+    os_version: str = ""
+    docker: str = ""
     uses: Mapping[str, Use] = field(default_factory=dict)
 
     @property

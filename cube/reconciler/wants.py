@@ -1,15 +1,16 @@
 """The slots that jobs want filled."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from cube.model.architecture import ARCHITECTURE
 from cube.model.job import Constraint, Group, Job, JobType
 from cube.model.node import Node
 from cube.model.task import Slot, State, Task
 from cube.reconciler.homes import home_of
 from cube.reconciler.periodic import is_overdue, runs_to_forget
 from cube.reconciler.world import World
+from cube.scheduler.attributes import SEEN, attribute
 from cube.scheduler.filters import STANDING_FILTERS, refusals_of
 from cube.scheduler.state import NodeState, Request
 
@@ -62,14 +63,14 @@ def fits_for_good(job: Job, group: Group, node: Node) -> bool:
     """
     if not (job.datacenters or group.constraints):
         return True
-    if not node.architecture:
-        group = replace(group, constraints=_without(group.constraints, ARCHITECTURE))
+    unknown = {name for name in SEEN if attribute(node, name) is None}
+    group = replace(group, constraints=_without(group.constraints, unknown))
     state = NodeState(node=node, capacity=group.spec.resources)
     return not refusals_of(Request.of(job, group, index=0, order=0), state, STANDING_FILTERS)
 
 
-def _without(constraints: Sequence[Constraint], name: str) -> tuple[Constraint, ...]:
-    return tuple(found for found in constraints if found.attribute != name)
+def _without(constraints: Sequence[Constraint], names: AbstractSet[str]) -> tuple[Constraint, ...]:
+    return tuple(found for found in constraints if found.attribute not in names)
 
 
 def _wants_tasks(job: Job, world: World) -> bool:

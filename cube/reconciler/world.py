@@ -130,7 +130,16 @@ def as_seen(nodes: Iterable[Node], observed: Mapping[str, Observation]) -> Mappi
 
 def _as_seen(node: Node, found: Observation | None) -> Node:
     stats = found.stats if found is not None else None
-    return node if stats is None else replace(node, architecture=stats.architecture)
+    if stats is None:
+        return node
+    return replace(
+        node,
+        architecture=stats.architecture,
+        kernel=stats.kernel,
+        os=stats.os,
+        os_version=stats.os_version,
+        docker=stats.docker,
+    )
 
 
 def _claim(container: Container, task: Task) -> tuple[bool, bool, bool, float]:

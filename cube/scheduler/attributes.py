@@ -8,6 +8,7 @@ from cube.model import regexp
 from cube.model.architecture import ARCHITECTURE
 from cube.model.job import Constraint, Operator
 from cube.model.node import Node
+from cube.model.software import DOCKER, KERNEL, OS, OS_VERSION
 
 Compare = Callable[[str | float | tuple[object, ...], str | float | tuple[object, ...]], bool]
 
@@ -25,8 +26,16 @@ def attribute(node: Node, name: str) -> str | None:
         "node.datacenter": node.datacenter,
         "node.role": node.role,
         ARCHITECTURE: node.architecture or None,
+        KERNEL: node.kernel or None,
+        OS: node.os or None,
+        OS_VERSION: node.os_version or None,
+        DOCKER: node.docker or None,
     }
     return known.get(name)
+
+
+SEEN = (ARCHITECTURE, KERNEL, OS, OS_VERSION, DOCKER)
+"""What nobody declares: only a look tells."""
 
 
 def holds(constraint: Constraint, found: str | None) -> bool:

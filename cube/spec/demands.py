@@ -11,7 +11,10 @@ from cube.model import regexp
 from cube.model.architecture import architecture
 from cube.model.job import Constraint, Operator
 
-_ATTRIBUTE = re.compile(r"node\.(name|datacenter|role|architecture)|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
+_ATTRIBUTE = re.compile(
+    r"node\.(name|datacenter|role|architecture|kernel|os|os_version|docker)"
+    r"|label\.[A-Za-z0-9][A-Za-z0-9._/-]{0,127}"
+)
 _CONSTRAINT = re.compile(
     r"(\S+)\s+(<=|>=|!=|=|<|>|not-in|not in|in|regexp|version|set_contains|is_set|distinct_property)"
     r"(?:\s+(\S.*))?"
@@ -49,7 +52,7 @@ def wish(text: str) -> Constraint:
 def attribute(text: str) -> str:
     """The name of something that nodes have."""
     if not _ATTRIBUTE.fullmatch(text):
-        known = "node.name, node.datacenter, node.role, node.architecture or label.NAME"
+        known = "node.name, datacenter, role, architecture, kernel, os, os_version, docker, or label.NAME"
         raise ValueError(f"{shown(text)} is no attribute of a node; write {known}")
     return text
 

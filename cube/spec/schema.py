@@ -239,8 +239,8 @@ class GroupSchema(Written):
     )
     constraints: list[Annotated[Constraint, scalar(demands.constraint)]] = nested(
         list,
-        "Demands on the node: `node.name`, `node.datacenter`, `node.role`, `node.architecture` or "
-        "`label.NAME`, then an operator and a value.",
+        "Demands on the node: `node.name`, `.datacenter`, `.role`, `.architecture`, `.kernel`, `.os`, "
+        "`.os_version`, `.docker` or `label.NAME`, then an operator and a value.",
         example='["label.disk = ssd"]',
         limit=64,
     )

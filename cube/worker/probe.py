@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from cube.errors import CubeError
 from cube.model.architecture import architecture
 from cube.model.observation import CpuTimes, Stats, Use
+from cube.model.software import release
 
 BEGIN = "== cube probe 1 =="
 END = "== cube probe end =="
 DOCKER_SOCKET = "/var/run/docker.sock"
+
+LONGEST_VALUE = 64
+"""Characters of what a system calls itself."""
 
 COUNTED = "-e '^usage_usec' -e '^[0-9]*$' -e '^inactive_file' -e '^total_inactive_file'"
 ACCOUNTS = " ".join(
@@ -39,7 +43,8 @@ SCRIPT = f"""\
 LC_ALL=C; export LC_ALL
 echo '{BEGIN}'
 grep -sHv -e '^intr' -e '^softirq' /proc/stat /proc/meminfo /proc/loadavg /proc/uptime \\
-  /proc/sys/kernel/random/boot_id /etc/machine-id /proc/pressure/cpu /proc/pressure/memory /proc/pressure/io
+  /proc/sys/kernel/random/boot_id /proc/sys/kernel/osrelease /etc/os-release \\
+  /etc/machine-id /proc/pressure/cpu /proc/pressure/memory /proc/pressure/io
 date +clock:%s.%N
 uname -m | sed s/^/machine:/
 stat -f -c 'disk:%S %b %a' /var/lib/docker 2>/dev/null || stat -f -c 'disk:%S %b %a' /
@@ -125,8 +130,18 @@ def _stats(facts: Facts, *, at: float) -> Stats:
         disk_free=size * free,
         pressure=_pressure(facts),
         architecture=architecture(facts.get("machine", [""])[0].strip()),
+        kernel=release(facts.get("/proc/sys/kernel/osrelease", [""])[0]),
+        os=_os(facts, "ID"),
+        os_version=_os(facts, "VERSION_ID"),
         uses=_uses(facts),
     )
+
+
+def _os(facts: Facts, name: str) -> str:
+    """A value of os-release, which a shell could read: it may stand in quotes."""
+    lines = facts.get("/etc/os-release", ())
+    found = next((line for line in lines if line.startswith(f"{name}=")), "")
+    return found.partition("=")[2].strip().strip("\"'")[:LONGEST_VALUE]
 
 
 def _cpu_times(lines: list[str]) -> CpuTimes:

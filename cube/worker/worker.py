@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from cube.image.shelf import Cargo, Shelf
 from cube.model.action import Effect, Outcome, Push, Refresh, Verdict
 from cube.model.node import Login, Node
 from cube.model.observation import Container, Observation, PostMortem, Seen
+from cube.model.software import release
 from cube.model.transit import Told, unheard
 from cube.worker import (
     delivered,
@@ -264,7 +265,7 @@ class Worker:
         return Seen(
             node=self.node.name,
             at=now,
-            stats=machine.stats,
+            stats=replace(machine.stats, docker=release(listing.engine.version)),
             engine=listing.engine,
             containers=self._examined(listing, clock=machine.stats.clock),
             images=listing.images,
