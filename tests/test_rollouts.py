@@ -420,6 +420,21 @@ class TestDependencies:
         )
         assert plan(given).due == {}
 
+    def test_nor_for_one_of_which_a_task_is_on_a_silent_node_p2(self) -> None:
+        """Seed 4893: every sweep looked at the fleet once a second until its time was over."""
+        first = replace(self.jobs(Condition.HEALTHY)[0].groups[0], count=2)
+        (wanted,) = self.jobs(Condition.HEALTHY)
+        databases = [
+            moved(task(index, node=node, spec=spec("db:1")), slot=Slot(job="web", group="db", index=index))
+            for index, node in enumerate(("node1", "node2"))
+        ]
+        given = world(
+            jobs=[replace(wanted, groups=(first, wanted.groups[1]))],
+            tasks=databases,
+            observed=[seen("node1", container(databases[0])), unknown("node2")],
+        )
+        assert plan(given).due == {}
+
 
 class TestADrain:
     cordon = Cordon(node="node1", at=NOW - 5, actor="ann", draining=True)

@@ -21,14 +21,21 @@ def unmet(want: Want, world: World, wants: Mapping[Slot, Want], holders: Mapping
 def next_dependencies(
     world: World, wants: Mapping[Slot, Want], unfilled: Iterable[Want], holders: Mapping[Slot, Task]
 ) -> Iterator[str]:
-    """The jobs in which a group waits for another one that is at work, and not for one that fits nowhere."""
+    """The jobs in which a group waits for another one that is at work.
+
+    Not for one that fits nowhere, or of which a task is on a node that does not answer.
+    """
     for want in unfilled:
         if unmet(want, world, wants, holders):
             names = {(want.job.name, name) for name in want.group.depends_on}
             found = [holders.get(slot) for slot in wants if slot.group_key in names]
-            there = [task for task in found if task is not None and task.state is not State.PENDING]
+            there = [task for task in found if task is not None and _is_in_sight(task, world)]
             if len(there) == len(found) and any(serves(task, world) for task in there):
                 yield want.job.name
+
+
+def _is_in_sight(task: Task, world: World) -> bool:
+    return task.state is State.COMPLETED or world.seen(task.node) is not None
 
 
 def _is_met(condition: Condition, want: Want, holder: Task | None, world: World) -> bool:
