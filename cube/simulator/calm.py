@@ -1,24 +1,36 @@
 """The faults stop, and the fleet must settle."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from math import ceil
+from random import Random
 
 from cube.manager.manager import Manager
 from cube.model.job import Job, JobType
-from cube.model.policy import UpdatePolicy
-from cube.model.rollout import RolloutState
-from cube.model.task import State
+from cube.model.policy import OnDisconnect, UpdatePolicy
+from cube.model.rollout import Rollout, RolloutState
+from cube.model.task import State, Task
 from cube.simulator import laws
 from cube.simulator.commands import asking, check_always, deploying, finish, sweep
 from cube.simulator.faults import Weather
-from cube.simulator.history import IMAGES, History, end_doubts, work_ends
+from cube.simulator.history import IMAGES, History, as_asked, end_doubts, work_ends
 from cube.simulator.laws import must
 from cube.simulator.machine import Machine
+from cube.simulator.requests import forgetting
 
 CALM = 4000.0
 """Seconds after which every delay and every late effect is over."""
 
 SWEEPS_TO_SETTLE = 3
+
+A_MINUTE = 60.0
+"""Seconds between two sweeps."""
+
+SOON_OVER = 20.0
+"""Seconds that a sweep takes at most which changes nothing: it may wait for a proof, and for nobody else."""
+
+SWEEPS_ALONE = 0.5
+"""In how many of the histories nobody asks again before sweeps have had their time."""
 
 UNTIL_GIVEN_UP = (20.0, 20.0, 20.0, 120.0, 120.0, 120.0)
 """Seconds between the looks after which a silent node's tasks are given up; the number alone must not do."""
@@ -40,6 +52,7 @@ def calm_down(history: History) -> None:
     cordons_are_of_nodes(history)
     end_doubts(history)
     open_every_gate(history)
+    let_sweeps_alone(history)
     ask_again(history)
     lose_a_few(history)
     settle(history)
@@ -66,8 +79,11 @@ def lose_a_few(history: History) -> None:
 
 
 def pass_time(history: History) -> None:
-    """Cron, until a silent node's patience is over."""
-    for pause in UNTIL_GIVEN_UP:
+    """Cron, until the patience with a silent node is over, also that of the job which has the most."""
+    groups = (group for job in history.wanted.values() for group in job.groups)
+    patience = max((group.disconnect.lost_after for group in groups), default=0.0)
+    more = max(0, ceil((patience - sum(UNTIL_GIVEN_UP[1:])) / UNTIL_GIVEN_UP[-1]))
+    for pause in (*UNTIL_GIVEN_UP, *(UNTIL_GIVEN_UP[-1:] * more)):
         mutations_of_a_sweep(history, after=pause)
 
 
@@ -77,13 +93,16 @@ def settle(history: History) -> None:
     A crowd moves in as work ends, which may fail and begin again meanwhile.
     """
     for _ in range(SWEEPS_TO_SETTLE * (4 if history.preempts else 1)):
+        began = history.engine.time
         if not mutations_of_a_sweep(history):
+            took = history.engine.time - began - A_MINUTE
+            must(took <= SOON_OVER, f"P2 isolated: a sweep that changes nothing takes {took:.0f}s")
             return
     changed = mutations_of_a_sweep(history)
     must(changed == 0, f"P10, 12 idempotent: {changed} calls changed a settled fleet")
 
 
-def mutations_of_a_sweep(history: History, *, after: float = 60.0) -> int:
+def mutations_of_a_sweep(history: History, *, after: float = A_MINUTE) -> int:
     """Cron, after so many seconds; how many calls that took which changed something."""
     history.engine.run(after)
     before = sum(machine.mutations for machine in history.site.machines.values())
@@ -115,7 +134,43 @@ def open_every_gate(history: History) -> None:
         task.node for task in tasks if task.node and (task.state is not State.COMPLETED or task.spec.data)
     }
     for node in sorted(held - set(history.nodes)):
-        finish(history, "forget", asking(Manager.forget_node, node))
+        finish(history, "forget", forgetting(history, node))
+
+
+def let_sweeps_alone(history: History) -> None:
+    """In half of the histories nobody asks again before cron has made everything as it is recorded.
+
+    A periodic job is removed: it would never be still.
+    """
+    if Random(f"sweeps alone {history.seed}").random() >= SWEEPS_ALONE:
+        return
+    for name, job in sorted(history.wanted.items()):
+        if job.type is JobType.PERIODIC:
+            _remove(history, name)
+    lost = [name for name in sorted(history.told - history.doubtful) if not _is_known(history, name)]
+    must(not lost, f"P12 {lost} were recorded as they were wanted, and are not any more")
+    settle(history)
+    check_settled(history, *_recorded(history))
+
+
+def _is_known(history: History, name: str) -> bool:
+    return name not in history.wanted or history.is_recorded(history.wanted[name])
+
+
+def _recorded(history: History) -> tuple[Mapping[str, Job], Collection[str]]:
+    """What the record says is wanted, and the jobs of which a person has to say how they go on."""
+    store = history.open()
+    jobs, rollouts = {job.name: job for job in store.jobs()}, store.rollouts()
+    history.put_back(store)
+    held = [name for name, job in jobs.items() if _waits_for_a_person(job, rollouts.get(name))]
+    return {name: as_asked(job) for name, job in jobs.items()}, held
+
+
+def _waits_for_a_person(job: Job, rollout: Rollout | None) -> bool:
+    """Its version does not come up, or is to be promoted first."""
+    is_over = rollout is not None and rollout.state is RolloutState.SUCCEEDED
+    has_failed = rollout is not None and rollout.state.is_held
+    return has_failed or (not is_over and any(group.update.canary for group in job.groups))
 
 
 def ask_again(history: History) -> None:
@@ -125,8 +180,7 @@ def ask_again(history: History) -> None:
     """
     for name, job in sorted(history.wanted.items()):
         if job.stopped or job.type is JobType.PERIODIC:
-            finish(history, "remove", asking(Manager.remove, name))
-            del history.wanted[name]
+            _remove(history, name)
         elif not _is_there(history, job) or history.random.random() < 0.3:
             groups = tuple(replace(group, update=_settled(group.update)) for group in job.groups)
             history.wanted[name] = replace(job, groups=groups)
@@ -134,24 +188,56 @@ def ask_again(history: History) -> None:
     history.doubtful.clear()
 
 
+def _remove(history: History, name: str) -> None:
+    del history.wanted[name]
+    finish(history, "remove", asking(Manager.remove, name))
+
+
 def _settled(update: UpdatePolicy) -> UpdatePolicy:
     """Nobody promotes in the calm; and what waits for room could go back when something is sick."""
     return replace(update, canary=0, auto_revert=False)
 
 
-def check_settled(history: History) -> None:
-    """What holds once the faults have stopped."""
-    store = history.open()
-    tasks, moves = store.current_tasks(), store.moves()
-    history.put_back(store)
-    machines, homes = living(history), history.homes()
-    laws.no_move_is_left(machines, tasks, moves)
-    laws.nothing_is_promised_twice(machines, tasks)
-    laws.what_waits_fits_nowhere(machines, tasks, history.wanted, homes)
+def check_settled(
+    history: History, wanted: Mapping[str, Job] | None = None, held: Collection[str] = ()
+) -> None:
+    """What holds once the faults have stopped, of what people want or of what is recorded to be wanted."""
+    fleet = settled_fleet(history, wanted, held)
+    laws.no_move_is_left(fleet.machines, fleet.tasks, history.reading.moves())
+    laws.nothing_is_promised_twice(fleet.machines, fleet.tasks)
+    laws.what_waits_fits_nowhere(fleet)
     if history.preempts:
-        laws.what_waits_has_nothing_lesser_in_its_way(machines, tasks, history.wanted, homes)
-    laws.is_as_wanted(machines, history.wanted, tasks, homes)
-    laws.work_is_done(history.site.machines, tasks)
+        laws.what_waits_has_nothing_lesser_in_its_way(fleet)
+    laws.is_as_wanted(fleet)
+    laws.work_is_done(history.site.machines, fleet.tasks)
+
+
+def settled_fleet(
+    history: History, wanted: Mapping[str, Job] | None = None, held: Collection[str] = ()
+) -> laws.Settled:
+    """What the laws of a settled fleet ask."""
+    wanted = history.wanted if wanted is None else wanted
+    store = history.open()
+    tasks = store.current_tasks()
+    history.put_back(store)
+    return laws.Settled(
+        machines=living(history),
+        wanted=wanted,
+        tasks=tasks,
+        homes=history.homes(),
+        kept=[place for task in tasks if (place := _kept(history, task, wanted)) is not None],
+        held=held,
+    )
+
+
+def _kept(history: History, task: Task, wanted: Mapping[str, Job]) -> laws.Place | None:
+    """The place of a task that is on a silent node, and is to have no second one."""
+    job = wanted.get(task.slot.job)
+    group = job.group(task.slot.group) if job is not None else None
+    is_away = task.node in history.site.down and task.state is not State.COMPLETED
+    if group is None or not is_away or group.disconnect.then is not OnDisconnect.KEEP:
+        return None
+    return task.slot.job, task.slot.group, task.slot.index
 
 
 def _is_there(history: History, job: Job) -> bool:

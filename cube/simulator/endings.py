@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from cube.manager import moves
 from cube.manager.manager import Manager
@@ -10,20 +11,31 @@ from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome
 from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import Container, Observation
-from cube.model.policy import Order
+from cube.model.policy import OnDisconnect, Order, RestartMode
 from cube.model.resources import Resources
 from cube.model.rollout import RolloutState
 from cube.model.task import Slot, State, Task
-from cube.simulator.calm import check_settled, mutations_of_a_sweep, pass_time, settle
+from cube.simulator.calm import check_settled, mutations_of_a_sweep, pass_time, settle, settled_fleet
 from cube.simulator.commands import Ask, asking, deploying, finish
+from cube.simulator.drawn import draw_job
 from cube.simulator.faults import SimulatedFleet
-from cube.simulator.happenings import add_a_node
+from cube.simulator.happenings import AWAY, add_a_node, leave_for_a_while, nodes_leave
 from cube.simulator.history import History
-from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of
-from cube.simulator.machine import Machine
+from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of, waits_for_others
+from cube.simulator.machine import Machine, runs_for_ever
+from cube.simulator.requests import forgetting
+from cube.simulator.varied import varied, varies
+
+Ending = Callable[[History], None]
 
 MISSES = 3
 """Looks, a minute apart, that are more than enough to give a node up if its silence had not begun anew."""
+
+RARE = 0.8
+"""How often an ending shows what comes of what is rarely drawn, where that is."""
+
+CRASHES = 4
+"""Sweeps, a minute apart, for which a task crashes: longer than its attempts last, and its window."""
 
 SWEEPS_TO_HEAL = 2
 """One asks the check until it has failed often enough, and acts; the other one finds what was left over."""
@@ -32,11 +44,42 @@ SWEEPS_TO_HEAL = 2
 def end(history: History) -> None:
     """One of the endings, and a fleet that has settled again."""
     ending = history.random.choice(PREEMPTING if history.preempts else ENDINGS)
-    history.tell(f"ending: {ending.__name__}")
-    ending(history)
+    rare = _of_what_varies(history)
+    history.tell(f"ending: {(rare or ending).__name__}")
+    if rare is not None:
+        deploy_one_more(history)
+    (rare or ending)(history)
     history.site.down.clear()
     settle(history)
     check_settled(history)
+
+
+def _of_what_varies(history: History) -> Ending | None:
+    """In most of the histories in which something rare is drawn one that shows what comes of it."""
+    random = Random(f"ending {history.seed}")
+    known = {
+        "disconnects": a_dead_node_is_given_up,
+        "delays": a_crash_goes_on,
+        "starts_first": an_update_serves,
+    }
+    fitting = [known[kind] for kind in varies(history.seed) if kind in known]
+    fitting += [a_node_leaves_and_comes_back] if nodes_leave(history.seed) else []
+    is_drawn = random.random() < RARE and not history.preempts
+    return random.choice(fitting) if fitting and is_drawn else None
+
+
+def deploy_one_more(history: History) -> None:
+    """A service of which there is something to see: many a storm leaves none. It may fill the fleet."""
+    random = Random(f"one more {history.seed}")
+    drawn, count = draw_job(random), random.choice((2, 2 * len(history.nodes)))
+    main, *others = drawn.groups
+    main = replace(
+        main, count=max(main.count, count), update=replace(main.update, canary=0, auto_revert=False)
+    )
+    job = varied(history, replace(drawn, name="last", type=JobType.SERVICE, groups=(main, *others)))
+    history.wanted[job.name] = job
+    finish(history, "deploy", deploying(job))
+    settle(history)
 
 
 def an_update_serves(history: History) -> None:
@@ -45,8 +88,13 @@ def an_update_serves(history: History) -> None:
         return
     main = job.groups[0]
     _want(history, job, _next_version(main))
-    floor = main.count - main.update.max_parallel
-    finish(history, "update", _while_serving(history, job, floor, deploying(history.wanted[job.name])))
+    finish(history, "update", _while_serving(history, job, _floor(main), deploying(history.wanted[job.name])))
+
+
+def _floor(group: Group) -> int:
+    """How many of the group serve at least while it gets a new version."""
+    comes_first = group.update.order is Order.START_FIRST
+    return group.count if comes_first else group.count - group.update.max_parallel
 
 
 def a_tight_update_serves(history: History) -> None:
@@ -80,8 +128,7 @@ def a_sick_version_is_given_up(history: History) -> None:
     for machine in history.site.machines.values():
         machine.program = lambda spec: 1 if spec == sick.spec else None
     _want(history, job, sick)
-    floor = main.count - main.update.max_parallel
-    finish(history, "update", _while_serving(history, job, floor, deploying(history.wanted[job.name])))
+    finish(history, "update", _while_serving(history, job, _floor(main), deploying(history.wanted[job.name])))
     _want(history, job, main)
     finish(history, "deploy", deploying(history.wanted[job.name]))
 
@@ -113,20 +160,47 @@ def a_crash_is_restarted(history: History) -> None:
 
     One that was lost, and came back after another had taken its slot for a while, may begin anew elsewhere.
     """
-    newest = {task.slot: task for task in tasks_of(history)}
-    fresh = {task.id for task in newest.values() if task.state is State.RUNNING and task.restarts == 0}
-    places = [
-        (machine, found)
-        for machine, found in _running(history)
-        if _task_of(found) in fresh and machine.specs[found.id] == _wanted_spec(history, found)
-    ]
-    if not places:
+    if not (places := _fresh(history)):
         return
     machine, found = history.random.choice(places)
     machine.end(found.id, 1)
     settle(history)
     here = {slot_of(other) for where, other in _running(history) if where is machine}
     must(slot_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not there again")
+
+
+def a_crash_goes_on(history: History) -> None:
+    """P7, P8: in mode `delay` a task that crashes on and on is the same, in its place, once it runs."""
+    places = [(machine, found) for machine, found in _fresh(history) if _is_kept_on(history, found)]
+    if not places:
+        return
+    machine, found = history.random.choice(places)
+    crashing = machine.specs[found.id]
+    machine.program = lambda spec: 1 if spec == crashing else None
+    machine.end(found.id, 1)
+    for _ in range(CRASHES):
+        mutations_of_a_sweep(history)
+    machine.program = runs_for_ever
+    for _ in range(SWEEPS_TO_HEAL):
+        mutations_of_a_sweep(history)
+    here = {_task_of(other) for where, other in _running(history) if where is machine}
+    must(_task_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not tried again there")
+
+
+def _fresh(history: History) -> list[tuple[Machine, Container]]:
+    """What runs as it is wanted, and has not crashed yet."""
+    newest = {task.slot: task for task in tasks_of(history)}
+    fresh = {task.id for task in newest.values() if task.state is State.RUNNING and task.restarts == 0}
+    return [
+        (machine, found)
+        for machine, found in _running(history)
+        if _task_of(found) in fresh and machine.specs[found.id] == _wanted_spec(history, found)
+    ]
+
+
+def _is_kept_on(history: History, found: Container) -> bool:
+    group = history.wanted[slot_of(found).job].group(slot_of(found).group)
+    return group is not None and group.restart.mode is RestartMode.DELAY
 
 
 def a_sickness_is_healed(history: History) -> None:
@@ -158,12 +232,12 @@ def a_dead_node_is_given_up(history: History) -> None:
     if len(living) < 3 or history.site.down:
         return
     name = history.random.choice(living)
-    gone = [(found, slot_of(found)) for machine, found in ours(history.site.machines) if machine.name == name]
+    gone = [(found, slot_of(found)) for _, found in _on(history, name)]
     homes = history.homes()
     history.site.down.add(name)
     pass_time(history)
     settle(history)
-    tasks = tasks_of(history)
+    fleet = settled_fleet(history)
     machine = history.site.machines[name]
     there = {
         slot_of(found) for where, found in ours(history.site.machines) if where is not machine and runs(found)
@@ -172,11 +246,28 @@ def a_dead_node_is_given_up(history: History) -> None:
     must(not astray, f"{astray} began anew elsewhere, and their data is on dead {name}")
     for found, slot in gone:
         job = history.wanted.get(slot.job)
-        if job is None or job.type is not JobType.SERVICE or slot in (*there, *homes) or not runs(found):
+        group = job.group(slot.group) if job is not None else None
+        if job is None or group is None or slot in (*there, *homes) or not runs(found):
+            continue
+        if job.type_of(group) is not JobType.SERVICE or group.disconnect.then is OnDisconnect.KEEP:
+            continue
+        if waits_for_others(job, group, fleet):
             continue
         spec = _wanted_spec(history, found)
-        free = [other.name for other in _living(history) if spec and has_room(other, spec, tasks)]
+        free = [other.name for other in _living(history) if spec and has_room(other, spec, fleet.tasks)]
         must(not free, f"14 converges: {slot} of dead {name} does not run, and fits on {free}")
+
+
+def a_node_leaves_and_comes_back(history: History) -> None:
+    """P3, P4, P6: what is on it runs on, or begins anew once somebody forgets the node; and is there once."""
+    before = set(history.departed)
+    leave_for_a_while(history)
+    for name in sorted(history.departed.keys() - before):
+        mutations_of_a_sweep(history)
+        if Random(f"forgetting {history.seed}").random() < 0.5:
+            finish(history, "forget", forgetting(history, name))
+        mutations_of_a_sweep(history)
+    history.engine.run(max(AWAY))
 
 
 def we_are_cut_off(history: History) -> None:
@@ -191,10 +282,22 @@ def we_are_cut_off(history: History) -> None:
     after = {found.id for _, found in ours(history.site.machines) if runs(found)}
     must(before == after, f"P8 brakes: {sorted(before ^ after)} while we were cut off")
     history.site.down.difference_update(set(names[1:]) - dead)
+    if any(_is_soon_lost(history, found) for _, found in _on(history, names[0])):
+        return
     for _ in range(MISSES):
         mutations_of_a_sweep(history)
     after = {found.id for _, found in ours(history.site.machines) if runs(found)}
     must(before == after, f"P8, 7 timers begin anew: {sorted(before ^ after)} once most of them were back")
+
+
+def _is_soon_lost(history: History, found: Container) -> bool:
+    job = history.wanted.get(slot_of(found).job)
+    group = job.group(slot_of(found).group) if job is not None else None
+    return group is not None and group.disconnect.lost_after <= MISSES * 90.0
+
+
+def _on(history: History, name: str) -> list[tuple[Machine, Container]]:
+    return [(machine, found) for machine, found in ours(history.site.machines) if machine.name == name]
 
 
 def _where_all_run(history: History) -> set[tuple[str, Slot]]:
@@ -271,8 +374,6 @@ def what_matters_more_goes_first(history: History) -> None:
     history.wanted["vip"] = Job(name="vip", groups=(vip,), priority=100)
     finish(history, "deploy", deploying(history.wanted["vip"]))
 
-
-Ending = Callable[[History], None]
 
 ENDINGS: tuple[Ending, ...] = (
     an_update_serves,
@@ -372,8 +473,10 @@ def _running(history: History) -> list[tuple[Machine, Container]]:
 
 
 def _type_of(history: History, found: Container) -> JobType | None:
-    job = history.wanted.get(slot_of(found).job)
-    return job.type if job else None
+    slot = slot_of(found)
+    job = history.wanted.get(slot.job)
+    group = job.group(slot.group) if job is not None else None
+    return job.type_of(group) if job is not None and group is not None else None
 
 
 def _wanted_spec(history: History, found: Container) -> TaskSpec | None:

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache, partial
 from random import Random
 
 from cube.model.job import TaskSpec
-from cube.simulator.history import IMAGES, History, make_machine
+from cube.simulator.history import IMAGES, History, happen, make_machine
 from cube.simulator.laws import ours, runs
+
+LEAVING = 0.3
+"""In how many of the histories nodes leave the inventory for a while."""
+
+AWAY = (60.0, 900.0, 3600.0)
+"""Seconds for which they do."""
 
 TIDY = 0.3
 """How often somebody who removes the last container of an image removes that, too."""
@@ -128,6 +135,10 @@ def rename_a_node(history: History) -> None:
     machine.name = new
     history.site.machines[new] = machine
     history.nodes[history.nodes.index(old)] = new
+    _call_otherwise(history, old, new)
+
+
+def _call_otherwise(history: History, old: str, new: str) -> None:
     for names in _sets_of_nodes(history):
         if old in names:
             names.remove(old)
@@ -142,10 +153,42 @@ def lose_for_good(history: History) -> None:
     """A machine is gone, and somebody takes it out of the inventory."""
     if len(history.nodes) > 2:
         name = history.random.choice(history.nodes)
-        history.nodes.remove(name)
-        del history.site.machines[name]
+        _take_out(history, name)
         for names in _sets_of_nodes(history):
             names.discard(name)
+
+
+@cache
+def nodes_leave(seed: int) -> bool:
+    """In some histories nodes leave the inventory, and come back."""
+    return Random(f"leaving {seed}").random() < LEAVING
+
+
+def leave_for_a_while(history: History) -> None:
+    """Somebody takes a node that has work out of the inventory, and back in later, maybe by another name."""
+    random = Random(f"leaving {history.seed} {history.commands}")
+    at_work = {machine.name for machine, found in ours(history.site.machines) if runs(found)}
+    if at_work and len(history.nodes) > 1:
+        name = random.choice(sorted(at_work))
+        _take_out(history, name)
+        history.site.down.discard(name)
+        history.site.hung.discard(name)
+        new = random.choice((name, name, f"{name}x"))
+        back = partial(happen, history, "come_back", partial(_come_back, history, name, new))
+        history.engine.at(random.choice(AWAY), back)
+
+
+def _take_out(history: History, name: str) -> None:
+    history.nodes.remove(name)
+    history.departed[name] = history.site.machines.pop(name)
+
+
+def _come_back(history: History, old: str, new: str) -> None:
+    machine = history.departed.pop(old)
+    machine.name = new
+    history.site.machines[new] = machine
+    history.nodes.append(new)
+    _call_otherwise(history, old, new)
 
 
 HAPPENINGS: Mapping[str, Callable[[History], None]] = {

@@ -64,8 +64,10 @@ class History:
     `doubtful` are the jobs of which only the record knows what is wanted now: the manager worked it out, and
     may have been killed over it. `disturbed` counts what happened to the machines by itself, `drained` are
     the nodes that are to be empty, `given_up` those whose data may be left behind for that, `moving` the
-    slots that somebody wanted elsewhere. `answered`: when each node last answered anybody. `has_jumped`: a
-    clock was set, and no duration is to be trusted.
+    slots that somebody wanted elsewhere. `departed` are the machines that have left the inventory, by the
+    names that they had there, `forgotten` the tasks of those that nobody waits for, by id. `told` are the
+    jobs whose last deploy or stop was answered. `answered`: when each node last
+    answered anybody. `has_jumped`: a clock was set, and no duration is to be trusted.
     """
 
     seed: int
@@ -83,6 +85,9 @@ class History:
     given_up: set[str] = field(default_factory=set)
     cordoned: set[str] = field(default_factory=set)
     moving: set[Slot] = field(default_factory=set)
+    departed: dict[str, Machine] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     answered: dict[str, float] = field(default_factory=dict)
     has_jumped: bool = False
     disturbed: int = 0
@@ -131,10 +136,19 @@ class History:
     def home(self, slot: Slot, spec: TaskSpec, *, before: str = "") -> str | None:
         """Where the slot's last task, or that before the one of this id, wrote to a volume of the spec's."""
         last = self.reading.last_on_a_node(slot, but_not=before)
-        machine = self.site.machines.get(last.node or "") if last is not None else None
-        if last is None or machine is None:
+        if last is None or last.id in self.forgotten:
+            return None
+        machine = self.site.machines.get(last.node or "") or self.departed.get(last.node or "")
+        if machine is None:
             return None
         return last.node if spec.data & last.spec.data & machine.volumes else None
+
+    def is_recorded(self, job: Job) -> bool:
+        """The record says that it is wanted so; of one that is not wanted any more, at least that."""
+        known = self.reading.job(job.name)
+        if known is None or job.stopped:
+            return job.stopped and (known is None or known.stopped)
+        return as_asked(known) == as_asked(job)
 
     def new_id(self) -> str:
         """As random as the seed."""
@@ -232,11 +246,11 @@ def end_doubts(history: History) -> None:
     jobs = {name: store.job(name) for name in sorted(history.doubtful)}
     rollouts = store.rollouts()
     history.put_back(store)
-    history.wanted.update({name: _as_asked(job) for name, job in jobs.items() if job})
+    history.wanted.update({name: as_asked(job) for name, job in jobs.items() if job})
     history.doubtful = {name for name, job in jobs.items() if job and _may_go_back(job, rollouts.get(name))}
 
 
-def _as_asked(job: Job) -> Job:
+def as_asked(job: Job) -> Job:
     """The job as a person wrote it: its number, and which images its names mean, are settled later."""
     groups = (replace(group, spec=replace(group.spec, pinned="")) for group in job.groups)
     return replace(job, version=0, groups=tuple(groups))

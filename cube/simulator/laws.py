@@ -5,9 +5,11 @@ Nothing here asks the product what it thinks: the numbers are those of RELIABILI
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from cube.model.job import Job, JobType, TaskSpec
+from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import Container, ContainerState, Observation, Seen
+from cube.model.policy import Condition, Order
 from cube.model.task import Slot, State, Task
 from cube.simulator.machine import Machine
 from cube.store.store import Store
@@ -25,6 +27,27 @@ Place = tuple[str, str, int | str]
 
 Homes = Mapping[Slot, str]
 """The nodes that keep what slots' tasks have written: these go nowhere else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A fleet in which nothing is left to do: the machines that answer, what is wanted, and what is recorded.
+
+    `homes`: of slots, the nodes that keep their data. `kept` are the places whose tasks are on silent nodes,
+    and are to have no second one; `held` the jobs of which a person has to say how they go on.
+    """
+
+    machines: Mapping[str, Machine]
+    wanted: Mapping[str, Job]
+    tasks: Sequence[Task]
+    homes: Homes
+    kept: Collection[Place] = field(default=())
+    held: Collection[str] = field(default=())
+
+    @property
+    def waiting(self) -> list[Task]:
+        """The tasks that have no place."""
+        return [task for task in self.tasks if task.state is State.PENDING]
 
 
 class BrokenLawError(AssertionError):
@@ -99,14 +122,11 @@ def the_record_adds_up(store: Store) -> None:
     must(not problems, f"P11 events are true: {problems}")
 
 
-def what_waits_fits_nowhere(
-    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job], homes: Homes
-) -> None:
+def what_waits_fits_nowhere(fleet: Settled) -> None:
     """12, 14: a slot without a task has none because there is no room, not because it was forgotten."""
-    pending = [task for task in tasks if task.state is State.PENDING]
-    for waiting in (task for task in pending if _may_go_anywhere(wanted.get(task.slot.job), task.slot)):
-        fit = _at_home(machines, homes.get(waiting.slot))
-        free = [machine.name for machine in fit if has_room(machine, waiting.spec, tasks)]
+    for waiting in (task for task in fleet.waiting if _may_go_anywhere(task.slot, fleet)):
+        fit = _at_home(fleet, waiting.slot)
+        free = [machine.name for machine in fit if has_room(machine, waiting.spec, fleet.tasks)]
         must(not free, f"14 converges: {waiting.slot} waits, and fits on {free}")
 
 
@@ -117,21 +137,18 @@ def no_move_is_left(machines: Mapping[str, Machine], tasks: Sequence[Task], move
         must(not set(nodes) <= set(machines), f"14 converges: {slot} is still to move, and is on {nodes}")
 
 
-def what_waits_has_nothing_lesser_in_its_way(
-    machines: Mapping[str, Machine], tasks: Sequence[Task], wanted: Mapping[str, Job], homes: Homes
-) -> None:
+def what_waits_has_nothing_lesser_in_its_way(fleet: Settled) -> None:
     """Where tasks may have to give way: what waits would not fit if all went that matter less by far."""
-    pending = [task for task in tasks if task.state is State.PENDING]
-    for waiting in (task for task in pending if _may_go_anywhere(wanted.get(task.slot.job), task.slot)):
-        above = wanted[waiting.slot.job].priority
-        staying = [task for task in tasks if not _gives_way(task, above, wanted)]
-        fit = _at_home(machines, homes.get(waiting.slot))
+    for waiting in (task for task in fleet.waiting if _may_go_anywhere(task.slot, fleet)):
+        above = fleet.wanted[waiting.slot.job].priority
+        staying = [task for task in fleet.tasks if not _gives_way(task, above, fleet.wanted)]
+        fit = _at_home(fleet, waiting.slot)
         free = [machine.name for machine in fit if has_room(machine, waiting.spec, staying)]
         must(not free, f"preemption: {waiting.slot} waits, and what matters less is on {free}")
 
 
-def _at_home(machines: Mapping[str, Machine], home: str | None) -> list[Machine]:
-    return [machine for name, machine in machines.items() if home in (None, name)]
+def _at_home(fleet: Settled, slot: Slot) -> list[Machine]:
+    return [machine for name, machine in fleet.machines.items() if fleet.homes.get(slot) in (None, name)]
 
 
 def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
@@ -140,10 +157,39 @@ def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
     return is_lesser and task.quarantined_until is None
 
 
-def _may_go_anywhere(job: Job | None, slot: Slot) -> bool:
+def _may_go_anywhere(slot: Slot, fleet: Settled) -> bool:
     """It waits for no certain node, and for no other group."""
+    job = fleet.wanted.get(slot.job)
     group = job.group(slot.group) if job else None
-    return job is not None and group is not None and job.type is not JobType.SYSTEM and not group.depends_on
+    if job is None or group is None or job.type is JobType.SYSTEM:
+        return False
+    return not waits_for_others(job, group, fleet)
+
+
+def waits_for_others(job: Job, group: Group, fleet: Settled) -> bool:
+    """One of them is not as this one needs it: healthy, or completed."""
+    up = Counter(
+        slot_of(found).group
+        for machine, found in ours(fleet.machines)
+        if runs(found)
+        and slot_of(found).job == job.name
+        and machine.specs[found.id] == spec_of(job, slot_of(found).group)
+    )
+    done = Counter(
+        task.slot.group
+        for task in fleet.tasks
+        if task.slot.job == job.name
+        and (task.state, task.exit_code) == (State.COMPLETED, 0)
+        and as_written(task.spec) == spec_of(job, task.slot.group)
+    )
+    there = {Condition.HEALTHY: up, Condition.COMPLETED: done}
+    needed = ((job.group(name), condition) for name, condition in group.depends_on.items())
+    return any(there[condition][other.name] < other.count for other, condition in needed if other)
+
+
+def as_written(spec: TaskSpec) -> TaskSpec:
+    """The spec before it was settled which image its name means."""
+    return replace(spec, pinned="")
 
 
 def has_room(machine: Machine, spec: TaskSpec, tasks: Sequence[Task], *, instead_of: str = "") -> bool:
@@ -175,30 +221,30 @@ def nothing_is_remembered(store: Store, nodes: Collection[str]) -> None:
     must(not left, f"24 {left} left in the record")
 
 
-def is_as_wanted(
-    machines: Mapping[str, Machine], wanted: Mapping[str, Job], tasks: Sequence[Task], homes: Homes
-) -> None:
+def is_as_wanted(fleet: Settled) -> None:
     """P4, P6, 1, 3: exactly the tasks that were asked for, of the spec that was asked for, and nothing else.
 
     Where there is no room for a new version, the old one serves on: P19.
     """
-    waiting = [str(task.slot) for task in tasks if task.state is State.PENDING]
+    machines, wanted = fleet.machines, fleet.wanted
     running = Counter(place_of(found, machine, wanted) for machine, found in ours(machines) if runs(found))
-    expected = {place for job in wanted.values() for place in places_of(job, machines)}
+    expected = {
+        place for job in wanted.values() if job.name not in fleet.held for place in places_of(job, machines)
+    }
     twice = [str(place) for place, count in running.items() if count > 1]
     must(not twice, f"P4 at most one: {twice} run twice")
-    missing = sorted(map(str, expected - set(running)))
-    must(len(missing) <= len(waiting), f"14 converges: {missing} do not run, {waiting} wait")
+    _is_waited_for(expected - set(running) - set(fleet.kept), fleet.waiting)
     for machine, found in ours(machines):
         if found.is_cut_off:
             continue  # It is kept for its time, however long that is.
         if is_work(found, wanted):
             continue  # It begins and ends by itself.
+        if slot_of(found).job in fleet.held:
+            continue
         what = f"{found.name} on {machine.name}"
         must(place_of(found, machine, wanted) in expected, f"P6 no orphan: {what}")
         must(runs(found), f"P6 no orphan: {what} is {found.state}")
-        may_run_on = [machine] if slot_of(found) in homes else list(machines.values())
-        _is_of_the_version(machine, found, may_run_on, wanted[slot_of(found).job], tasks)
+        _is_of_the_version(machine, found, fleet)
 
 
 def work_is_done(machines: Mapping[str, Machine], tasks: Iterable[Task]) -> None:
@@ -210,9 +256,16 @@ def work_is_done(machines: Mapping[str, Machine], tasks: Iterable[Task]) -> None
 
 
 def is_work(container: Container, wanted: Mapping[str, Job]) -> bool:
-    """Of a job, or a run of one, that is wanted and ends by itself."""
-    job = wanted.get(parent_of(slot_of(container).job))
-    return job is not None and not job.stopped and job.type not in (JobType.SERVICE, JobType.SYSTEM)
+    """Of a job, or a run of one, that is wanted and ends by itself, or of a group that does."""
+    slot = slot_of(container)
+    job = wanted.get(parent_of(slot.job))
+    return job is not None and not job.stopped and not stays(job, slot.group)
+
+
+def stays(job: Job, group: str) -> bool:
+    """The group's tasks are to run until somebody ends them."""
+    found = job.group(group)
+    return (job.type_of(found) if found else job.type) in (JobType.SERVICE, JobType.SYSTEM)
 
 
 def parent_of(job: str) -> str:
@@ -220,20 +273,31 @@ def parent_of(job: str) -> str:
     return job.partition(".")[0]
 
 
-def _is_of_the_version(
-    machine: Machine, found: Container, machines: Sequence[Machine], job: Job, tasks: Sequence[Task]
-) -> None:
+def _is_waited_for(missing: Collection[Place], waiting: Sequence[Task]) -> None:
+    """Each slot has a task of its own that waits; of a system job, whose places are nodes, as many wait."""
+    slots = {(task.slot.job, task.slot.group, task.slot.index) for task in waiting}
+    lost = sorted(str(place) for place in missing if isinstance(place[2], int) and place not in slots)
+    must(not lost, f"14 converges: {lost} do not run, and do not wait")
+    nodes = sorted(str(place) for place in missing if isinstance(place[2], str))
+    must(len(nodes) <= len(waiting), f"14 converges: {nodes} do not run, {len(waiting)} wait")
+
+
+def _is_of_the_version(machine: Machine, found: Container, fleet: Settled) -> None:
+    job = fleet.wanted[slot_of(found).job]
     group = job.group(slot_of(found).group)
     assert group is not None, "the group is one of the job's: the container fills a place of it"
     assert found.identity is not None, "it is Cube's"
-    if machine.specs[found.id] == group.spec:
-        must(not found.drift, f"14 converges: {found.name} is left changed by hand: {found.drift}")
+    is_current = machine.specs[found.id] == group.spec
+    if is_current and not found.drift:
         return
-    if any(task.state is State.PENDING and task.slot.group in group.depends_on for task in tasks):
+    if not is_current and waits_for_others(job, group, fleet):
         return  # What it waits for has no room while it serves.
-    old, where = found.identity.task, [machine] if job.type is JobType.SYSTEM else machines
-    free = [other.name for other in where if has_room(other, group.spec, tasks, instead_of=old)]
-    must(not free, f"14 converges: {found.name} is of an old version, and the new one fits on {free}")
+    old = "" if group.update.order is Order.START_FIRST else found.identity.task
+    is_bound = job.type is JobType.SYSTEM or slot_of(found) in fleet.homes
+    where = [machine] if is_bound else fleet.machines.values()
+    free = [other.name for other in where if has_room(other, group.spec, fleet.tasks, instead_of=old)]
+    what = f"is left changed by hand: {found.drift}" if is_current else "is of an old version"
+    must(not free, f"14 converges: {found.name} {what}, and its successor fits on {free}")
 
 
 def places_of(job: Job, machines: Mapping[str, Machine]) -> Iterator[Place]:
@@ -241,7 +305,7 @@ def places_of(job: Job, machines: Mapping[str, Machine]) -> Iterator[Place]:
     for group in () if job.stopped else job.groups:
         if job.type is JobType.SYSTEM:
             yield from ((job.name, group.name, name) for name in machines)
-        elif job.type is JobType.SERVICE:
+        elif job.type_of(group) is JobType.SERVICE:
             yield from ((job.name, group.name, index) for index in range(group.count))
 
 

@@ -18,13 +18,20 @@ from cube.simulator.calm import calm_down, check_settled, settle
 from cube.simulator.commands import asking, check_always, command, deploying, finish, sweep, wait_for
 from cube.simulator.endings import end
 from cube.simulator.faults import Fault, Weather
-from cube.simulator.happenings import HAPPENINGS
+from cube.simulator.happenings import HAPPENINGS, leave_for_a_while, nodes_leave
 from cube.simulator.history import PRIORITIES, SMALL, History, Profile, begun, end_doubts, happen
 from cube.simulator.laws import BrokenLawError
-from cube.simulator.requests import REQUESTS
+from cube.simulator.requests import REQUESTS, forget
 
 STEPS = 4
 """Of how many steps a storm is at most: short ones find as much a second as long ones, and tell it better."""
+
+
+LEAVING = 0.5
+"""At how many steps a node leaves, in a history in which nodes do."""
+
+FORGETTING = 0.3
+"""How often somebody does not wait for a node that has left."""
 
 
 def play(seed: int) -> str:
@@ -77,8 +84,12 @@ def step(history: History) -> None:
         name = random.choice(history.profile.happenings)
         act = partial(happen, history, name, partial(HAPPENINGS[name], history))
         history.engine.at(random.choice((0.0, 3.0, 60.0)), act)
+    if nodes_leave(history.seed) and Random(f"leaving {history.seed} {history.commands}").random() < LEAVING:
+        history.engine.at(3.0, partial(happen, history, "leave", partial(leave_for_a_while, history)))
     request = random.choice(REQUESTS)
     asked = [(request.__name__, request(history))]
+    if history.departed and Random(f"forgetting {history.seed} {history.commands}").random() < FORGETTING:
+        asked.append(("forget", forget(history)))
     if random.random() < 0.3:
         asked.append(("sweep", sweep))
     for process in [command(history, name, ask) for name, ask in asked if ask is not None]:

@@ -54,6 +54,15 @@ class Reading:
         where = "job = ? AND \"group\" = ? AND \"index\" = ? AND state IN ('Scheduled', 'Running')"
         return self._tasks(where, [slot.job, slot.group, slot.index])
 
+    def ended(self, slot: Slot) -> list[Recorded]:
+        """The tasks of the slot that are over, and did not fail."""
+        where = 'job = ? AND "group" = ? AND "index" = ? AND state = \'Completed\''
+        return self._tasks(where, [slot.job, slot.group, slot.index])
+
+    def all_on(self, node: str) -> set[str]:
+        """The tasks that were last on the node, over or not, by id."""
+        return {row[0] for row in self.connection.execute("SELECT id FROM tasks WHERE node = ?", [node])}
+
     def last_on_a_node(self, slot: Slot, *, but_not: str = "") -> Recorded | None:
         """The newest task of the slot, beside that one, that had a node; None: none had."""
         where = 'job = ? AND "group" = ? AND "index" = ? AND id <> ? AND node IS NOT NULL ORDER BY "order"'
@@ -81,6 +90,13 @@ class Reading:
             ORDER BY number DESC LIMIT 1"""
         row = self._one(sql, [task])
         return row[0] if row else None
+
+    def restarts(self, task: str, *, since: float) -> int:
+        """How often a start of the task was intended since then because it had failed."""
+        sql = """SELECT count(*) FROM events
+            WHERE task = ? AND source = 'Failed' AND target = 'Scheduled' AND at >= ?"""
+        (count,) = self._one(sql, [task, since]) or (0,)
+        return int(count)
 
     def starts(self, task: str) -> int:
         """How often a start of the task was intended."""

@@ -13,6 +13,7 @@ from cube.simulator.commands import Ask, asking, deploying, finish, sweep
 from cube.simulator.drawn import draw_job, draw_work
 from cube.simulator.history import History
 from cube.simulator.laws import must, ours, runs, slot_of
+from cube.simulator.varied import varied
 
 LEAVING_DATA = 0.7
 """How many of those who want a node empty give up what was written there."""
@@ -20,16 +21,16 @@ LEAVING_DATA = 0.7
 
 def deploy(history: History) -> Ask:
     """Somebody deploys one of three jobs, maybe changed."""
-    job = history.ranked(draw_job(history.random))
-    history.wanted[job.name] = job
+    job = varied(history, history.ranked(draw_job(history.random)))
+    _want(history, job)
     return _deploying(history, job)
 
 
 def deploy_work(history: History) -> Ask:
     """Somebody deploys what is to end by itself, now, by the clock, or when it is asked for."""
-    job = history.ranked(draw_work(history.random))
-    history.wanted[job.name] = job
-    return deploying(job)
+    job = varied(history, history.ranked(draw_work(history.random)))
+    _want(history, job)
+    return _told(history, job.name, deploying(job))
 
 
 def dispatch(history: History) -> Ask | None:
@@ -64,8 +65,8 @@ def stop(history: History) -> Ask | None:
     if not history.wanted:
         return None
     name = history.random.choice(sorted(history.wanted))
-    history.wanted[name] = replace(history.wanted[name], stopped=True)
-    return asking(Manager.stop, name)
+    _want(history, replace(history.wanted[name], stopped=True))
+    return _told(history, name, asking(Manager.stop, name))
 
 
 def remove(history: History) -> Ask | None:
@@ -73,8 +74,8 @@ def remove(history: History) -> Ask | None:
     if not history.wanted:
         return None
     name = history.random.choice(sorted(history.wanted))
-    history.wanted[name] = replace(history.wanted[name], stopped=True)
-    return lambda manager, run: _removed(history, manager, name, run)
+    _want(history, replace(history.wanted[name], stopped=True))
+    return _told(history, name, lambda manager, run: _removed(history, manager, name, run))
 
 
 def _removed(history: History, manager: Manager, name: str, run: Run) -> Report:
@@ -162,6 +163,27 @@ def move(history: History) -> Ask | None:
     return lambda manager, run: moves.move(manager, str(slot), node, run)
 
 
+def forget(history: History) -> Ask | None:
+    """Somebody waits no longer for a node that has left the inventory; it may yet be back."""
+    if not history.departed:
+        return None
+    random = Random(f"forgetting {history.seed} {history.commands}")
+    return forgetting(history, random.choice(sorted(history.departed)))
+
+
+def forgetting(history: History, name: str) -> Ask:
+    """What is recorded there is over, and what was written there given up."""
+
+    def ask(manager: Manager, run: Run) -> Report:
+        history.forgotten |= history.reading.all_on(name)
+        report = manager.forget_node(name, run)
+        for names in (history.drained, history.given_up, history.cordoned):
+            names.discard(name)
+        return report
+
+    return ask
+
+
 def sweep_now(_history: History) -> Ask:
     """Cron."""
     return sweep
@@ -176,10 +198,28 @@ REQUESTS: tuple[Callable[[History], Ask | None], ...] = (
 )
 
 
+def _want(history: History, job: Job) -> None:
+    history.wanted[job.name] = job
+    history.told.discard(job.name)
+
+
 def _deploying(history: History, job: Job) -> Ask:
     if job.groups[0].update.auto_revert:
         history.doubtful.add(job.name)  # Nobody knows yet which version it will be.
-    return deploying(job)
+    return _told(history, job.name, deploying(job))
+
+
+def _told(history: History, name: str, ask: Ask) -> Ask:
+    """P12: who is told how their job stands finds recorded what they have asked for."""
+
+    def asked(manager: Manager, run: Run) -> Report | bool | None:
+        report = ask(manager, run)
+        history.told.add(name)
+        is_known = name in history.doubtful or history.is_recorded(history.wanted[name])
+        must(is_known, f"P12 {name} is not recorded as it was asked for")
+        return report
+
+    return asked
 
 
 def _opening(history: History, name: str, act: Callable[[Manager, str, Run], bool | None]) -> Ask:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from cube.model.action import Start
 from cube.model.job import Group, Job, JobType
 from cube.model.observation import Observation, Seen
-from cube.model.policy import Condition, OnDisconnect
-from cube.model.task import Health, State
+from cube.model.policy import Condition, OnDisconnect, RestartMode
+from cube.model.task import Health, Slot, State
 from cube.simulator.history import History
-from cube.simulator.laws import ROUNDING, containers, must, parent_of, runs, slot_of
+from cube.simulator.laws import ROUNDING, as_written, containers, must, parent_of, runs, slot_of
 
 MOVES = 2
 """Tasks of silent nodes that may be on their way elsewhere at a time; a tenth of all, if that is more."""
@@ -32,8 +32,10 @@ class Starts:
         if job is None or group is None:
             return
         self._is_not_too_soon(effect, group)
+        self._is_not_too_often(effect, group)
         if self.history.reading.starts(effect.task.id) == 1:
             self._leaves_silent_nodes_their_time(effect, group)
+            self._is_on_no_node_that_left(effect)
             what = f"{effect.task.slot} of version {effect.task.version}"
             must(
                 effect.task.spec == group.spec,
@@ -43,6 +45,7 @@ class Starts:
             self._goes_where_it_is_to_go(effect)
             if job.type_of(group) is not JobType.SYSTEM:  # Its slots belong to nodes, and so does its data.
                 self._goes_where_its_data_is(effect)
+            self._is_not_tried_elsewhere(effect, group)
             self._is_the_only_run(effect, job)
             self._is_no_double(effect)
 
@@ -80,6 +83,18 @@ class Starts:
         is_long = waited >= group.disconnect.lost_after - ROUNDING
         must(self.history.has_jumped or is_long, f"P8 after {waited:.0f}s of silence: {what}")
 
+    def _is_on_no_node_that_left(self, effect: Start) -> None:
+        """P3: what is on a machine that has left the inventory may run on, until somebody forgets it."""
+        away = self.history.departed.keys() - self.seen.keys()
+        left = [
+            task.node
+            for task in self.history.reading.tasks_of(effect.task.slot)
+            if task.node in away
+            and task.spec == effect.task.spec
+            and task.id not in {effect.task.id, *self.history.forgotten}
+        ]
+        must(not left, f"P3 unknown is not absent: {effect.task.slot} begins, and is on {left}")
+
     def _is_not_too_soon(self, effect: Start, group: Group) -> None:
         """P8, 17: the k-th restart waits for at least half of `delay` * 2^(k-1), as far as `max_delay`."""
         events = self.history.reading.last_events(effect.task.id)
@@ -91,6 +106,25 @@ class Starts:
         wait = min(policy.max_delay, policy.delay * 2.0 ** max(effect.task.restarts - 1, 0)) / 2
         what = f"{effect.reason} of {effect.task.slot} after {waited:.1f}s"
         must(waited >= wait - ROUNDING, f"P8 backoff: {what}")
+
+    def _is_not_too_often(self, effect: Start, group: Group) -> None:
+        """P8, 17: no task is restarted more than `attempts` times within a window, whatever follows then."""
+        now, policy = self.history.clock.now(), group.restart
+        events = self.history.reading.last_events(effect.task.id)
+        was_failed = len(events) > 1 and events[1][0] == State.FAILED.value
+        if self.history.has_jumped or not was_failed:
+            return
+        restarts = self.history.reading.restarts(effect.task.id, since=now - policy.window + ROUNDING)
+        what = f"{effect.task.slot} is restarted {restarts} times in {policy.window:.0f}s"
+        must(restarts <= policy.attempts, f"P8 {what}: {effect.reason}")
+
+    def _is_not_tried_elsewhere(self, effect: Start, group: Group) -> None:
+        """P7: what is to be tried again where it is gets no other task because it failed."""
+        last = self.history.reading.last_on_a_node(effect.task.slot, but_not=effect.task.id)
+        is_to_stay = group.restart.mode is RestartMode.DELAY and group.restart.attempts > 0
+        if last is not None and last.spec == effect.task.spec and is_to_stay:
+            what = f"{effect.task.slot} of {last.node} begins anew on {effect.node}: {effect.reason}"
+            must(effect.task.reschedules == 0, f"P7 no move without cause: {what}")
 
     def _finds_what_it_depends_on(self, effect: Start, job: Job, group: Group) -> None:
         """A task is begun only when every group that its own waits for is there; or it takes a slot over."""
@@ -104,11 +138,22 @@ class Starts:
         }
         for name, condition in group.depends_on.items():
             other = job.group(name)
+            if condition is Condition.COMPLETED and other is not None:
+                left = [index for index in range(other.count) if not self._has_ended_well(job, other, index)]
+                what = f"{effect.task.slot} begins before {left} of {name} have ended well"
+                must(not left, f"depends_on: {what}")
             if condition is Condition.HEALTHY and other is not None:
                 up = sum((slot.job, slot.group) == (job.name, name) for slot in alive)
                 most = other.count if job.type is JobType.SERVICE else 1  # Closed and silent nodes have none.
                 what = f"{effect.task.slot} begins while {up} of {most} of {name} run"
                 must(up >= most, f"depends_on: {what}")
+
+    def _has_ended_well(self, job: Job, group: Group, index: int) -> bool:
+        """Some task of the slot has, of the spec that is wanted, as the machine tells on which it was."""
+        machines = (*self.history.site.machines.values(), *self.history.departed.values())
+        done = {task for machine in machines for task, codes in machine.exits.items() if 0 in codes}
+        tasks = self.history.reading.ended(Slot(job=job.name, group=group.name, index=index))
+        return any(task.id in done and as_written(task.spec) == as_written(group.spec) for task in tasks)
 
     def _goes_where_it_is_to_go(self, effect: Start) -> None:
         """A slot that moves gets its new task on that node and nowhere else."""

@@ -74,6 +74,8 @@ class Stops:
         is_a_choice = is_current or any(runs(other) for _, other in same)  # else it is in an update's way
         if is_expected and same and is_a_choice and not is_sick and not is_to_leave:
             self._has_a_proven_successor(effect, same)
+        elif is_expected and not same and not is_sick and not is_to_leave and self._comes_second(effect):
+            self._has_a_proven_successor(effect, [])
 
     def _comes_after_its_image(self, effect: Stop, before: str) -> None:
         """P19: a task is stopped for one of another image only where the node was seen to have that."""
@@ -85,6 +87,17 @@ class Stops:
             return
         is_there = any(full_name(after.image) in image.names for image in seen.images or ())
         must(is_there, f"P19 {effect.container_name} is stopped for {after.image}, which is not there")
+
+    def _comes_second(self, effect: Stop) -> bool:
+        """Its job wants it to serve until the task of the new version has taken over."""
+        assert effect.task is not None, "it is recorded"
+        slot = effect.task.slot
+        job = self.history.reading.job(slot.job)
+        group = job.group(slot.group) if job is not None else None
+        if job is None or group is None or job.stopped or slot.index >= group.count:
+            return False
+        is_asked = job.type is JobType.SERVICE and group.update.order is Order.START_FIRST
+        return is_asked and effect.task.spec != group.spec
 
     def _is_to_move_first(self, effect: Stop, slot: Slot, job: Job | None) -> bool:
         """Somebody wants it on another node; its job wants no two at a time, or it does not serve yet."""
