@@ -1,12 +1,13 @@
 """Laws of the plan, for any world that hypothesis can think of."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cube.model.action import Note, Place, Plan, Quarantine, Start, Stop, Wait
-from cube.model.job import Job, JobType, TaskSpec
+from cube.model.job import Group, Job, JobType, TaskSpec
 from cube.model.observation import ContainerState, Seen
 from cube.model.resources import Resources
 from cube.model.rollout import RolloutState
@@ -18,7 +19,7 @@ from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from tests.build import GIB, NOW, node, seen, world
-from tests.worlds import NODES, SPECS, jobs, settled_worlds, worlds
+from tests.worlds import NODES, SPECS, jobs, jobs_of_two_groups, settled_worlds, worlds
 
 
 @given(worlds(), st.sampled_from(tuple(ALGORITHMS.values())))
@@ -96,12 +97,13 @@ def test_an_update_never_takes_more_slots_out_of_service_than_the_job_allows_p19
     stopped = {
         action.task.id for action in _plan(given_world).changes if isinstance(action, Stop) and action.task
     }
-    for found in given_world.jobs:
-        (group,) = found.groups
+    for job, group in _groups(given_world):
         going = [
             task
             for task in buckets.of(Bucket.OUTDATED)
-            if task.slot.job == found.name and task.id in stopped and serves(task, given_world)
+            if task.slot.group_key == (job.name, group.name)
+            and task.id in stopped
+            and serves(task, given_world)
         ]
         assert len([task for task in going if task.node not in drained]) <= group.update.max_parallel
 
@@ -177,9 +179,10 @@ def _content(given_world: World) -> list[Task]:
     wanted = {found.name: found for found in given_world.jobs if not found.stopped}
 
     def is_wanted(found: Task) -> bool:
-        (group,) = wanted[found.slot.job].groups
-        is_counted = wanted[found.slot.job].type is JobType.SYSTEM or found.slot.index < group.count
-        return is_counted and found.spec == group.spec
+        group = wanted[found.slot.job].group(found.slot.group)
+        is_system = wanted[found.slot.job].type is JobType.SYSTEM
+        is_counted = group is not None and (is_system or found.slot.index < group.count)
+        return group is not None and is_counted and found.spec == group.spec
 
     def is_well(found: Task) -> bool:
         look = given_world.observed.get(found.node or "")
@@ -190,7 +193,7 @@ def _content(given_world: World) -> list[Task]:
 
     def is_alone(found: Task) -> bool:
         is_system = wanted[found.slot.job].type is JobType.SYSTEM
-        mine = [other for other in given_world.tasks if other.slot.job == found.slot.job]
+        mine = [other for other in given_world.tasks if other.slot.group_key == found.slot.group_key]
         here = [
             other for other in mine if other.slot == found.slot or (is_system and other.node == found.node)
         ]
@@ -234,16 +237,45 @@ def test_no_job_is_given_more_tasks_than_its_count_with_those_that_stay_p4(
 ) -> None:
     """Nomad's first law of its reconciler."""
     plan, content = reconcile(given_world, scheduler), _content(given_world)
-    for found in given_world.jobs:
-        (group,) = found.groups
+    for job, group in _groups(given_world):
+        key = job.name, group.name
         places = [
             action.slot
             for action in plan.actions
-            if isinstance(action, Place) and action.slot.job == found.name
+            if isinstance(action, Place) and action.slot.group_key == key
         ]
-        stay = [task for task in content if task.slot.job == found.name]
-        count = len(NODES) if found.type is JobType.SYSTEM else group.count
-        assert len(places) + len(stay) <= (0 if found.stopped else count)
+        stay = [task for task in content if task.slot.group_key == key]
+        count = len(NODES) if job.type is JobType.SYSTEM else group.count
+        assert len(places) + len(stay) <= (0 if job.stopped else count)
+
+
+@settings(max_examples=300)
+@given(worlds(jobs_of_two_groups()))
+def test_a_slot_begins_only_once_all_is_there_that_its_group_waits_for_p19(given_world: World) -> None:
+    """A slot that had a task before was let in then."""
+    held = {found.slot for found in given_world.tasks}
+    begun = {action.slot for action in _plan(given_world).actions if isinstance(action, Place)} - held
+    for job, group in _groups(given_world):
+        mine = [slot for slot in begun if slot.group_key == (job.name, group.name)]
+        for name in group.depends_on if mine else ():
+            other = job.group(name)
+            assert other is not None
+            there = {
+                found.slot.index for found in given_world.tasks if _is_there(found, job, other, given_world)
+            }
+            assert there >= set(range(other.count)), f"{mine} begin with {there} of {name}"
+
+
+def _is_there(found: Task, job: Job, group: Group, given_world: World) -> bool:
+    if found.slot.group_key != (job.name, group.name) or found.spec != group.spec:
+        return False
+    if job.type_of(group) is JobType.BATCH:
+        return (found.state, found.exit_code) == (State.COMPLETED, 0)
+    return serves(found, given_world)
+
+
+def _groups(given_world: World) -> Iterator[tuple[Job, Group]]:
+    return ((job, group) for job in given_world.jobs for group in job.groups)
 
 
 @given(settled_worlds(), st.sampled_from(SPECS), st.sampled_from(tuple(ALGORITHMS.values())))
@@ -253,7 +285,8 @@ def test_an_update_begins_no_more_beside_those_that_serve_than_its_job_allows_p4
     updated = replace(
         given_world,
         jobs=tuple(
-            replace(found, groups=(replace(found.groups[0], spec=spec),)) for found in given_world.jobs
+            replace(found, groups=(replace(found.groups[0], spec=spec), *found.groups[1:]))
+            for found in given_world.jobs
         ),
         rollouts={
             name: replace(found, state=RolloutState.RUNNING) for name, found in given_world.rollouts.items()
@@ -262,6 +295,6 @@ def test_an_update_begins_no_more_beside_those_that_serve_than_its_job_allows_p4
     plan = reconcile(updated, scheduler)
     serving = {found.slot for found in updated.tasks if found.state is State.RUNNING}
     beside = {action.slot for action in plan.actions if isinstance(action, Place)} & serving
-    for found in updated.jobs:
-        (group,) = found.groups
-        assert sum(slot.job == found.name for slot in beside) <= group.update.max_parallel
+    for job, group in _groups(updated):
+        begun = [slot for slot in beside if slot.group_key == (job.name, group.name)]
+        assert len(begun) <= group.update.max_parallel

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from cube.model.job import Job, JobType, Port, TaskSpec, Volume
+from cube.model.job import Group, Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon, Silence
 from cube.model.observation import Container, ContainerState, Seen
-from cube.model.policy import OnUnhealthy, Order
+from cube.model.policy import Condition, OnUnhealthy, Order
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, State, Task
@@ -26,7 +26,7 @@ SPECS = (
     spec("db:2", volumes=(Volume(source="data", target="/data"),)),
 )
 
-jobs = st.builds(
+jobs_of_one_group = st.builds(
     job,
     st.sampled_from(("web", "api")),
     st.integers(0, 4),
@@ -41,17 +41,47 @@ jobs = st.builds(
     version=st.just(2),
 )
 
+OTHERS = (
+    (Group(name="base", spec=SPECS[0], count=2), Condition.HEALTHY),
+    (Group(name="base", spec=SPECS[3]), Condition.HEALTHY),
+    (Group(name="prepare", spec=SPECS[0], count=2, type=JobType.BATCH), Condition.COMPLETED),
+    (Group(name="prepare", spec=SPECS[2], type=JobType.BATCH), Condition.COMPLETED),
+)
+"""Groups that another one waits for, and until when."""
+
+
+@st.composite
+def jobs_of_two_groups(draw: st.DrawFn) -> Job:
+    """A service whose first group waits for the second one."""
+    found = draw(jobs_of_one_group)
+    (main,) = found.groups
+    other, condition = draw(st.sampled_from(OTHERS))
+    groups = (replace(main, depends_on={other.name: condition}), other)
+    return replace(found, type=JobType.SERVICE, groups=groups)
+
+
+jobs = st.one_of(jobs_of_one_group, jobs_of_one_group, jobs_of_one_group, jobs_of_two_groups())
+
+
+def _in_any_group(found: Task, group: str) -> Task:
+    return replace(found, slot=replace(found.slot, group=group))
+
+
 tasks = st.builds(
-    task,
-    st.integers(0, 4),
-    job=st.sampled_from(("web", "api", "gone")),
-    node=st.sampled_from((*NODES, "left")),
-    state=st.sampled_from(State),
-    spec=st.sampled_from(SPECS),
-    restarts=st.integers(0, 3),
-    health=st.sampled_from(Health),
-    changed_at=st.sampled_from((NOW - 1, NOW - 100, NOW - 5000)),
-    quarantined_until=st.sampled_from((None, None, None, NOW - 1, NOW + 1)),
+    _in_any_group,
+    st.builds(
+        task,
+        st.integers(0, 4),
+        job=st.sampled_from(("web", "api", "gone")),
+        node=st.sampled_from((*NODES, "left")),
+        state=st.sampled_from(State),
+        spec=st.sampled_from(SPECS),
+        restarts=st.integers(0, 3),
+        health=st.sampled_from(Health),
+        changed_at=st.sampled_from((NOW - 1, NOW - 100, NOW - 5000)),
+        quarantined_until=st.sampled_from((None, None, None, NOW - 1, NOW + 1)),
+    ),
+    st.sampled_from(("main", "main", "main", "base", "prepare")),
 )
 
 rollouts = st.builds(
@@ -75,14 +105,15 @@ cordons = st.builds(
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn, of: st.SearchStrategy[Job] = jobs) -> World:
     """Any mixture of jobs, records and what is really there; some jobs have what they want, or nearly so."""
-    wanted = {found.name: found for found in draw(st.lists(jobs, max_size=2))}
+    wanted = {found.name: found for found in draw(st.lists(of, max_size=2))}
     settled = [
         found
-        for of in wanted.values()
-        if not of.stopped and draw(MOSTLY)
-        for found in draw(_settled_tasks(draw(_now_or_before(of))))
+        for asked in wanted.values()
+        if not asked.stopped and draw(MOSTLY)
+        for found in draw(_settled_tasks(draw(_now_or_before(asked))))
+        if draw(MOSTLY)
     ]
     others = draw(st.lists(tasks, max_size=8))
     drawn = list({(found.slot, found.node): found for found in (*others, *settled)}.values())
@@ -114,9 +145,9 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def _now_or_before(of: Job) -> st.SearchStrategy[Job]:
-    """The job as it is, or as it was before an update."""
-    (group,) = of.groups
-    before = [replace(of, groups=(replace(group, spec=old),)) for old in SPECS]
+    """The job as it is, or as it was before an update of its first group."""
+    main, *others = of.groups
+    before = [replace(of, groups=(replace(main, spec=old), *others)) for old in SPECS]
     return st.sampled_from((*[of] * len(before), *before))
 
 
@@ -157,22 +188,27 @@ def settled_worlds(draw: st.DrawFn) -> World:
 @st.composite
 def _settled_tasks(draw: st.DrawFn, of: Job) -> list[Task]:
     """A service's run anywhere, a system job's one on each node, and a batch's are done or still at work."""
-    (group,) = of.groups
-    is_system = of.type is JobType.SYSTEM
+    return [found for group in of.groups for found in draw(_settled_group(of, group))]
+
+
+@st.composite
+def _settled_group(draw: st.DrawFn, of: Job, group: Group) -> list[Task]:
+    is_system, is_batch = of.type is JobType.SYSTEM, of.type_of(group) is JobType.BATCH
     homes = list(NODES) if is_system else [draw(st.sampled_from(NODES)) for _ in range(group.count)]
-    states = (State.RUNNING, State.COMPLETED) if of.type is JobType.BATCH else (State.RUNNING,)
+    states = (State.RUNNING, State.COMPLETED) if is_batch else (State.RUNNING,)
     found = [
         task(
             index,
             job=of.name,
-            id=f"{of.name}-{index:04}",
+            id=f"{of.name}-{group.name}-{index:04}",
             node=home,
             spec=group.spec,
             state=draw(st.sampled_from(states)),
         )
         for index, home in enumerate(homes)
     ]
-    return [replace(each, exit_code=0) if each.state is State.COMPLETED else each for each in found]
+    placed = [_in_any_group(each, group.name) for each in found]
+    return [replace(each, exit_code=0) if each.state is State.COMPLETED else each for each in placed]
 
 
 def _settled_container(of: Task) -> Container:
