@@ -1,4 +1,4 @@
-"""`cube recover`: what the labels tell is what the store had known (P14)."""
+"""`cube recover`: what the labels tell is what the store had known (P7, P20)."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def relic(
     counts=st.dictionaries(st.sampled_from(["api", "db", "web"]), st.integers(1, 4), min_size=1),
     versions=st.lists(st.integers(1, 9), min_size=4, max_size=4),
 )
-def test_jobs_and_tasks_come_back_as_they_were_p14(counts: dict[str, int], versions: list[int]) -> None:
+def test_jobs_and_tasks_come_back_as_they_were_p7(counts: dict[str, int], versions: list[int]) -> None:
     tasks = [
         task(index, job=name, version=versions[index], node=f"node{index}")
         for name, count in counts.items()
@@ -71,7 +71,7 @@ def test_jobs_and_tasks_come_back_as_they_were_p14(counts: dict[str, int], versi
     assert {each.state for each in rebuilt.tasks} == {State.SCHEDULED}
 
 
-def test_the_loop_finds_a_recovered_fleet_running_and_touches_nothing_p14() -> None:
+def test_the_loop_finds_a_recovered_fleet_running_and_touches_nothing_p7() -> None:
     """Through the real store and the real reconciler."""
     tasks = [task(index, node=f"node{index}") for index in range(3)]
     found = restored([relic(each, job(count=3)) for each in tasks], OWNER, now=NOW).restored
@@ -116,7 +116,7 @@ def test_the_newest_epoch_is_kept() -> None:
     assert restored(relics, OWNER, now=NOW).restored.epoch == 5
 
 
-def test_what_a_run_is_a_run_of_comes_back_as_it_was_p14() -> None:
+def test_what_a_run_is_a_run_of_comes_back_as_it_was_p20() -> None:
     """Whatever values it was dispatched with: the defaults of its job are not theirs."""
     width = {"CUBE_PARAM_WIDTH": "640"}
     resize = job("resize", task=spec(env=width), type=JobType.PARAMETERIZED, version=3)
@@ -130,7 +130,7 @@ def test_what_a_run_is_a_run_of_comes_back_as_it_was_p14() -> None:
     store.close()
 
 
-def test_the_start_of_a_run_carries_what_it_is_a_run_of_p14() -> None:
+def test_the_start_of_a_run_carries_what_it_is_a_run_of_p20() -> None:
     store = open_store(":memory:")
     nightly = replace(job("nightly"), type=JobType.PERIODIC, schedule=Schedule(cron="0 2 * * *"))
     nightly = store.put_job(nightly, now=NOW, actor="test", reason="deployed")

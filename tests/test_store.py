@@ -469,7 +469,7 @@ class TestEvents:
         assert any(law in problem for problem in store.check())
 
 
-def test_a_task_of_an_older_cube_whose_specs_had_fewer_fields_goes_on_p14(store: Store) -> None:
+def test_a_task_of_an_older_cube_whose_specs_had_fewer_fields_goes_on_p11(store: Store) -> None:
     """The digest of the same spec is another one now, and the row that a task refers to must be there."""
     task = running(store)
     with store._change() as connection:

@@ -237,7 +237,7 @@ class TestPassword:
             ("postgresql://ann:s%33cret@one,two:5433/shop", "postgresql://ann@one,two:5433/shop"),
         ],
     )
-    def test_is_not_shown_p14(self, url: str, shown: str) -> None:
+    def test_is_not_shown_p15(self, url: str, shown: str) -> None:
         assert (str(Server(url)), "s3cret" in repr(Server(url))) == (shown, False)
 
     def test_is_in_no_error(self) -> None:

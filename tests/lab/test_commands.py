@@ -189,7 +189,7 @@ class TestAWatch:
 
 
 class TestRecover:
-    def test_rebuilds_a_lost_state_and_restarts_nothing_p14(self, desk: Desk) -> None:
+    def test_rebuilds_a_lost_state_and_restarts_nothing_p7(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(SLEEPER))
         before = desk.ids()
         (found,) = (desk.folder / ".cube").glob("*.db")
