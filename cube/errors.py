@@ -6,7 +6,7 @@
     │   └── AuthenticityError        the host key is not the pinned one, or none is pinned
     ├── LockedError          exit 4: somebody else holds the lock
     ├── ChangedError         exit 1: what was to be changed is not what whoever asked had seen
-    └── InternalError        exit 1: a promise of Cube's own was broken; please report it
+    └── InternalError        exit 70: a promise of Cube's own was broken; please report it
 
 A message says what failed, where (a node, or file:line:column), why, and what to do next.
 """
@@ -64,6 +64,8 @@ class ChangedError(CubeError):
 
 class InternalError(CubeError):
     """An invariant of Cube's own does not hold: a bug in Cube, not in what the user did."""
+
+    exit_code = 70  # EX_SOFTWARE of sysexits.h
 
 
 def bug(error: BaseException, *, cure: str = "") -> InternalError:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from cube.cli import backups, leaving, moves, options, settle, stored, volumes
 from cube.cli.main import app
 from cube.cli.reach import recorded
-from cube.errors import CubeError, InputError, UnreachableError
+from cube.errors import CubeError, InputError, InternalError, UnreachableError
 from cube.manager.manager import Manager
 from cube.manager.measuring import measure
 from cube.manager.office import Office
@@ -132,6 +132,19 @@ def test_tokens_are_made_listed_and_revoked_through_a_manager_by_who_may_p18(api
     assert "may not do that" in str(asked("create", "more", "--role", "admin", role="operate").exception)
     assert asked("revoke", "ci").stdout == "token ci is revoked\n"
     assert "there is no token 'ci'" in str(asked("revoke", "ci").exception)
+
+
+def test_p12_a_bug_in_a_manager_ends_a_command_as_a_bug_here_does(
+    api: Api, far: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_asked: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Manager, "uncordon", fail)
+    with pytest.raises(InternalError, match="bug in Cube: ZeroDivisionError") as bug:
+        far.uncordon("node1", run())
+    assert bug.value.exit_code == 70
+    assert api.stage.manager.store.cordons() == {}
 
 
 def test_maintenance_through_a_manager_is_recorded_with_its_events_and_ends(api: Api, far: Manager) -> None:

@@ -52,7 +52,7 @@ def test_p15_a_bug_is_told_by_its_kind_and_its_place_and_never_in_its_own_words(
     thread.join(20)
     said = capsys.readouterr().err
     (log,) = tmp_path.iterdir()
-    assert (end.value.code, CANARY in said + log.read_text()) == (1, False)
+    assert (end.value.code, CANARY in said + log.read_text()) == (70, False)
     assert said.count(f"bug in Cube: UnicodeEncodeError at {__file__}:") == 2, "of the thread, too"
     assert "ScannerError" in log.read_text(), "and what it followed upon"
 

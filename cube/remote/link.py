@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from cube.errors import CubeError, InputError, LockedError, UnreachableError
+from cube.errors import CubeError, InputError, InternalError, LockedError, UnreachableError
 
 PATIENCE = 60.0
 """Seconds that any single answer may take; a stream sends something more often than that."""
@@ -219,7 +219,7 @@ def error_of(text: bytes, status: int, where: str) -> CubeError:
 
 def raised(what: str, exit_code: int, words: Mapping[str, str]) -> CubeError:
     """The error of that exit code."""
-    kinds: Mapping[int, type[CubeError]] = {2: InputError, 3: UnreachableError, 4: LockedError}
+    kinds = {kind.exit_code: kind for kind in (InputError, UnreachableError, LockedError, InternalError)}
     return kinds.get(exit_code, CubeError)(
         what, where=words.get("where", ""), why=words.get("why", ""), cure=words.get("cure", "")
     )

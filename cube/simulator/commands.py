@@ -84,7 +84,7 @@ def _do(history: History, store: Store, ask: Ask, name: str) -> None:
         history.tell(f"{name}: somebody else is at work")
     except CubeError as error:
         history.tell(f"{name}: refused: {error}")
-        if error.exit_code == InternalError.exit_code:
+        if error.exit_code in (CubeError.exit_code, InternalError.exit_code):
             history.failure = error
     except Exception as error:  # noqa: BLE001 - it is raised again where the history is told
         history.failure = error
