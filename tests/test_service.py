@@ -43,6 +43,21 @@ def test_what_the_engine_tells_is_acted_upon_without_waiting_for_the_next_look(s
     stage.until(lambda: stage.store.current_tasks()[0].restarts == 1)
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_service_that_ends_has_failed_and_leaves_a_post_mortem_whatever_it_ends_with(
+    stage: Stage, code: int
+) -> None:
+    stage.manager.deploy(job(count=1, restart=RestartPolicy(delay=0.01)), run())
+    (task,) = stage.store.current_tasks()
+    machine = stage.machines[str(task.node)]
+    machine.machine.end(str(task.container), code)
+    machine.told.put("die")
+    stage.until(lambda: stage.store.post_mortems("web"))
+    (death,) = stage.store.post_mortems("web")
+    assert (death.task, death.found.exit_code) == (task.id, code)
+    assert f"exited with {code}" in [event.reason for event in stage.store.events(job="web")]
+
+
 def test_a_fleet_that_is_settled_is_planned_for_again_once_something_has_changed(tmp_path: Path) -> None:
     """Also where another Cube has changed what is wanted, of which the service is not told."""
     with staged(state=tmp_path / "state.db") as stage, closing(open_store(tmp_path / "state.db")) as other:

@@ -179,7 +179,7 @@ class Machine:
         return None
 
     def _run(self, found: Container, spec: TaskSpec, ports: tuple[int, ...], now: float) -> Outcome:
-        left = _post_mortem(found, now) if _ended_badly(found) else None
+        left = _post_mortem(found, now) if found.state is ContainerState.EXITED else None
         taken = {port for held in self.containers.values() for port in held.host_ports}
         if clash := taken & set(ports):
             return replace(_failed(f"host port {min(clash)} is taken"), post_mortem=left)
@@ -208,9 +208,8 @@ class Machine:
             return Outcome(verdict=Verdict.OK, container=stop.container)
         if refusal := self._refuse_stranger(found, epoch):
             return refusal
-        badly = _ended_badly(found) or stop.target is State.FAILED
         self.remove(stop.container)
-        left = _post_mortem(found, now) if badly else None
+        left = _post_mortem(found, now) if _has_failed(stop, found) else None
         return Outcome(verdict=Verdict.OK, container=stop.container, post_mortem=left)
 
     def _quarantine(self, effect: Quarantine, now: float, epoch: int) -> Outcome:
@@ -275,8 +274,10 @@ def _id_of(name: str) -> str:
     return f"sha256:{name}"
 
 
-def _ended_badly(found: Container) -> bool:
-    return found.state is ContainerState.EXITED and found.exit_code != 0
+def _has_failed(stop: Stop, found: Container) -> bool:
+    was_failed = stop.task is not None and stop.task.state is State.FAILED
+    has_ended = found.state is ContainerState.EXITED
+    return stop.target is State.FAILED or (has_ended and (was_failed or found.exit_code != 0))
 
 
 def _post_mortem(found: Container, now: float) -> PostMortem:

@@ -30,7 +30,7 @@ from cube.worker.belongings import ROOT, BelongingsError, Porter, owner_of
 from cube.worker.container import MEMORY, Claim, Json, container_config
 from cube.worker.hiding import masked
 from cube.worker.meter import Meter
-from cube.worker.post_mortem import ended_badly
+from cube.worker.post_mortem import ended_badly, has_ended
 from cube.worker.refusal import BROKEN, EffectRefusedError, explanation
 
 Witness = Callable[[Json], PostMortem]
@@ -105,8 +105,9 @@ def _start(client: APIClient, effect: Start, means: Means) -> Outcome:
     meter = pulling.meter_of(effect.task.spec.image, effect.node, effect.task.slot.job, means.told)
     porter.bring(effect.task)
     found = _create(client, effect, means, meter)
-    before = witness(found) if ended_badly(found) else None
-    if effect.task.spec.has_made_variables and _has_ended(found):
+    # Whatever it ended with: what is started again had failed, or is not done.
+    before = witness(found) if has_ended(found) else None
+    if effect.task.spec.has_made_variables and _does_not_run(found):
         client.remove_container(found["Id"], v=True)
         found = _create(client, effect, means, meter)
     _give(client, effect.task, found["Id"], porter)
@@ -115,7 +116,7 @@ def _start(client: APIClient, effect: Start, means: Means) -> Outcome:
     return outcome if before is None else replace(outcome, post_mortem=before, end=outcome.post_mortem)
 
 
-def _has_ended(found: Json) -> bool:
+def _does_not_run(found: Json) -> bool:
     """It was there before, and does not run."""
     return "State" in found and not found["State"]["Running"]
 
@@ -250,16 +251,22 @@ def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness, porte
     except NotFound:
         return Outcome(verdict=Verdict.OK, container=effect.container)
     _check_ours(found, effect, claim)
-    has_failed = effect.target is State.FAILED or ended_badly(found)
-    post_mortem = witness(found) if has_failed else None
-    outcome = _outcome(lambda: _remove(client, effect))
-    if outcome.verdict is Verdict.OK:
-        _clear_away(found, porter)
+    post_mortem = witness(found) if _has_failed(effect, found) else None
+    outcome = _outcome(lambda: _remove(client, effect, found, porter))
     return replace(outcome, post_mortem=post_mortem)
 
 
+def _has_failed(effect: Stop, found: Json) -> bool:
+    """Its task has, or will have; a service that ended has failed, whatever it ended with."""
+    was_failed = effect.task is not None and effect.task.state is State.FAILED
+    return effect.target is State.FAILED or ended_badly(found) or (was_failed and has_ended(found))
+
+
 def _clear_away(found: Json, porter: Porter) -> None:
-    """What is left in the node's memory where that fails is gone with its next start at the latest."""
+    """While there still is the container, by which whoever goes on after us finds that files are there.
+
+    What is left in the node's memory where that fails is gone with its next start at the latest.
+    """
     identity = _identity(found)
     mounts = (found.get("HostConfig") or {}).get("Mounts") or ()
     has_files = any(str(mount.get("Source", "")).startswith(f"{MEMORY}/") for mount in mounts)
@@ -268,10 +275,11 @@ def _clear_away(found: Json, porter: Porter) -> None:
             porter.take_away(identity.task)
 
 
-def _remove(client: APIClient, effect: Stop) -> Outcome:
+def _remove(client: APIClient, effect: Stop, found: Json, porter: Porter) -> Outcome:
     done = Outcome(verdict=Verdict.OK, container=effect.container)
     try:
         client.stop(effect.container, timeout=max(0, round(effect.grace)))
+        _clear_away(found, porter)
         client.remove_container(effect.container, v=True)
     except NotFound:
         return done

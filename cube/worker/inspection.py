@@ -59,10 +59,15 @@ class Inspected:
     checks: tuple[str, ...] = ()
 
     @property
+    def has_ended(self) -> bool:
+        """It ran, and its process is over."""
+        return self.state in ENDED
+
+    @property
     def ended_badly(self) -> bool:
         """Its process is over, and not as a program ends that is done."""
         is_bad = self.exit_code != 0 or self.oom_killed or self.state is ContainerState.DEAD
-        return self.state in ENDED and is_bad
+        return self.has_ended and is_bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

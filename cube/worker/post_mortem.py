@@ -9,15 +9,21 @@ from cube.model.observation import PostMortem
 from cube.worker.container import Json
 from cube.worker.engine import EngineError, read_logs
 from cube.worker.hiding import Hide
-from cube.worker.inspection import ENDED, Inspected, inspected_of
+from cube.worker.inspection import Inspected, inspected_of
 
 LINES = 100
 MAX_LOG = 64 * 1024
 """Bytes of log, those that were written last."""
 
 
+def has_ended(found: Json) -> bool:
+    """The inspected container ran, and its process is over."""
+    inspected = _read(found)
+    return inspected is not None and inspected.has_ended
+
+
 def ended_badly(found: Json) -> bool:
-    """The inspected container is over, and not as a program ends that is done."""
+    """The same, and not as a program ends that is done."""
     inspected = _read(found)
     return inspected is not None and inspected.ended_badly
 
@@ -39,14 +45,13 @@ def take(found: Json, open_channel: Callable[[], Channel], hide: Hide, *, at: fl
             finished_at="",
             log=log,
         )
-    has_ended = inspected.state in ENDED
     return PostMortem(
         at=at,
         container=container,
-        exit_code=inspected.exit_code if has_ended else None,
+        exit_code=inspected.exit_code if inspected.has_ended else None,
         oom_killed=inspected.oom_killed,
         started_at=inspected.started_at,
-        finished_at=inspected.finished_at if has_ended else "",
+        finished_at=inspected.finished_at if inspected.has_ended else "",
         log=log,
         checks=tuple(map(hide, inspected.checks)),
     )

@@ -1,4 +1,4 @@
-"""`make crash`: every crash point of every scenario, on a lab of its own.
+"""`make crash`: every crash point of every scenario, each scenario on a lab of its own, three at a time.
 
 Writes docs/benchmarks/crash.json where all scenarios were run; names as arguments choose some of them.
 Its last line says how many points passed and how many failed; it ends with 1 if any did.
@@ -9,7 +9,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -19,10 +21,14 @@ from cube.lab.fleet import LabSpec
 from cube.lab.lab import down, up
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.trial import Result, Trial, try_all
-from tests.crash.yard import Yard
+from tests.crash.yard import Yard, yard_of
 from tests.lab.desk import Desk
 
 FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "crash.json"
+
+
+AT_ONCE = 3
+"""Scenarios: most of a trial is waiting."""
 
 
 def main() -> None:
@@ -30,7 +36,8 @@ def main() -> None:
     chosen = [found for found in SCENARIOS if found.name in sys.argv[1:] or not sys.argv[1:]]
     if len(chosen) < len(sys.argv[1:]):
         raise SystemExit(f"crash: the scenarios are {', '.join(found.name for found in SCENARIOS)}")
-    results = [_run(scenario) for scenario in chosen]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(_run, chosen))
     typer.echo("\n".join(_table(results)))
     if chosen == list(SCENARIOS):
         FILE.write_text(_as_json(results))
@@ -40,24 +47,26 @@ def main() -> None:
 
 
 def _run(scenario: Scenario) -> Result:
-    typer.echo(f"{scenario.name}:")
-    with tempfile.TemporaryDirectory(prefix="cube-crash-") as folder, _yard(Path(folder)) as yard:
-        return try_all(scenario, yard, _tell)
+    name = f"crash-{os.getpid()}-{SCENARIOS.index(scenario)}"
+    with tempfile.TemporaryDirectory(prefix="cube-crash-") as folder, _yard(Path(folder), name) as yard:
+        return try_all(scenario, yard, tell=partial(_tell, scenario.name))
 
 
 @contextmanager
-def _yard(folder: Path) -> Iterator[Yard]:
+def _yard(folder: Path, name: str) -> Iterator[Yard]:
     with engine(LOCAL) as client:
-        spec = LabSpec(name=f"crash-{os.getpid()}", nodes=2, inventory=folder / "crash.yml")
+        spec = LabSpec(name=name, nodes=2, inventory=folder / "crash.yml")
         try:
             lab = up(client, spec, cache=Path.home() / ".cache" / "cube", say=lambda _: None)
-            yield Yard(desk=Desk(folder=folder, inventory=lab.inventory, engine=client, nodes=lab.nodes))
+            desk = Desk(folder=folder, inventory=lab.inventory, engine=client, nodes=lab.nodes)
+            with yard_of(desk) as yard:
+                yield yard
         finally:
-            down(client, spec.name)
+            down(client, name)
 
 
-def _tell(trial: Trial) -> None:
-    typer.echo(f"  {trial.point:<60} {'; '.join(trial.wrong) or 'ok'}")
+def _tell(scenario: str, trial: Trial) -> None:
+    typer.echo(f"{scenario + ':':<20} {trial.point:<50} {'; '.join(trial.wrong) or 'ok'}")
 
 
 def _table(results: Sequence[Result]) -> Iterator[str]:

@@ -16,8 +16,33 @@ groups:
     env: {{MARK: "{mark}"}}
     memory: 16MiB
     stop: {{grace: 0s}}
-    update: {{min_healthy_time: 0s, order: {order}}}
+    update: {{min_healthy_time: 0s, order: start-first}}
 """
+
+KEEPER = """
+job: sleeper
+groups:
+  main:
+    image: cube-busybox:1
+    command: [sh, -c, "echo $MARK >>/kept/marks; cp /etc/app/list /tmp/told; exec sleep 100000"]
+    user: "0:1234"
+    env: {{MARK: "{mark}"}}
+    memory: 16MiB
+    secrets: {{whole: /etc/app/whole, loud: {{env: LOUD}}}}
+    templates: {{/etc/app/list: {{source: list.j2, on_change: {{exec: [cp, /etc/app/list, /tmp/told]}}}}}}
+    volumes: ["kept:/kept"]
+    stop: {{grace: 0s, drain: 0s}}
+    update: {{min_healthy_time: 0s}}
+"""
+"""A task with all that is brought to a node: secrets, for a user who is not quite root, a file that names the
+task itself, so that it is another one once the task runs, and a volume."""
+
+LIST = (
+    "{% for each in service('sleeper') %}{{ each.name }} {{ env.MARK }}\n{% endfor %}" + "# as long\n" * 1500
+)
+"""More than the rest of what is brought: half of that is half of it."""
+
+SOURCES = "whole: {file: whole}\nloud: {file: loud}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +61,41 @@ class Scenario:
 
 def _a_first_deploy(yard: Yard) -> tuple[str, ...]:
     yard.clear()
-    return ("deploy", yard.write(JOB, order="auto"))
+    return ("deploy", yard.write(JOB))
 
 
-def _another_version(order: str) -> Callable[[Yard], tuple[str, ...]]:
-    def prepare(yard: Yard) -> tuple[str, ...]:
-        if not yard.containers():
-            yard.cube("deploy", yard.write(JOB, order=order))
-        return ("deploy", yard.write(JOB, order=order))
-
-    return prepare
+def _another_version(yard: Yard) -> tuple[str, ...]:
+    if not yard.containers():
+        yard.cube("deploy", yard.write(JOB))
+    return ("deploy", yard.write(JOB))
 
 
-def _a_job_to_stop(yard: Yard) -> tuple[str, ...]:
-    yard.cube("deploy", yard.write(JOB, order="auto"))
+def _a_first_keeper(yard: Yard) -> tuple[str, ...]:
+    """Where the state is there, and empty."""
+    yard.clear()
+    yard.begin()
+    return ("deploy", _keeper(yard))
+
+
+def _another_keeper(yard: Yard) -> tuple[str, ...]:
+    if not yard.containers():
+        yard.cube("deploy", _keeper(yard))
+    return ("deploy", _keeper(yard))
+
+
+def _a_keeper_to_stop(yard: Yard) -> tuple[str, ...]:
+    yard.cube("deploy", _keeper(yard))
     return ("stop", "sleeper")
+
+
+def _keeper(yard: Yard) -> str:
+    """The job file, with secrets that differ from all before them."""
+    path = yard.write(KEEPER)
+    yard.put("templates/list.j2", LIST)
+    yard.put(f"secrets/{yard.cluster}.yml", SOURCES)
+    for secret in ("whole", "loud"):
+        yard.put(secret, f"{secret} of {yard.mark}")
+    return path
 
 
 def _a_node_with_both_tasks(yard: Yard) -> tuple[str, ...]:
@@ -59,7 +104,7 @@ def _a_node_with_both_tasks(yard: Yard) -> tuple[str, ...]:
     yard.cube("node", "uncordon", yard.name(empty))
     if not yard.containers():
         yard.cube("node", "cordon", yard.name(empty))
-        yard.cube("deploy", yard.write(JOB, order="auto"))
+        yard.cube("deploy", yard.write(JOB))
         yard.cube("node", "uncordon", yard.name(empty))
     return ("node", "drain", yard.name(full))
 
@@ -78,13 +123,9 @@ def _is_drained(store: Store, _mark: str) -> bool:
 
 SCENARIOS = (
     Scenario(name="deploy", fact="put_job", prepare=_a_first_deploy, is_wanted=_is_deployed),
-    Scenario(name="update", fact="put_job", prepare=_another_version("start-first"), is_wanted=_is_deployed),
-    Scenario(
-        name="update, stop-first",
-        fact="put_job",
-        prepare=_another_version("stop-first"),
-        is_wanted=_is_deployed,
-    ),
-    Scenario(name="stop", fact="put_job", prepare=_a_job_to_stop, is_wanted=_is_stopped),
+    Scenario(name="deploy, with files", fact="put_job", prepare=_a_first_keeper, is_wanted=_is_deployed),
+    Scenario(name="update", fact="put_job", prepare=_another_version, is_wanted=_is_deployed),
+    Scenario(name="update, with files", fact="put_job", prepare=_another_keeper, is_wanted=_is_deployed),
+    Scenario(name="stop, with files", fact="put_job", prepare=_a_keeper_to_stop, is_wanted=_is_stopped),
     Scenario(name="drain", fact="put_cordon", prepare=_a_node_with_both_tasks, is_wanted=_is_drained),
 )

@@ -8,21 +8,28 @@ import os
 import re
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
+
+from cube.connection import Answer
+from cube.connection.script import RUN_WORDS
+from cube.connection.ssh import Connection
+from cube.worker import belongings, delivered, probe
 
 Pass = Callable[[str], None]
 """Called with the point's name when it is reached."""
 
 _WRITES = ("COMMIT", "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "ALTER", "DROP")
 _STORE = str(Path("cube", "store", "store.py"))
-_BY_CHANCE = re.compile(r"(?<=\.known_hosts-)\w+|[^.]+(?=\.db)")
+_CHANGES = {belongings.WRITE: "write files", belongings.REMOVE: "remove files"}
+_LOOKS = (probe.SCRIPT, delivered.SCRIPT, RUN_WORDS)
+_BY_CHANCE = re.compile(r"(?<=\.known_hosts-)\w+|(?<=\.secrets\.key\.)\w+|[^.]+(?=\.db)")
 
 
 def wrap(reach: Pass) -> None:
-    """Wrap transactions, requests to engines, files and locks of this process, for the rest of its life."""
+    """Wrap transactions, requests to engines, scripts on nodes, files and locks, for the process's life."""
     connect = sqlite3.connect
 
     def watched(place: str, *, factory: type[sqlite3.Connection], **options: Any) -> sqlite3.Connection:
@@ -30,7 +37,9 @@ def wrap(reach: Pass) -> None:
 
     sqlite3.connect = watched  # type: ignore[assignment]
     _wrap_requests(reach)
-    for module, name in ((os, "mkdir"), (os, "replace"), (os, "rename"), (os, "unlink"), (fcntl, "flock")):
+    _wrap_scripts(reach)
+    calls = [(os, name) for name in ("mkdir", "link", "replace", "rename", "unlink")]
+    for module, name in (*calls, (fcntl, "flock")):
         setattr(module, name, _around(reach, getattr(module, name), lambda *_, **__: True))
     os.open = _around(reach, os.open, lambda _path, flags, *_, **__: flags & (os.O_CREAT | os.O_TRUNC))
     writing = _around(reach, io.open, lambda _path, mode="r", *_, **__: set(mode) & set("wax+"))
@@ -89,6 +98,30 @@ def _wrap_requests(reach: Pass) -> None:
 
     http.client.HTTPConnection.putrequest = putrequest  # type: ignore[method-assign]
     http.client.HTTPConnection.getresponse = getresponse  # type: ignore[method-assign]
+
+
+def _wrap_scripts(reach: Pass) -> None:
+    """A script changes a node's files as its stdin comes. One that is not known here is refused."""
+    feed = Connection.feed
+
+    def watched(self: Connection, script: str, pieces: Iterable[bytes], **options: Any) -> Answer:
+        if script in _LOOKS:
+            return feed(self, script, pieces, **options)
+        name = _CHANGES[script]
+        reach(f"{name}, before")
+        answer = feed(self, script, _in_two(b"".join(pieces), name, reach), **options)
+        reach(f"{name}, answered")
+        return answer
+
+    Connection.feed = watched  # type: ignore[method-assign]
+
+
+def _in_two(sent: bytes, name: str, reach: Pass) -> Iterator[bytes]:
+    half = len(sent) // 2
+    yield sent[:half]
+    reach(f"{name}, half sent")
+    yield sent[half:]
+    reach(f"{name}, sent")
 
 
 def _without_ids(url: str) -> str:

@@ -1,5 +1,6 @@
-"""Every crash point of a deploy; `make crash` has those of updates, stops and drains, too."""
+"""The crash points of a deploy from its fact on; `make crash` has all, and those of other commands."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,23 @@ import yaml
 from docker import DockerClient
 
 from cube.lab.fleet import Lab, LabNode
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.scenarios import SCENARIOS
 from tests.crash.trial import try_all
-from tests.crash.yard import Yard
+from tests.crash.yard import Yard, yard_of
 from tests.lab.desk import Desk
 
-TRIED = [found for found in SCENARIOS if found.name == "deploy"]
+(DEPLOY,) = (found for found in SCENARIOS if found.name == "deploy, with files")
 
 
 @pytest.fixture
-def yard(tmp_path: Path, engine: DockerClient, lab: Lab, fleet: tuple[LabNode, ...]) -> Yard:
+def yard(tmp_path: Path, engine: DockerClient, lab: Lab, fleet: tuple[LabNode, ...]) -> Iterator[Yard]:
     inventory = yaml.safe_load(lab.inventory.read_text())
     for group in (inventory["all"], *inventory["all"]["children"].values()):
         for node in fleet[2:]:
             group["hosts"].pop(node.name, None)
-    return a_yard(
-        tmp_path, inventory, Desk(folder=tmp_path, inventory=lab.inventory, engine=engine, nodes=fleet[:2])
-    )
-
-
-def a_yard(folder: Path, inventory: Any, desk: Desk) -> Yard:
-    file = folder / "two.yml"
-    file.write_text(yaml.safe_dump(inventory))
-    return Yard(desk=replace(desk, inventory=file))
+    file = written(tmp_path, inventory)
+    with yard_of(Desk(folder=tmp_path, inventory=file, engine=engine, nodes=fleet[:2])) as yard:
+        yield yard
 
 
 @pytest.fixture
@@ -40,22 +35,27 @@ def strangers(yard: Yard) -> Yard:
     inventory = yaml.safe_load(yard.desk.inventory.read_text())
     for node in inventory["all"]["hosts"].values():
         del node["cube_host_key"]
-    return a_yard(yard.folder, inventory, yard.desk)
+    return replace(yard, desk=replace(yard.desk, inventory=written(yard.folder, inventory)))
+
+
+def written(folder: Path, inventory: Any) -> Path:
+    file = folder / "two.yml"
+    file.write_text(yaml.safe_dump(inventory))
+    return file
 
 
 @pytest.mark.lab
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("scenario", TRIED, ids=[scenario.name for scenario in TRIED])
-def test_a_command_that_is_killed_anywhere_is_mended_by_a_sweep_p6_p9_p10_p11(
-    scenario: Scenario, yard: Yard
-) -> None:
-    result = try_all(scenario, yard)
+def test_a_deploy_that_is_killed_anywhere_is_mended_by_a_sweep_p6_p9_p10_p11(yard: Yard) -> None:
+    result = try_all(DEPLOY, yard, since=f"COMMIT {DEPLOY.fact}, before #1")
     assert not result.failed
     passed = {trial.point for trial in result.trials}
-    assert {f"COMMIT {scenario.fact}, before #1", f"COMMIT {scenario.fact}, after #1"} <= passed
-    for number in (1, 2):
-        for change in ("POST /containers/create", "POST /containers/*/start"):
-            assert {f"{change}, {when} #{number}" for when in ("before", "sent", "answered")} <= passed
+    assert {f"COMMIT {DEPLOY.fact}, {when} #1" for when in ("before", "after")} <= passed
+    for change in ("POST /containers/create", "POST /containers/*/start", "POST /exec/*/start"):
+        assert {f"{change}, {when} #1" for when in ("before", "sent", "answered")} <= passed
+    for number in (1, 2, 3, 4):
+        moments = ("before", "half sent", "sent", "answered")
+        assert {f"write files, {when} #{number}" for when in moments} <= passed
 
 
 @pytest.mark.lab

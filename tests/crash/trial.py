@@ -1,7 +1,7 @@
 """Kill a command at each of its points in turn, let a sweep mend it, and compare with a run left alone."""
 
 import time  # noqa: TID251 - real runs take real time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cube.model.node import Cordon
@@ -48,12 +48,14 @@ class Undisturbed:
     after: End
 
 
-def try_all(scenario: Scenario, yard: Yard, tell: Callable[[Trial], None] = lambda _: None) -> Result:
-    """Every point that an undisturbed run of the scenario passes, in turn."""
+def try_all(
+    scenario: Scenario, yard: Yard, *, since: str = "", tell: Callable[[Trial], None] = lambda _: None
+) -> Result:
+    """Every point that an undisturbed run of the scenario passes, in turn; those from `since` on."""
     begun = time.monotonic()
     run = _undisturbed(scenario, yard)
     trials = []
-    for point in run.points:
+    for point in run.points[run.points.index(since) if since else 0 :]:
         trials.append(_try(point, run, scenario, yard))
         tell(trials[-1])
     return Result(scenario=scenario.name, trials=tuple(trials), seconds=time.monotonic() - begun)
@@ -120,6 +122,21 @@ def _unlike(expected: End, yard: Yard) -> list[str]:
         wrong.append(f"runs {end}, not {expected}, after {story}")
     if idle := [found for found in containers if found.state != "running"]:
         wrong.append(f"does not run: {idle}")
+    wrong += _astray(containers, yard)
     if {found.id for found in containers} != {task.container for task in recorded}:
         wrong.append(f"recorded {recorded}, there {containers}")
     return wrong + [f"a task failed: {reason}" for reason in failed]
+
+
+def _astray(containers: Sequence[Found], yard: Yard) -> Iterator[str]:
+    """What tasks have that is not theirs, or lack, and files on nodes that are nobody's."""
+    owners = {(found.node, found.task) for found in containers if found.has_files}
+    if (folders := yard.folders()) != owners:
+        yield f"there are files of {folders}, and tasks that have some are {owners}"
+    for found in containers:
+        if found.has_files and found.state == "running":
+            wanted = [f"whole of {found.mark}", f"loud of {found.mark}", f"{found.name} {found.mark}", "told"]
+            has = yard.has(found)
+            marks = has[len(wanted) :]
+            if has[: len(wanted)] != wanted or marks[:1] + marks[-1:] != [yard.firsts[-1], found.mark]:
+                yield f"{found} has {has}"

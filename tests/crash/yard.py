@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,22 @@ from shutil import rmtree
 from cube.store.store import Store, open_store
 from tests.lab.desk import Desk
 
-DEADLINE = 60.0
+DEADLINE = 60
 """Seconds for one command."""
 
 _LIST = (
     "docker ps -aq --no-trunc | "
-    "xargs -r docker inspect -f '{{.Id}} {{.State.Status}} {{json .Config.Labels}}'"
+    "xargs -r docker inspect -f '{{.Id}} {{.Name}} {{.State.Status}} {{json .Config.Labels}}'"
 )
+_FOLDERS = "ls /run/cube 2>/dev/null || true"
+_EMPTY = (
+    "docker ps -aq | xargs -r docker rm -fv; docker volume ls -q | xargs -r docker volume rm; "
+    "rm -rf /run/cube/*"
+)
+_HAS = """
+cat /etc/app/whole; echo; echo "$LOUD"; grep -v ^# /etc/app/list; cmp /etc/app/list /tmp/told && echo told
+cat /kept/marks; true
+"""
 _ROOT = str(Path(__file__).parents[2])
 
 
@@ -29,18 +39,25 @@ class Found:
 
     node: str
     id: str
+    name: str
     task: str
     slot: str
     mark: str
     state: str
+    has_files: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yard:
-    """A desk, and the marks of the job files written at it."""
+    """A desk, the marks of the job files written at it, and those that came first after it was cleared.
+
+    `child` runs the commands.
+    """
 
     desk: Desk
+    child: subprocess.Popen[str]
     marks: list[str] = field(default_factory=list)
+    firsts: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -63,18 +80,18 @@ class Yard:
 
     def cube(self, *words: str) -> None:
         """A command that is left alone, and must do what is asked."""
-        done = self.run(self.desk.command(*words))
+        done = self._run(words)
         assert done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}{done.stderr}"
 
     def points(self, words: Sequence[str]) -> list[str]:
         """Every point of that command, which is left alone, in the order of this run."""
-        done = self._watched("", words)
+        done = self._run(words, end="")
         assert done.returncode == 0, f"{words} ended with {done.returncode}\n{done.stdout}{done.stderr}"
         return self.passed()
 
     def kill(self, point: str, words: Sequence[str]) -> bool:
         """Run that command and kill it at the point; False: it has ended without passing there."""
-        return self._watched(point, words).returncode == -9
+        return self._run(words, end=point).returncode == -signal.SIGKILL
 
     def passed(self) -> list[str]:
         """The points that the last watched command has passed."""
@@ -82,7 +99,13 @@ class Yard:
 
     def sweep(self) -> subprocess.CompletedProcess[str]:
         """One `cube reconcile`."""
-        return self.run(self.desk.command("reconcile"))
+        return self._run(["reconcile"])
+
+    def put(self, path: str, text: str) -> None:
+        """A file of the project."""
+        file = self.folder / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
 
     def containers(self) -> list[Found]:
         """All of Cube's containers, in whatever state, from the nodes' own engines."""
@@ -93,6 +116,19 @@ class Yard:
         lines = self.desk.asked(node, "sh", "-c", _LIST)
         return [_found(self.name(node), line) for line in lines if '"cube.task"' in line]
 
+    def folders(self) -> set[tuple[str, str]]:
+        """Every node with each task of which it keeps files in its memory."""
+        return {
+            (found.name, task)
+            for node, found in enumerate(self.desk.nodes)
+            for task in self.desk.asked(node, "sh", "-c", _FOLDERS)
+        }
+
+    def has(self, container: Found) -> list[str]:
+        """What a container with files has of them, of what its process was told, and of its volume."""
+        (node,) = (number for number in range(len(self.desk.nodes)) if self.name(number) == container.node)
+        return self.desk.asked(node, "docker", "exec", container.id, "sh", "-c", _HAS)
+
     @contextmanager
     def store(self) -> Iterator[Store]:
         """The state, read past the command line."""
@@ -100,10 +136,15 @@ class Yard:
             yield store
 
     def clear(self) -> None:
-        """As before the first command: no container, no state."""
+        """As before the first command: no container, no volume, no file, no state."""
         for node in range(len(self.desk.nodes)):
-            self.desk.on(node, "sh", "-c", "docker ps -aq | xargs -r docker rm -fv")
+            self.desk.on(node, "sh", "-c", _EMPTY)
         rmtree(self.folder / ".cube", ignore_errors=True)
+        self.firsts.append(str(len(self.marks) + 1))
+
+    def begin(self) -> None:
+        """As after a first command that had nothing to do."""
+        open_store(self._state()).close()
 
     @property
     def known_hosts(self) -> Path:
@@ -114,41 +155,56 @@ class Yard:
         """Has any command made a state file?"""
         return self._state().exists()
 
-    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """A process in this folder."""
-        return subprocess.run(
-            argv,
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": _ROOT},  # noqa: TID251 - handed on as it is
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-            check=False,
-        )
+    def _run(self, words: Sequence[str], end: str | None = None) -> subprocess.CompletedProcess[str]:
+        """A command in this folder; see child.run()."""
+        asked = {"words": [*words, "-i", str(self.desk.inventory)], "deadline": DEADLINE, "end": end}
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.child.stdin.write(f"{json.dumps(asked)}\n")
+        self.child.stdin.flush()
+        code = int(self.child.stdout.readline())
+        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
+        return subprocess.CompletedProcess(words, code, out, err)
 
-    def _watched(self, point: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        log = str(self.folder / "points")
-        inventory = ("-i", str(self.desk.inventory))
-        return self.run([sys.executable, "-m", "tests.crash.child", log, point, *words, *inventory])
-
-    def _state(self) -> Path:
-        (cluster,) = [
+    @property
+    def cluster(self) -> str:
+        """Its name."""
+        (name,) = [
             line.split()[1]
             for line in self.desk.inventory.read_text().splitlines()
             if line.strip().startswith("cube_cluster:")
         ]
-        return self.folder / ".cube" / f"{cluster}.db"
+        return name
+
+    def _state(self) -> Path:
+        return self.folder / ".cube" / f"{self.cluster}.db"
+
+
+@contextmanager
+def yard_of(desk: Desk) -> Iterator[Yard]:
+    """A yard at that desk."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.crash.child"],
+        cwd=desk.folder,
+        env={**os.environ, "PYTHONPATH": _ROOT},  # noqa: TID251 - handed on as it is
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        yield Yard(desk=desk, child=child)
 
 
 def _found(node: str, line: str) -> Found:
-    identity, state, labels = line.split(" ", 2)
+    identity, name, state, labels = line.split(" ", 3)
     told = json.loads(labels)
     spec = json.loads(told["cube.spec"])
     return Found(
         node=node,
         id=identity,
+        name=name.removeprefix("/cube-"),
         task=told["cube.task"],
         slot=f"{told['cube.job']}/{told['cube.group']}[{told['cube.index']}]",
         mark=spec["env"]["MARK"],
         state=state,
+        has_files=bool(spec["templates"]),
     )

@@ -128,12 +128,12 @@ def start(hand: Hand, task: Task) -> Outcome:
     return hand.perform(Start(task=task, reason="test"))
 
 
-def stop(hand: Hand, container: Container, task: Task | None = None) -> Outcome:
-    """With a task: because it is sick."""
+def stop(hand: Hand, container: Container, task: Task | None = None, target: State = State.FAILED) -> Outcome:
+    """With a task: because it is sick, where nothing else is said."""
     return hand.perform(
         Stop(
             task=task,
-            target=State.FAILED if task else State.COMPLETED,
+            target=target if task else State.COMPLETED,
             node=hand.name,
             container=container.id,
             container_name=container.name,
@@ -282,13 +282,32 @@ def test_a_container_that_ended_badly_leaves_a_post_mortem_when_it_is_removed(ha
     assert (left.container, left.exit_code, left.oom_killed) == (found.id, 3, False)
 
 
-def test_a_container_that_ended_badly_leaves_a_post_mortem_when_it_is_started_again(hand: Hand) -> None:
-    task = a_task(hand, ("sh", "-c", "exit 3"))
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_container_that_ended_leaves_a_post_mortem_when_it_is_started_again(hand: Hand, code: int) -> None:
+    task = a_task(hand, ("sh", "-c", f"exit {code}"))
     start(hand, task)
     _eventually(lambda: [held for held in ours(hand) if held.exit_code is not None])
     left = start(hand, task).post_mortem
     assert left is not None
-    assert left.exit_code == 3
+    assert left.exit_code == code
+
+
+def test_a_container_that_ended_well_leaves_a_post_mortem_where_its_task_had_failed_by_that(
+    hand: Hand,
+) -> None:
+    task = a_task(hand, ("sh", "-c", "exit 0"), state=State.FAILED)
+    start(hand, task)
+    (found,) = _eventually(lambda: [held for held in ours(hand) if held.exit_code is not None])
+    left = stop(hand, found, task, target=State.COMPLETED).post_mortem
+    assert left is not None
+    assert left.exit_code == 0
+
+
+def test_a_container_that_ended_well_and_whose_task_is_done_leaves_none(hand: Hand) -> None:
+    task = a_task(hand, ("sh", "-c", "exit 0"), state=State.COMPLETED)
+    start(hand, task)
+    (found,) = _eventually(lambda: [held for held in ours(hand) if held.exit_code is not None])
+    assert stop(hand, found, task, target=State.COMPLETED).post_mortem is None
 
 
 def test_a_sick_container_leaves_a_post_mortem_without_an_exit_code(hand: Hand) -> None:
