@@ -1,10 +1,12 @@
-"""`cube postmortem`: whatever a job, a group or a slot is called, weeks later as well."""
+"""What is told weeks later: `cube postmortem`, whatever a job or a slot is called, and `cube status --at`."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cube.cli import past
 from cube.cli.options import Output
 from cube.cli.story import tell_deaths
 from cube.errors import InputError
@@ -61,6 +63,19 @@ def test_a_task_is_found_by_each_of_its_names_also_after_its_job_was_removed(
     told = capsys.readouterr().out
     assert "web/main[0] on node1" in told
     assert "no disk" in told
+
+
+def test_a_job_that_was_removed_since_is_told_as_it_was_then_p11(
+    office: Office, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dies(store, "web")
+    assert store.forget_job("web")
+    past.show(office, "web", 10.5, Output.JSON)
+    (task,) = json.loads(capsys.readouterr().out)
+    assert (task["task"], task["state"], task["node"]) == ("web/main[0]", "Running", "node1")
+    past.show(office, None, 10.5, Output.JSON)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["job"], told["type"], told["running"]) == ("web", "removed since", "1")
 
 
 def test_a_periodic_job_tells_of_its_runs(

@@ -99,6 +99,12 @@ def stop(task: Task, *, target: State = State.COMPLETED) -> Stop:
     )
 
 
+def left(log: str) -> PostMortem:
+    return PostMortem(
+        at=1.0, container="c0ffee", exit_code=1, oom_killed=False, started_at="", finished_at=log, log=log
+    )
+
+
 def running(store: Store, *, spec: TaskSpec = SPEC) -> Task:
     """A task that runs since 11."""
     (effect,) = plan(store, place(spec=spec))
@@ -377,24 +383,39 @@ class TestOutcomes:
         assert running(store, spec=CHECKED).health is Health.STARTING
 
     def test_both_ends_of_a_restart_that_ended_at_once_are_kept(self, store: Store) -> None:
-        def end(log: str) -> PostMortem:
-            return PostMortem(
-                at=1.0,
-                container="c0ffee",
-                exit_code=1,
-                oom_killed=False,
-                started_at="",
-                finished_at=log,
-                log=log,
-            )
-
         failed = running(store)
         (effect,) = plan(store, Start(task=failed, reason="again"))
         outcome = Outcome(
-            verdict=Verdict.FAILED, why="it ended at once", post_mortem=end("first"), end=end("then")
+            verdict=Verdict.FAILED, why="it ended at once", post_mortem=left("first"), end=left("then")
         )
         store.record_outcome(effect, outcome, now=12.0, actor="ann")
         assert [death.found.log for death in store.post_mortems("web")] == ["first", "then"]
+
+    def test_what_its_check_said_since_it_began_is_kept_with_what_a_container_left(
+        self, store: Store
+    ) -> None:
+        task = running(store, spec=CHECKED)
+        sick = "health check: unhealthy: it answered 500"
+        for at in (60.0, 120.0):
+            seen = replace(answered(Health.UNHEALTHY, 3), at=at)
+            plan(store, Note(task=task, target=State.RUNNING, reason=sick, checked=seen), now=at)
+            (effect,) = plan(store, Start(task=task, reason="again"), now=at)
+            end = Outcome(verdict=Verdict.OK, post_mortem=left(f"{at}"))
+            store.record_outcome(effect, end, now=at, actor="ann")
+        deaths = store.post_mortems("web")
+        assert [death.found.checks for death in deaths] == [
+            (f"1970-01-01T00:0{minute}:00+00:00 http {sick}",) for minute in (1, 2)
+        ]
+
+    def test_bad_answers_of_a_check_that_were_too_few_are_kept_with_it_too(self, store: Store) -> None:
+        task = running(store, spec=CHECKED)
+        seen = answered(Health.HEALTHY, 2)
+        plan(store, Note(task=task, target=State.RUNNING, reason=task.reason, checked=seen), now=9.0)
+        (effect,) = plan(store, stop(only(store), target=State.FAILED))
+        store.record_outcome(effect, Outcome(verdict=Verdict.OK, post_mortem=left("")), now=12.0, actor="ann")
+        (death,) = store.post_mortems("web")
+        few = "http health check: 2 bad in a row, and 3 make it unhealthy"
+        assert death.found.checks[-1] == f"1970-01-01T00:00:09+00:00 {few}"
 
     def test_time_travel_knows_what_is_kept_in_quarantine_and_until_when_p11(self, store: Store) -> None:
         sick = running(store)

@@ -156,9 +156,9 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostMortem:
-    """What a container that ended badly left behind, taken before it was restarted or removed.
+    """What the container of a failed task left behind, taken before it was restarted or removed.
 
-    `log` are its last lines, `checks` what its health checks said last, the newest at the end.
+    `log` are its last lines, `checks` what its health check said last, the newest at the end.
     """
 
     at: float

@@ -27,9 +27,11 @@ from cube.model.action import (
 )
 from cube.model.job import Job
 from cube.model.move import Move
+from cube.model.observation import PostMortem
 from cube.model.rollout import Rollout
 from cube.model.task import Slot, Task, TaskEvent
 from cube.store import changes, read, rows, write
+from cube.store.answers import answers_of
 from cube.store.changes import Change
 from cube.store.database import Database
 from cube.store.rows import Death, JobVersion
@@ -37,6 +39,9 @@ from cube.store.write import Tables
 
 NO_SLOT = Slot(job="", group="", index=0)
 """Whose events tell of nodes, and of containers that belong to no recorded task."""
+
+LAST_EVENTS = 50
+"""Of a task whose container failed, that are looked through for what its check said."""
 
 
 class Recording:
@@ -242,10 +247,18 @@ class Recording:
 
     def _remember(self, effect: Effect, outcome: Outcome) -> None:
         task, job = (effect.task.id, effect.task.slot.job) if effect.task else ("", "")
-        for found in (outcome.post_mortem, outcome.end):
+        before = outcome.post_mortem and self._with_answers(effect.task, outcome.post_mortem)
+        for found in (before, outcome.end):
             if found is not None:
                 death = Death(task=task, job=job, node=effect.node, reason=effect.reason, found=found)
                 self._deaths.append(death)
+
+    def _with_answers(self, task: Task | None, found: PostMortem) -> PostMortem:
+        """With what Cube's own check said, which only the record knows, and not for as long."""
+        if task is None:
+            return found
+        events = read.events(self._connection, [("task = ?", task.id)], limit=LAST_EVENTS)
+        return replace(found, checks=(*found.checks, *answers_of(self._recorded(task), events)))
 
     def _change(self, change: Change | None) -> None:
         if change is None:
