@@ -23,6 +23,7 @@ from cube.model.policy import (
     RestartMode,
     RestartPolicy,
 )
+from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, Slot, State, Task
 from cube.reconciler.reconcile import reconcile
@@ -397,6 +398,24 @@ class TestANodeThatIsRenamed:
         (note,) = plan(world(jobs=[job()], tasks=[old], observed=[seen("after", container(old))])).actions
         assert isinstance(note, Note)
         assert (note.node, note.reason) == ("after", "before is called after now")
+
+    def test_begins_no_task_whose_room_became_another_s_before_it_was_known_p13(self) -> None:
+        large = spec(resources=Resources(cpu=3000))
+        late = task(node="before", spec=large, state=State.SCHEDULED)
+        other = task(job="api", node="after", spec=large)
+        given = [job(task=large), job("api", task=large)]
+        shown = seen("after", container(late, ContainerState.CREATED), container(other))
+        name, end = plan(world(jobs=given, tasks=[late, other], observed=[shown])).actions
+        assert isinstance(name, Note)
+        assert isinstance(end, Stop)
+        assert (end.task and end.task.id, end.node) == (late.id, "after")
+        assert end.reason.startswith("its room was promised to another")
+
+    def test_begins_what_was_to_begin_there_where_it_still_has_room(self) -> None:
+        late = task(node="before", state=State.SCHEDULED)
+        shown = seen("after", container(late, ContainerState.CREATED))
+        _, start = plan(world(jobs=[job()], tasks=[late], observed=[shown])).actions
+        assert isinstance(start, Start)
 
     def test_is_not_one_that_is_still_in_the_inventory(self) -> None:
         """A second container of the task is a leftover there."""

@@ -1,6 +1,6 @@
 """The one function that decides: what is wanted, recorded and seen, to a plan of one wave."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cube.model.action import Action, Decision, Note, Plan, Quarantine, Revert, Start, Stop, Wait
 from cube.model.policy import Condition
@@ -19,7 +19,7 @@ from cube.reconciler.moves import without_ended_moves
 from cube.reconciler.periodic import forget_runs, is_overdue, launches, next_launches
 from cube.reconciler.placement import place_all, room_of
 from cube.reconciler.preemption import BY, crowd_of, going_now, spare_of, was_preempted
-from cube.reconciler.renames import under_new_names
+from cube.reconciler.renames import crowded_out, under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import next_wave
 from cube.reconciler.tasks import recover, restart, serves, stop, stop_as_failed
@@ -64,7 +64,7 @@ def reconcile(world: World, scheduler: Scheduler) -> Plan:
         *end_extra(world, wants, tasks),
         *give_way(world, going),
         *wave.stops,
-        *recover_missing(world, wants, staying),
+        *recover_missing(world, wants, staying, crowded_out(world, renames)),
         *restart_failed(world, wants, staying),
         *heal_sick(world, wants, staying),
         *check_all(world, staying, leaving=wave.stops),
@@ -138,9 +138,19 @@ def end_extra(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[
     return tuple(map(end, tasks.of(Bucket.EXTRA)))
 
 
-def recover_missing(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Start | Note, ...]:
-    """What is believed of the tasks that should run and are not known to, or done to make them."""
-    found = (recover(task, world, wants[task.slot]) for task in tasks.of(Bucket.MISSING))
+def recover_missing(
+    world: World, wants: Mapping[Slot, Want], tasks: Sorted, crowded: Collection[str]
+) -> tuple[Start | Stop | Note, ...]:
+    """What is believed of the tasks that should run and are not known to, or done to make them.
+
+    Those of `crowded` end: their rooms have become others' while nobody knew what their node is called.
+    """
+    found = (
+        stop(task, world, "its room was promised to another while its node was called otherwise")
+        if task.id in crowded
+        else recover(task, world, wants[task.slot])
+        for task in tasks.of(Bucket.MISSING)
+    )
     return tuple(action for action in found if action is not None)
 
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 from cube.model.action import Note
 from cube.model.observation import Observation, Stats
 from cube.model.task import Task
+from cube.reconciler.placement import room_of
 from cube.reconciler.world import World
+from cube.scheduler.state import NodeState
 
 
 def cordons_that_follow(
@@ -46,6 +48,34 @@ def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:
         if old.node != new.node
     )
     return replace(world, tasks=tasks, former=former, cordons=cordons), notes
+
+
+def crowded_out(world: World, renames: Iterable[Note]) -> frozenset[str]:
+    """The ids of tasks under new names that do not run there, and whose room others have been promised.
+
+    Before a container of theirs told what their node is called now, nobody could know that they hold any.
+    """
+    moved = {note.task.id for note in renames}
+    idle = [task for task in world.tasks if task.id in moved and not _is_alive(task, world)]
+    if not idle:
+        return frozenset()
+    room = room_of(world)
+    ports = Counter((task.node, port) for task in world.tasks for port in task.ports.values())
+    return frozenset(
+        task.id
+        for task in idle
+        if (task.node in room and _is_overcommitted(room[task.node]))
+        or any(ports[task.node, port] > 1 for port in task.ports.values())
+    )
+
+
+def _is_alive(task: Task, world: World) -> bool:
+    container = world.container(task)
+    return container is not None and container.state.is_alive
+
+
+def _is_overcommitted(state: NodeState) -> bool:
+    return min(state.free.cpu, state.free.memory, state.free.disk) < 0
 
 
 def _new_names(world: World) -> Iterator[tuple[str, str]]:
