@@ -400,7 +400,7 @@ class TestANodeThatIsRenamed:
         assert (note.node, note.reason) == ("after", "before is called after now")
 
     def test_begins_no_task_whose_room_became_another_s_before_it_was_known_p13(self) -> None:
-        large = spec(resources=Resources(cpu=3000))
+        large = replace(spec(), resources=Resources(cpu=3000))
         late = task(node="before", spec=large, state=State.SCHEDULED)
         other = task(job="api", node="after", spec=large)
         given = [job(task=large), job("api", task=large)]

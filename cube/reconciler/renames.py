@@ -61,11 +61,11 @@ def crowded_out(world: World, renames: Iterable[Note]) -> frozenset[str]:
         return frozenset()
     room = room_of(world)
     ports = Counter((task.node, port) for task in world.tasks for port in task.ports.values())
+    full = {name for name, state in room.items() if _is_overcommitted(state)}
     return frozenset(
         task.id
         for task in idle
-        if (task.node in room and _is_overcommitted(room[task.node]))
-        or any(ports[task.node, port] > 1 for port in task.ports.values())
+        if task.node in full or any(ports[task.node, port] > 1 for port in task.ports.values())
     )
 
 
