@@ -12,7 +12,7 @@ setup: ## make this machine ready: Python packages, SSH client, Docker engine
 demo: setup ## start three real nodes on this machine and run a job on them
 	@scripts/demo
 
-LONGEST_FIRST := tests/crash tests/lab tests/test_simulation.py tests
+LONGEST_FIRST := tests/lab tests/test_simulation.py tests
 
 test: ## everything: lint, then all tests, also on real nodes
 	@scripts/setup --vagrant

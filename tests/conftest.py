@@ -28,7 +28,8 @@ from tests.postgres import Cluster, cluster
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-_EMPTY = "docker ps -aq | xargs -r docker rm -fv; docker network prune -f; docker volume prune -f"
+_EMPTY = """docker ps -aq | xargs -r docker rm -fv
+for kind in network volume image; do docker $kind prune -f; done"""
 
 
 @pytest.fixture(scope="session")
