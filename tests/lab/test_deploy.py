@@ -218,7 +218,9 @@ class TestAnInterruptedDeploy:
     def test_holds_off_a_second_one_that_names_the_holder(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=30)
         running = desk.begin("deploy", file)
+        running.send_signal(signal.SIGSTOP)  # or it might be done before the other one has come
         done = desk.cube("reconcile", code=4)
+        running.send_signal(signal.SIGCONT)
         assert "deploy" in done.stderr
         assert str(running.pid) in done.stderr
         running.communicate(timeout=60)
