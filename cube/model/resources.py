@@ -21,6 +21,11 @@ class Resources:
         more = self - other
         return Resources(cpu=max(more.cpu, 0), memory=max(more.memory, 0), disk=max(more.disk, 0))
 
+    @property
+    def is_overdrawn(self) -> bool:
+        """Some of it is less than nothing, as what is left where more was taken than there was."""
+        return min(self.cpu, self.memory, self.disk) < 0
+
     def __sub__(self, other: "Resources") -> "Resources":
         return Resources(
             cpu=self.cpu - other.cpu, memory=self.memory - other.memory, disk=self.disk - other.disk

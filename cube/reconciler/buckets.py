@@ -134,7 +134,7 @@ def _bucket_of_holder(
 ) -> Bucket:
     if why_outdated(task, wants[task.slot], world) and not _is_left_as_it_is(task, world, wants, holders):
         return Bucket.OUTDATED
-    runs = _lives(task, world)
+    runs = world.lives(task)
     if runs and task.state is State.RUNNING:
         return Bucket.KEPT
     return Bucket.FAILED if task.state is State.FAILED and not runs else Bucket.MISSING
@@ -199,7 +199,7 @@ def _can_fill(task: Task, want: Want, world: World) -> bool:
         return want.ends_by_itself and has_ended_well and task.spec == want.group.spec
     if task.quarantined_until is not None:
         return _waits_for_its_successor(task, want, world)
-    if makes_way(task, want.group, world.now) and not _lives(task, world):
+    if makes_way(task, want.group, world.now) and not world.lives(task):
         return False
     return not is_lost(task, want, world)
 
@@ -208,9 +208,3 @@ def _waits_for_its_successor(task: Task, want: Want, world: World) -> bool:
     """A new task comes when the policy for failed ones says so, or at once where another one is wanted."""
     is_current = task.spec == want.group.spec and task.changed_at >= world.rollout(want.job.name).since
     return is_current and not makes_way(task, want.group, world.now)
-
-
-def _lives(task: Task, world: World) -> bool:
-    """Also a failed one may: its last start took effect after it was given up."""
-    container = world.container(task)
-    return container is not None and container.state.is_alive

@@ -13,6 +13,6 @@ def check_room(plan: Plan, world: World) -> None:
     for place in places:
         state, ports = states[place.node], frozenset(place.ports.values())
         left = state.free - place.spec.resources
-        if min(left.cpu, left.memory, left.disk) < 0 or ports & state.ports:
+        if left.is_overdrawn or ports & state.ports:
             raise InternalError(f"the plan promises {place.node} more than it has: {place.slot}")
         states[place.node] = state.holding(place.spec.resources, ports)

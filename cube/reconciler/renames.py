@@ -9,7 +9,6 @@ from cube.model.observation import Observation, Stats
 from cube.model.task import Task
 from cube.reconciler.placement import room_of
 from cube.reconciler.world import World
-from cube.scheduler.state import NodeState
 
 
 def cordons_that_follow(
@@ -56,26 +55,17 @@ def crowded_out(world: World, renames: Iterable[Note]) -> frozenset[str]:
     Before a container of theirs told what their node is called now, nobody could know that they hold any.
     """
     moved = {note.task.id for note in renames}
-    idle = [task for task in world.tasks if task.id in moved and not _is_alive(task, world)]
+    idle = [task for task in world.tasks if task.id in moved and not world.lives(task)]
     if not idle:
         return frozenset()
     room = room_of(world)
     ports = Counter((task.node, port) for task in world.tasks for port in task.ports.values())
-    full = {name for name, state in room.items() if _is_overcommitted(state)}
+    full = {name for name, state in room.items() if state.free.is_overdrawn}
     return frozenset(
         task.id
         for task in idle
         if task.node in full or any(ports[task.node, port] > 1 for port in task.ports.values())
     )
-
-
-def _is_alive(task: Task, world: World) -> bool:
-    container = world.container(task)
-    return container is not None and container.state.is_alive
-
-
-def _is_overcommitted(state: NodeState) -> bool:
-    return min(state.free.cpu, state.free.memory, state.free.disk) < 0
 
 
 def _new_names(world: World) -> Iterator[tuple[str, str]]:

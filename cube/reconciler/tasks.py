@@ -56,8 +56,7 @@ def serves(task: Task, world: World) -> bool:
 
 def runs_unrecorded(task: Task, world: World) -> bool:
     """Its container lives, and nobody has recorded that it was started: the reply was lost, or came late."""
-    container = world.container(task)
-    return task.state is State.SCHEDULED and container is not None and container.state.is_alive
+    return task.state is State.SCHEDULED and world.lives(task)
 
 
 def is_of_use(task: Task, world: World) -> bool:

@@ -62,6 +62,11 @@ class World:
         held = (found for node, found in known if node == task.node)
         return max(held, key=lambda found: _claim(found, task), default=None)
 
+    def lives(self, task: Task) -> bool:
+        """Its container was seen alive; also a failed task's may be: its last start came late."""
+        container = self.container(task)
+        return container is not None and container.state.is_alive
+
     def whereabouts(self, task: Task) -> tuple[str, ...]:
         """Every node on which a container of the task was seen."""
         return tuple(node for node, _ in self._containers.get(task.id, ()))
