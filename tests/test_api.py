@@ -70,6 +70,10 @@ class Api(NamedTuple):
         connection.close()
         return found
 
+    @property
+    def link(self) -> Link:
+        return Link(url=f"http://127.0.0.1:{self.port}", token=self.tokens["operate"])
+
     def done(self, answer: Answer) -> Any:
         """The operation once it has ended."""
         assert answer.status == 202, answer
@@ -745,9 +749,7 @@ def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, t
     file.write_text(
         "name: shop\nservices: {web: {image: 'app:1', mem_limit: 32m, environment: {A: '{{ x }} $$HOME'}}}\n"
     )
-    office = remote_office(
-        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
-    )
+    office = remote_office(api.link, None, "/nowhere")
     job = settle.read_job([file], [], [], office)
     assert job == composing.job_of({file: file.read_text()}, [])
     assert job.groups[0].spec.env == {"A": "{{ x }} $HOME"}
@@ -757,9 +759,7 @@ def test_a_compose_file_goes_through_a_manager_as_the_job_that_it_is(api: Api, t
 
 
 def test_a_task_of_the_book_goes_through_a_manager_as_the_job_that_it_is(api: Api) -> None:
-    office = remote_office(
-        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
-    )
+    office = remote_office(api.link, None, "/nowhere")
     event, place = read_event(
         json.dumps(BOOK_EVENT | {"Task": BOOK_EVENT["Task"] | {"Name": "{{ x }}"}}), "f"
     )

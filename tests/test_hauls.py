@@ -14,7 +14,6 @@ from cube.manager.moves_with_data import Asked
 from cube.manager.report import Remark, Report, Step
 from cube.manager.turn import Run
 from cube.model.job import Volume
-from cube.remote.link import Link
 from cube.remote.manager import RemoteManager, remote_office
 from cube.remote.office import RemoteOffice
 from tests.build import job, spec
@@ -62,9 +61,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def office(api: Api) -> RemoteOffice:
-    return remote_office(
-        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
-    )
+    return remote_office(api.link, None, "/nowhere")
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from cube.model.action import Push, Verdict
 from cube.model.image import Image
 from cube.model.task import State
 from cube.remote import lending
-from cube.remote.link import Link
 from cube.remote.manager import RemoteManager, remote_office
 from cube.remote.office import RemoteOffice
 from tests.imagery import digest, image, layer
@@ -60,11 +59,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
 
 @pytest.fixture
 def office(api: Api) -> RemoteOffice:
-    return remote_office(link_to(api), None, "here")
-
-
-def link_to(api: Api) -> Link:
-    return Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"])
+    return remote_office(api.link, None, "here")
 
 
 def far(office: RemoteOffice) -> Manager:
@@ -136,10 +131,10 @@ def test_two_who_mean_two_images_by_one_name_are_told_so_before_anything_is_touc
     api: Api, office: RemoteOffice
 ) -> None:
     job = office.read_job(FILE, "web.yml", {}, {})
-    with lending.lent(link_to(api), "here", {"web:7": "sha256:other"}):
+    with lending.lent(api.link, "here", {"web:7": "sha256:other"}):
         with pytest.raises(CubeError, match="another command deploys another image as web:7"):
             far(office).deploy(job, run())
-        with lending.lent(link_to(api), "here", {"web:7": "sha256:other"}):
+        with lending.lent(api.link, "here", {"web:7": "sha256:other"}):
             pass
     assert api.stage.store.jobs() == ()
 

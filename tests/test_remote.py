@@ -27,7 +27,6 @@ from cube.model.job import Volume
 from cube.model.resources import Resources
 from cube.model.transit import Transit
 from cube.remote.hand import RemoteVolumes, hands
-from cube.remote.link import Link
 from cube.remote.manager import RemoteManager, remote_office
 from cube.remote.office import RemoteOffice
 from cube.vault.vault import Vault
@@ -48,9 +47,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def office(api: Api) -> RemoteOffice:
-    return remote_office(
-        Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
-    )
+    return remote_office(api.link, None, "/nowhere")
 
 
 @pytest.fixture
@@ -245,9 +242,7 @@ def test_who_asks_for_a_secret_as_a_variable_is_warned_through_a_manager_as_here
     with staged(vault=vault) as stage, api_over(stage) as api:
         told = []
         for place in (
-            remote_office(
-                Link(url=f"http://127.0.0.1:{api.port}", token=api.tokens["operate"]), None, "/nowhere"
-            ),
+            remote_office(api.link, None, "/nowhere"),
             Office(cluster=stage.service.cluster, state=":memory:", keys=tmp_path, vault=vault),
         ):
             read = settle.read_job([file], [], [], place)
