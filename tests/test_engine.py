@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cube.connection import Channel
+from cube.connection import Channel, ConnectionFailed
 from cube.model.action import Start, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, SecretUse, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
@@ -21,7 +21,8 @@ from cube.model.task import Slot, State, Task
 from cube.worker import effects, sdk
 from cube.worker.belongings import Porter, no_secrets, no_templates
 from cube.worker.container import Claim, container_config, container_of
-from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers
+from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers, read_logs
+from cube.worker.lines import Lines
 from tests.wire import answering, response
 
 PORTER = Porter(connect=lambda: cast("Any", None), secret=no_secrets, render=no_templates)
@@ -258,6 +259,17 @@ def no_witness(_found: Any) -> PostMortem:
 
 
 MEANS = effects.Means(claim=CLAIM, witness=no_witness, porter=PORTER)
+
+
+def test_lines_that_are_left_are_lost_and_never_at_their_end() -> None:
+    head = b"HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\n\r\n"
+    with answering(head + b"\x01\0\0\0\0\0\0\x04out\n") as channel:
+        followed = Lines(channel, read_logs(channel, "c1", follow=True, tail=None, since=None))
+        coming = iter(followed)
+        assert next(coming) == ("stdout", b"out")
+        followed.close()
+        with pytest.raises(ConnectionFailed):
+            next(coming)
 
 
 @pytest.mark.parametrize("hangs_up", [True, False])

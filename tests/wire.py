@@ -22,9 +22,17 @@ class _Stream:
         self.eof_received = False
 
     def recv(self, size: int) -> bytes:
-        data = self._under.recv(size)
+        # A channel of SSH that we have closed is ended by the far side too.
+        data = self._under.recv(size) if self._is_open() else b""
         self.eof_received = not data
         return data
+
+    def settimeout(self, seconds: float | None) -> None:
+        if self._is_open():
+            self._under.settimeout(seconds)
+
+    def _is_open(self) -> bool:
+        return self._under.fileno() >= 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._under, name)

@@ -38,6 +38,7 @@ class Channel:
         self._timeout: float | None = None
         self._readers = 0
         self._closed = False
+        self._is_cut = False
         self._on_close = on_close
 
     def expire_at(self, deadline: float) -> None:
@@ -52,7 +53,8 @@ class Channel:
         """Up to `size` bytes; b"" where the far side has ended the stream, and only there."""
         self._under.settimeout(self._patience())
         data: bytes = self._under.recv(size)
-        if not data and not self._under.eof_received:
+        # Cut, the far side ends the stream too, in its own time.
+        if not data and (self._is_cut or not self._under.eof_received):
             raise ConnectionFailed(Cause.LOST, where=self._name)
         return data
 
@@ -90,6 +92,7 @@ class Channel:
 
     def cut(self) -> None:
         """End it under those who read, in whatever thread: they hear that it is lost, and free it."""
+        self._is_cut = True
         self._under.close()
 
     def _decref_socketios(self) -> None:
