@@ -10,6 +10,7 @@ from cube.model.job import (
     JobType,
     Operator,
     Port,
+    SecretUse,
     TaskSpec,
 )
 from cube.model.node import Cordon
@@ -255,6 +256,17 @@ class TestAScheduledTask:
         (start,) = plan(world(jobs=[job()], tasks=[scheduled], observed=[seen("node1")])).actions
         assert isinstance(start, Start)
         assert start.task == scheduled
+
+    def test_without_a_container_leaves_no_files_where_it_is_wanted_no_more_p15(self) -> None:
+        """They come before the container: who broke off between the two has left them."""
+        begun = task(state=State.SCHEDULED, spec=spec(secrets=(SecretUse(name="key", target="/key"),)))
+        given = world(jobs=[job(stopped=True)], tasks=[begun], observed=[seen("node1")])
+        (stop,) = plan(given).actions
+        assert isinstance(stop, Stop)
+        assert (stop.container, stop.target) == (begun.container_name, State.COMPLETED)
+        bare = replace(begun, spec=spec())
+        (note,) = plan(world(jobs=[job(stopped=True)], tasks=[bare], observed=[seen("node1")])).actions
+        assert isinstance(note, Note), "where there are no files there is nothing to ask for"
 
     def test_with_a_container_that_never_ran_is_started(self) -> None:
         scheduled = task(state=State.SCHEDULED)

@@ -132,6 +132,7 @@ class Start:
 class Stop:
     """Stop and remove one container. `task` None: the container is an orphan; else the task goes to `target`.
 
+    `container` is its id; its name where none was seen, and only the task's files, or a late start, may be.
     `grace` in seconds, before the engine kills it.
     """
 

@@ -252,6 +252,11 @@ class TaskSpec:
         """The names of the volumes that keep what the task writes, for the next one."""
         return frozenset(volume.source for volume in self.volumes if volume.is_named and volume.has_data)
 
+    @property
+    def has_files(self) -> bool:
+        """Files of its own are brought to its node, and before there is a container."""
+        return bool(self.templates) or any(use.target is not None for use in self.secrets)
+
     @cached_property
     def has_made_variables(self) -> bool:
         """Its environment is made for each task: who restarts it has to make its container anew."""

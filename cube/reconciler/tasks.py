@@ -85,17 +85,22 @@ def is_proven(task: Task, group: Group, world: World) -> bool:
 
 def _stop(task: Task, world: World, reason: str, target: State) -> Stop | Note:
     container = world.container(task)
-    if task.node is None or container is None:
+    if task.node is None or (container is None and not _may_have_files(task, world)):
         return Note(task=task, target=target, reason=reason)
     return Stop(
         node=task.node,
-        container=container.id,
-        container_name=container.name,
+        container=container.id if container else task.container_name,
+        container_name=container.name if container else task.container_name,
         grace=task.spec.stop_grace,
         reason=reason,
         task=task,
         target=target,
     )
+
+
+def _may_have_files(task: Task, world: World) -> bool:
+    """They come before the container: a start that broke off between the two has left them."""
+    return task.spec.has_files and world.seen(task.node) is not None
 
 
 def _ended(task: Task, world: World, container: Container, want: Want) -> Note:

@@ -153,7 +153,7 @@ class Machine:
 
     def _start(self, start: Start, now: float, epoch: int) -> Outcome:
         task = start.task
-        found = next((held for held in self.containers.values() if held.name == task.container_name), None)
+        found = self._named(task.container_name)
         if found is None:
             if refusal := self._pull(task.spec.image):
                 return refusal
@@ -203,12 +203,12 @@ class Machine:
         )
 
     def _stop(self, stop: Stop, now: float, epoch: int) -> Outcome:
-        found = self.containers.get(stop.container)
+        found = self.containers.get(stop.container) or self._named(stop.container)
         if found is None:
             return Outcome(verdict=Verdict.OK, container=stop.container)
         if refusal := self._refuse_stranger(found, epoch):
             return refusal
-        self.remove(stop.container)
+        self.remove(found.id)
         left = _post_mortem(found, now) if _has_failed(stop, found) else None
         return Outcome(verdict=Verdict.OK, container=stop.container, post_mortem=left)
 
@@ -221,6 +221,9 @@ class Machine:
         name = f"{effect.task.container_name}{QUARANTINED}"
         self.containers[found.id] = replace(found, name=name, host_ports=(), address="")
         return Outcome(verdict=Verdict.OK, container=found.id, post_mortem=_post_mortem(found, now))
+
+    def _named(self, name: str) -> Container | None:
+        return next((held for held in self.containers.values() if held.name == name), None)
 
     def _refuse_stranger(self, found: Container, epoch: int) -> Outcome | None:
         if found.identity is None or found.identity.cluster != self.cluster:

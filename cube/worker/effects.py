@@ -245,10 +245,12 @@ def _last_lines(post_mortem: PostMortem) -> str:
 
 
 def _stop(client: APIClient, effect: Stop, claim: Claim, witness: Witness, porter: Porter) -> Outcome:
-    """Stop the container within its grace and remove it. One that is gone already is done."""
+    """Stop the container within its grace and remove it. One that is gone already may have left its files."""
     try:
         found = client.inspect_container(effect.container)
     except NotFound:
+        if effect.task is not None and effect.task.spec.has_files:
+            _clear_away(effect.task.id, porter)
         return Outcome(verdict=Verdict.OK, container=effect.container)
     _check_ours(found, effect, claim)
     post_mortem = witness(found) if _has_failed(effect, found) else None
@@ -262,24 +264,27 @@ def _has_failed(effect: Stop, found: Json) -> bool:
     return effect.target is State.FAILED or ended_badly(found) or (was_failed and has_ended(found))
 
 
-def _clear_away(found: Json, porter: Porter) -> None:
-    """While there still is the container, by which whoever goes on after us finds that files are there.
-
-    What is left in the node's memory where that fails is gone with its next start at the latest.
-    """
+def _owner_of_files(found: Json) -> str | None:
+    """The task whose files the container mounts; None where it has none."""
     identity = _identity(found)
     mounts = (found.get("HostConfig") or {}).get("Mounts") or ()
     has_files = any(str(mount.get("Source", "")).startswith(f"{MEMORY}/") for mount in mounts)
-    if identity is not None and has_files:
-        with suppress(CubeError):
-            porter.take_away(identity.task)
+    return identity.task if identity is not None and has_files else None
+
+
+def _clear_away(task: str, porter: Porter) -> None:
+    """What is left in the node's memory where that fails is gone with its next start at the latest."""
+    with suppress(CubeError):
+        porter.take_away(task)
 
 
 def _remove(client: APIClient, effect: Stop, found: Json, porter: Porter) -> Outcome:
     done = Outcome(verdict=Verdict.OK, container=effect.container)
     try:
         client.stop(effect.container, timeout=max(0, round(effect.grace)))
-        _clear_away(found, porter)
+        # While there still is the container, by which whoever goes on after us finds that files are there.
+        if (owner := _owner_of_files(found)) is not None:
+            _clear_away(owner, porter)
         client.remove_container(effect.container, v=True)
     except NotFound:
         return done

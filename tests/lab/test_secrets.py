@@ -227,6 +227,7 @@ def test_a_change_is_an_update_a_reboot_brings_all_back_and_removal_leaves_nothi
 
     (desk.folder / "templates" / "app.j2").write_text("{{ node.nam }}\n")
     assert "templates/app.j2:1:1: " in desk.cube("deploy", "job.yml", code=2).stderr
+    desk.on(number, "docker", "rm", "-f", where(desk, "vault-main-0")[1])
     desk.cube("remove", "vault")
     for node in range(len(desk.nodes)):
         assert desk.on(node, "sh", "-c", "ls -A /run/cube 2>/dev/null || true") == ""
