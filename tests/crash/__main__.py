@@ -19,9 +19,11 @@ import typer
 from cube.lab.engine import LOCAL, engine
 from cube.lab.fleet import LabSpec
 from cube.lab.lab import down, up
+from tests.crash import child
 from tests.crash.scenarios import SCENARIOS, Scenario
 from tests.crash.trial import Result, Trial, try_all
-from tests.crash.yard import Yard, yard_of
+from tests.crash.yard import Yard
+from tests.forks import forks_of
 from tests.lab.desk import Desk
 
 FILE = Path(__file__).parents[2] / "docs" / "benchmarks" / "crash.json"
@@ -58,9 +60,10 @@ def _yard(folder: Path, name: str) -> Iterator[Yard]:
         spec = LabSpec(name=name, nodes=2, inventory=folder / "crash.yml")
         try:
             lab = up(client, spec, cache=Path.home() / ".cache" / "cube", say=lambda _: None)
-            desk = Desk(folder=folder, inventory=lab.inventory, engine=client, nodes=lab.nodes)
-            with yard_of(desk) as yard:
-                yield yard
+            with forks_of(child.__name__) as forks:
+                nodes = lab.nodes
+                desk = Desk(folder=folder, inventory=lab.inventory, engine=client, nodes=nodes, forks=forks)
+                yield Yard(desk=desk)
         finally:
             down(client, name)
 

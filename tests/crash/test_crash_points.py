@@ -10,9 +10,11 @@ import yaml
 from docker import DockerClient
 
 from cube.lab.fleet import Lab, LabNode
+from tests.crash import child
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.trial import try_all
-from tests.crash.yard import Yard, yard_of
+from tests.crash.yard import Yard
+from tests.forks import forks_of
 from tests.lab.desk import Desk
 
 (DEPLOY,) = (found for found in SCENARIOS if found.name == "deploy, with files")
@@ -25,8 +27,8 @@ def yard(tmp_path: Path, engine: DockerClient, lab: Lab, fleet: tuple[LabNode, .
         for node in fleet[2:]:
             group["hosts"].pop(node.name, None)
     file = written(tmp_path, inventory)
-    with yard_of(Desk(folder=tmp_path, inventory=file, engine=engine, nodes=fleet[:2])) as yard:
-        yield yard
+    with forks_of(child.__name__) as forks:
+        yield Yard(desk=Desk(folder=tmp_path, inventory=file, engine=engine, nodes=fleet[:2], forks=forks))
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """A desk on two nodes where commands are killed, and what is looked at from outside afterwards."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +28,6 @@ _HAS = """
 cat /etc/app/whole; echo; echo "$LOUD"; grep -v ^# /etc/app/list; cmp /etc/app/list /tmp/told && echo told
 cat /kept/marks; true
 """
-_ROOT = str(Path(__file__).parents[2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +46,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yard:
-    """A desk, the marks of the job files written at it, and those that came first after it was cleared.
-
-    `child` runs the commands.
-    """
+    """A desk, the marks of the job files written at it, and those that came first after it was cleared."""
 
     desk: Desk
-    child: subprocess.Popen[str]
     marks: list[str] = field(default_factory=list)
     firsts: list[str] = field(default_factory=list)
 
@@ -156,15 +149,9 @@ class Yard:
         return self._state().exists()
 
     def _run(self, words: Sequence[str], end: str | None = None) -> subprocess.CompletedProcess[str]:
-        """A command in this folder; see child.run()."""
-        asked = {"words": [*words, "-i", str(self.desk.inventory)], "deadline": DEADLINE, "end": end}
-        assert self.child.stdin is not None
-        assert self.child.stdout is not None
-        self.child.stdin.write(f"{json.dumps(asked)}\n")
-        self.child.stdin.flush()
-        code = int(self.child.stdout.readline())
-        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
-        return subprocess.CompletedProcess(words, code, out, err)
+        """A command in this folder; see child.begin()."""
+        place = ("-i", str(self.desk.inventory))
+        return self.desk.forks.run((*words, *place), self.folder, deadline=DEADLINE, end=end)
 
     @property
     def cluster(self) -> str:
@@ -178,20 +165,6 @@ class Yard:
 
     def _state(self) -> Path:
         return self.folder / ".cube" / f"{self.cluster}.db"
-
-
-@contextmanager
-def yard_of(desk: Desk) -> Iterator[Yard]:
-    """A yard at that desk."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.child"],
-        cwd=desk.folder,
-        env={**os.environ, "PYTHONPATH": _ROOT},  # noqa: TID251 - handed on as it is
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as child:
-        yield Yard(desk=desk, child=child)
 
 
 def _found(node: str, line: str) -> Found:

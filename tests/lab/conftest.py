@@ -9,14 +9,21 @@ from docker import DockerClient
 
 from cube.lab import faults
 from cube.lab.fleet import Lab
+from tests.forks import Forks, forks_of
 from tests.imagery import unarchived
 from tests.lab.desk import Desk
 from tests.lab.workshop import Workshop
 
 
+@pytest.fixture(scope="session", name="forks")
+def _forks() -> Iterator[Forks]:
+    with forks_of() as found:
+        yield found
+
+
 @pytest.fixture
-def desk(engine: DockerClient, lab: Lab, tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(folder=tmp_path, inventory=lab.inventory, engine=engine, nodes=lab.nodes)
+def desk(engine: DockerClient, lab: Lab, tmp_path: Path, forks: Forks) -> Iterator[Desk]:
+    desk = Desk(folder=tmp_path, inventory=lab.inventory, engine=engine, nodes=lab.nodes, forks=forks)
     yield desk
     desk.leave()
 

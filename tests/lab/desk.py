@@ -13,6 +13,7 @@ from typing import Any
 from docker import DockerClient
 
 from cube.lab.fleet import LabNode
+from tests.forks import Forks
 
 SLEEPER = """
 job: sleeper
@@ -56,29 +57,25 @@ class Desk:
     inventory: Path
     engine: DockerClient
     nodes: tuple[LabNode, ...]
+    forks: Forks
     begun: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def cube(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def cube(self, *words: str, code: int = 0, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run `cube`; it must exit with that code, and never with a traceback."""
-        done = subprocess.run(
-            self.command(*words),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-            input=stdin,
-        )
+        done = self.forks.run(self.words(*words), self.folder, deadline=90, stdin=stdin)
         assert "bug in Cube" not in done.stderr, done.stderr
         assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
         return done
 
-    def command(self, *words: str) -> list[str]:
+    def words(self, *words: str) -> list[str]:
+        """With the inventory, before what is another program's."""
         command, *rest = words
         at = rest.index("--") if "--" in rest else len(rest)
-        return [
-            sys.executable, "-m", "cube.cli.main", command, *rest[:at], "-i", str(self.inventory), *rest[at:],
-        ]  # fmt: skip
+        return [command, *rest[:at], "-i", str(self.inventory), *rest[at:]]
+
+    def command(self, *words: str) -> list[str]:
+        """A whole command line, for who starts the process."""
+        return [sys.executable, "-m", "cube.cli.main", *self.words(*words)]
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         """Start `cube`, and return once it has printed its first line."""
@@ -157,8 +154,7 @@ def wait_until(holds: Callable[[], object]) -> None:
 
 def sweep(desk: Desk) -> int:
     """Its exit code."""
-    words = desk.command("reconcile")
-    return subprocess.run(words, cwd=desk.folder, capture_output=True, timeout=BOUND, check=False).returncode
+    return desk.forks.run(desk.words("reconcile"), desk.folder, deadline=BOUND).returncode
 
 
 @contextmanager

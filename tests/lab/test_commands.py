@@ -125,7 +125,8 @@ class TestRuns:
         path.write_text(RUNNER.replace("exit $CUBE_PARAM_CODE", waits).replace("attempts: 1", "attempts: 0"))
         desk.cube("deploy", str(path))
         desk.cube("dispatch", "runner", "-v", "code=7")
-        desk.cube("exec", "runner.1/main[0]", "--", "kill", "1")
+        killing = "(sleep 1; kill 1) >/dev/null 2>&1 &"  # once the exec itself has ended well
+        desk.cube("exec", "runner.1/main[0]", "--", "sh", "-c", killing)
         wait_until(lambda: desk.containers() == [])
         assert "exited with 7" in desk.cube("reconcile", code=1).stdout
         told = desk.cube("postmortem", "runner.1").stdout

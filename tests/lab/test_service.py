@@ -4,7 +4,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time  # noqa: TID251 - real nodes take real time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -211,8 +210,8 @@ def test_an_old_client_s_file_runs_alike_here_and_through_a_manager_p12(desk: De
 
 def _through(desk: Desk, manager: Running, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `cube` through the manager."""
-    command = [sys.executable, "-m", "cube.cli.main", "--manager", f"http://127.0.0.1:{manager.port}", *words]
-    return subprocess.run(command, cwd=desk.folder, capture_output=True, text=True, timeout=90, check=False)
+    through = ("--manager", f"http://127.0.0.1:{manager.port}")
+    return desk.forks.run((*through, *words), desk.folder, deadline=90)
 
 
 def _lasting(text: str) -> str:
