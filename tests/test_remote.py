@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from cube.api import stream
 from cube.cli import backups, leaving, moves, options, settle, stored, volumes
 from cube.cli.main import app
 from cube.cli.reach import recorded
@@ -194,6 +195,27 @@ def test_a_plan_whose_file_reads_otherwise_by_now_is_refused_before_anything_is_
     with pytest.raises(InputError, match="only a job file"):
         settle.as_planned(file, office)(far, run())
     assert api.stage.store.jobs() == ()
+
+
+def test_a_log_that_says_nothing_for_long_is_followed_through_a_manager_all_the_same(
+    api: Api, office: RemoteOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty line says that the manager is there; whoever leaves the log hears that it is lost."""
+    monkeypatch.setattr(stream, "PULSE", 0.1)
+    api.stage.manager.deploy(job(count=1, min_healthy_time=0.0), run())
+    (task,) = api.stage.store.current_tasks()
+    api.stage.machines[str(task.node)].is_silent = True
+    path, hand = f"/tasks/{task.id}/logs", hands(office, lock_wait=0.0)[str(task.node)]
+    raw = api.link.lines(path, follow=True)
+    assert [next(raw)[:1], next(raw), next(raw)] == [b"{", b"\n", b"\n"]
+    followed = hand.logs(str(task.container), follow=True)
+    coming = iter(followed)
+    assert b"hello from" in next(coming)[1]
+    followed.close()
+    with pytest.raises(UnreachableError, match="it was left"):
+        next(coming)
+    with pytest.raises(InputError, match="no task has the container"):
+        hand.logs("0" * 64)
 
 
 def test_what_was_measured_of_nodes_is_told_through_a_manager_as_it_is_here(

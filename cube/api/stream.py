@@ -31,17 +31,24 @@ def sse(data: Any, *, identity: int | None = None, event: str = "") -> str:
 def live(parts: AsyncIterator[str]) -> Response:
     """The parts as server-sent events, with a pulse in between."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_with_pulse(parts), media_type=EVENTS, headers=headers)
+    beating = with_pulse(_here(parts), ": still here\n\n")
+    return StreamingResponse(beating, media_type=EVENTS, headers=headers)
 
 
-async def _with_pulse(parts: AsyncIterator[str]) -> AsyncIterator[str]:
+async def _here(parts: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield ": here\n\n"
+    async for part in parts:
+        yield part
+
+
+async def with_pulse(parts: AsyncIterator[str], pulse: str) -> AsyncIterator[str]:
+    """The parts, and the pulse wherever there was none of them for so long."""
     coming = asyncio.ensure_future(anext(parts, None))
     try:
-        yield ": here\n\n"
         while True:
             done, _ = await asyncio.wait({coming}, timeout=PULSE)
             if not done:
-                yield ": still here\n\n"
+                yield pulse
                 continue
             part = coming.result()
             if part is None:

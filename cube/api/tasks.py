@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from cube.api.desk import AtDesk, answer, known_job, known_node, known_task
 from cube.api.problem import responses, status_of
-from cube.api.stream import LINES, from_thread
+from cube.api.stream import LINES, from_thread, with_pulse
 from cube.errors import CubeError, InputError
 from cube.manager.tasks import Extract, Following, LogLine, read_logs
 from cube.model.action import Decision
@@ -101,7 +101,10 @@ def logs(
     tail: Annotated[int | None, Query(ge=0, le=1_000_000)] = 1000,
     since: Annotated[float | None, Query(ge=0, le=1e11)] = None,
 ) -> Response:
-    """What a task has written, a JSON object a line; with `follow` as it comes, until the task ends."""
+    """What a task has written, a JSON object a line; with `follow` as it comes, until the task ends.
+
+    While it writes nothing an empty line is sent from time to time.
+    """
     task = known_task(desk, id)
     if not task.node or not task.container:
         raise InputError(f"task {task.slot} has no container")
@@ -111,7 +114,7 @@ def logs(
         found = from_thread(lambda: map(_line, read_logs(workers, (task,), extract)))
     else:
         following = Following(workers, (task,), extract)
-        found = from_thread(lambda: map(_line, following), leave=following.close)
+        found = with_pulse(from_thread(lambda: map(_line, following), leave=following.close), "\n")
     return StreamingResponse(found, media_type=LINES)
 
 

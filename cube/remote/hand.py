@@ -1,10 +1,12 @@
 """A hand on each node, through the manager that has them."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from urllib.parse import quote, urlencode
 
+from cube.errors import InputError
 from cube.manager.seams import Hand, Process
 from cube.manager.volumes import Content
 from cube.model.codec import from_data
@@ -81,13 +83,10 @@ class RemoteHand:
 
     def logs(
         self, container: str, *, follow: bool = False, tail: int | None = None, since: float | None = None
-    ) -> Generator[tuple[str, bytes], None, None]:
+    ) -> "RemoteLines":
         """The container's lines with their stream. Raises CubeError."""
-        path = f"/tasks/{self._task_of(container)}/logs"
-        for line in self._link.lines(
-            path, follow=follow, tail=1_000_000 if tail is None else tail, since=since
-        ):
-            yield _log_line(line)
+        asked = {"follow": follow, "tail": 1_000_000 if tail is None else tail, "since": since}
+        return RemoteLines(self._link, f"/tasks/{self._task_of(container)}/logs", asked)
 
     def execute(
         self, container: str, argv: Sequence[str], *, tty: bool = False, has_input: bool = False
@@ -99,7 +98,32 @@ class RemoteHand:
         return RemoteProcess(self._link, f"/tasks/{self._task_of(container)}/exec", asked)
 
     def _task_of(self, container: str) -> str:
-        return next(task.id for task in self._store.current_tasks() if task.container == container)
+        found = [task.id for task in self._store.current_tasks() if task.container == container]
+        if not found:
+            raise InputError(f"no task has the container {container[:12]} any more", where=self._path)
+        return found[0]
+
+
+class RemoteLines:
+    """What a container writes, as the manager tells it."""
+
+    def __init__(self, link: Link, path: str, asked: Mapping[str, object]) -> None:
+        self._link = link
+        self._path = path
+        self._asked = asked
+        self._is_left = threading.Event()
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """As Lines."""
+        for line in self._link.lines(self._path, **self._asked):
+            if self._is_left.is_set():
+                raise self._link.lost("it was left")
+            if line.strip():
+                yield _log_line(line)
+
+    def close(self) -> None:
+        """As Lines; the manager hears of it with the next line, of which it sends an empty one in time."""
+        self._is_left.set()
 
 
 def _log_line(line: bytes) -> tuple[str, bytes]:

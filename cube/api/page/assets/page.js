@@ -121,7 +121,7 @@ async function readLogs(place) {
       if (done) break;
       const lines = (rest + value).split("\n");
       rest = lines.pop();
-      place.append(...lines.map((line) => lineOf(JSON.parse(line))));
+      place.append(...lines.filter(Boolean).map((line) => lineOf(JSON.parse(line))));
       while (place.childElementCount > MOST_LINES) place.firstChild.remove();
       if (isFollowed.checked) place.scrollTop = place.scrollHeight;
     }
