@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cube.api import stream
-from cube.cli import backups, leaving, moves, options, settle, stored, volumes
+from cube.cli import backups, leaving, moves, options, relived, settle, stored, volumes
 from cube.cli.main import app
 from cube.cli.reach import recorded
 from cube.errors import CubeError, InputError, InternalError, UnreachableError
@@ -27,6 +27,7 @@ from cube.model.ingress import Ingress
 from cube.model.job import Volume
 from cube.model.resources import Resources
 from cube.model.transit import Transit
+from cube.remote import store as remote_store
 from cube.remote.hand import RemoteVolumes, hands
 from cube.remote.manager import RemoteManager, remote_office
 from cube.remote.office import RemoteOffice
@@ -271,6 +272,40 @@ def test_who_asks_for_a_secret_as_a_variable_is_warned_through_a_manager_as_here
             told.append((read.groups[0].spec.secrets, capsys.readouterr().err))
     assert told[0] == told[1]
     assert told[0][1].count("the secret db becomes the variable PASSWORD") == 1
+
+
+def test_a_history_is_played_again_through_a_manager_as_it_is_here_p12(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many answers it takes to bring it here."""
+    monkeypatch.setattr(remote_store, "PAGE", 3)
+    state = tmp_path / "sim.db"
+    with staged(state=state) as stage, api_over(stage) as api:
+        for wanted in (job(count=3, min_healthy_time=0.0), job("gone", min_healthy_time=0.0)):
+            stage.manager.deploy(wanted, run())
+        stage.manager.remove("gone", run())
+        here = Office(cluster=stage.service.cluster, state=state, keys=tmp_path, scheduler="spread")
+        far = remote_office(api.link, "spread", "/nowhere")
+        with recorded(here) as own, recorded(far) as told:
+            assert len(own.events()) > 9
+            assert told.events() == own.events()
+            assert told.events(after=own.events()[4].number) == own.events()[5:]
+            assert told.events(job="web") == own.events(job="web")
+        accounts = []
+        for place in (here, far):
+            relived.show(place, "spread,tight", None, None, options.Output.JSON)
+            out, err = capsys.readouterr()
+            rows = [{name: row[name] for name in LASTING} for row in json.loads(out)]
+            accounts.append((rows, err))
+        assert accounts[0] == accounts[1]
+        assert (accounts[0][0][0]["placed"], "1 task of forgotten jobs" in accounts[0][1]) == (3, True)
+        asked = {"CUBE_MANAGER": api.link.url, "CUBE_TOKEN": api.tokens["read"]}
+        result = CliRunner().invoke(app, ["simulate", "--replay", "--scheduler", "tight"], env=asked)
+    assert (result.exit_code, "tight: nodes with a task" in result.stdout) == (0, True), result
+
+
+LASTING = ("scheduler", "placed", "waited", "never", "elsewhere", "nodes_most")
+"""What of a played history another second does not change."""
 
 
 def a_tar() -> bytes:

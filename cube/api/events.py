@@ -36,7 +36,7 @@ def list_events(
 ) -> Response:
     """The newest events, or those that follow the one of that number; `Link` leads on to the next ones."""
     store = desk.manager.store
-    found = store.events(job=job, after=after, limit=None if after is not None else limit)[:limit]
+    found = store.events(job=job, limit=limit) if after is None else store.events_after(after, limit, job=job)
     last = found[-1].number if found else after or 0
     more = f"{base_of(request)}/events?after={last}&limit={limit}"
     return answer(found, headers={"Link": f'<{more}>; rel="next"'})

@@ -15,6 +15,10 @@ from cube.model.job import Job
 router = APIRouter(tags=["record"])
 
 
+PAGE = 1000
+"""Events of an answer where nobody says how many."""
+
+
 class Asked(NamedTuple):
     """What a question may be narrowed by."""
 
@@ -38,6 +42,9 @@ QUESTIONS: Mapping[str, Callable[[Desk, Asked], Any]] = {
     "former-tasks": lambda desk, _: desk.manager.store.former_tasks(),
     "events": lambda desk, asked: desk.manager.store.events(
         job=asked.name, task=asked.task, since=asked.since, after=asked.after, limit=asked.limit
+    ),
+    "events-after": lambda desk, asked: desk.manager.store.events_after(
+        asked.after or 0, asked.limit or PAGE, job=asked.name, task=asked.task, since=asked.since
     ),
     "post-mortems": lambda desk, asked: desk.manager.store.post_mortems(asked.name or ""),
     "cordons": lambda desk, _: tuple(desk.manager.store.cordons().values()),

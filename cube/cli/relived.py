@@ -2,20 +2,19 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cube.cli import options, plot, render
+from cube.cli.reach import Place, recorded
 from cube.cli.supposed import recorded_world
 from cube.errors import InputError
-from cube.manager.office import Office
 from cube.model.codec import to_data
 from cube.model.job import Job
 from cube.model.task import TaskEvent
 from cube.scheduler.algorithms import ALGORITHMS, refuse_unknown
-from cube.store.store import Store, open_store
+from cube.store.store import Store
 from cube.whatif.history import Account, Stay, as_it_was, chosen_by, empty_fleet, relive, stays_of
 
 COLUMNS = ("scheduler", "placed", "waited", "never", "elsewhere", "nodes mean", "nodes most", "time")
@@ -28,7 +27,7 @@ STEPS = 12
 
 
 def show(
-    place: Office, schedulers: str | None, since: float | None, file: Path | None, output: options.Output
+    place: Place, schedulers: str | None, since: float | None, file: Path | None, output: options.Output
 ) -> None:
     """Print what came of the tasks since then (None: since the first), and what would have under others.
 
@@ -57,8 +56,8 @@ def show(
             _plot(name, account, began, world.now, len(world.nodes))
 
 
-def _stays(place: Office) -> tuple[tuple[TaskEvent, ...], tuple[Stay, ...]]:
-    with closing(open_store(place.state)) as store, store.moment():
+def _stays(place: Place) -> tuple[tuple[TaskEvent, ...], tuple[Stay, ...]]:
+    with recorded(place) as store, store.moment():
         events = store.events()
         stays = tuple(stays_of(events, _jobs(store, events)))
     if not stays:
@@ -83,7 +82,7 @@ def _jobs(store: Store, events: tuple[TaskEvent, ...]) -> Mapping[tuple[str, int
 
 
 def _left_out(
-    place: Office, events: Iterable[TaskEvent], stays: Iterable[Stay], began: float
+    place: Place, events: Iterable[TaskEvent], stays: Iterable[Stay], began: float
 ) -> Iterator[str]:
     """What is not played: tasks that nobody knows enough of, and nodes that are gone."""
     known = {stay.task for stay in stays}

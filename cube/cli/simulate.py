@@ -81,16 +81,16 @@ def simulate(
 
         replayed.show(trace, nodes, scheduler or "tight", plot, output)
         return
+    from cube.cli.reach import office
+
     if replay:
         from cube.cli import relived
         from cube.cli.moment import moment
-        from cube.cli.office import office as own_office
 
         at = moment(since, "--since", now=time.time()) if since is not None else None
-        relived.show(own_office(inventory, state), scheduler, at, plot, output)
+        relived.show(office(inventory, state), scheduler, at, plot, output)
         return
     from cube.cli import supposed
-    from cube.cli.reach import office
 
     place = office(inventory, state, scheduler)
     world = supposed.recorded_world(place)

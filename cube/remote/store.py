@@ -19,6 +19,9 @@ from cube.model.volume import LeftVolume
 from cube.remote.link import Link
 from cube.store.rows import Death, JobVersion, Look, Sweep
 
+PAGE = 10_000
+"""Events that one answer brings."""
+
 
 class RemoteLeftVolumes(NamedTuple):
     """Those that a manager remembers."""
@@ -96,8 +99,15 @@ class RemoteStore:
         after: int | None = None,
         limit: int | None = None,
     ) -> tuple[TaskEvent, ...]:
-        """The events in order, at most the newest `limit`."""
-        return self._many(TaskEvent, "events", name=job, task=task, since=since, after=after, limit=limit)
+        """The events in order, at most the newest `limit`; all of them come a page at a time."""
+        narrowed = {"name": job, "task": task, "since": since}
+        if limit is not None:
+            return self._many(TaskEvent, "events", after=after, limit=limit, **narrowed)
+        found: list[TaskEvent] = []
+        while len(page := self._many(TaskEvent, "events-after", after=after, limit=PAGE, **narrowed)) == PAGE:
+            found.extend(page)
+            after = page[-1].number
+        return (*found, *page)
 
     def post_mortems(self, name: str) -> tuple[Death, ...]:
         """What the containers of that task, or of that job, left behind."""

@@ -106,14 +106,27 @@ def events(
     connection: Database, conditions: Sequence[tuple[str, Any]], *, limit: int | None
 ) -> tuple[TaskEvent, ...]:
     """The newest `limit` events (None: all) for which every condition with a value holds."""
+    return _events(connection, conditions, order="DESC", limit=limit)[::-1]
+
+
+def first_events(
+    connection: Database, conditions: Sequence[tuple[str, Any]], *, limit: int
+) -> tuple[TaskEvent, ...]:
+    """The oldest `limit` events for which every condition with a value holds."""
+    return _events(connection, conditions, order="ASC", limit=limit)
+
+
+def _events(
+    connection: Database, conditions: Sequence[tuple[str, Any]], *, order: str, limit: int | None
+) -> tuple[TaskEvent, ...]:
     asked = [(condition, value) for condition, value in conditions if value is not None]
     where = " AND ".join(condition for condition, _ in asked) or "true"
     # The conditions are the store's own words; what people typed is in the values.
-    newest = f"SELECT * FROM events WHERE {where} ORDER BY number DESC"  # noqa: S608
+    sql = f"SELECT * FROM events WHERE {where} ORDER BY number {order}"  # noqa: S608
     values = [value for _, value in asked]
     if limit is not None:
-        newest, values = f"{newest} LIMIT ?", [*values, limit]
-    return select(connection, rows.event_of, newest, values)[::-1]
+        sql, values = f"{sql} LIMIT ?", [*values, limit]
+    return select(connection, rows.event_of, sql, values)
 
 
 def rollouts(connection: Database, job: str | None = None) -> tuple[Rollout, ...]:

@@ -1,6 +1,6 @@
 """What a state can be asked. Nothing here changes anything that is remembered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -178,9 +178,21 @@ class Reader:
         limit: int | None = None,
     ) -> tuple[TaskEvent, ...]:
         """The events in order, at most the newest `limit`: of a job or task, since a time, after a number."""
-        conditions = [("job = ?", job), ("task = ?", task), ("at >= ?", since), ("number > ?", after)]
         with self._guard as connection:
-            return read.events(connection, conditions, limit=limit)
+            return read.events(connection, _narrowed(job, task, since, after), limit=limit)
+
+    def events_after(
+        self,
+        number: int,
+        limit: int,
+        *,
+        job: str | None = None,
+        task: str | None = None,
+        since: float | None = None,
+    ) -> tuple[TaskEvent, ...]:
+        """The first `limit` events after that number: asked again after their last one, all of them."""
+        with self._guard as connection:
+            return read.first_events(connection, _narrowed(job, task, since, number), limit=limit)
 
     def was_told(self, job: str, words: str, *, since: float) -> bool:
         """An event of the job begins with these words, since that time."""
@@ -243,6 +255,12 @@ class Reader:
                 yield
             finally:
                 connection.rollback()
+
+
+def _narrowed(
+    job: str | None, task: str | None, since: float | None, after: int | None
+) -> Sequence[tuple[str, str | float | None]]:
+    return [("job = ?", job), ("task = ?", task), ("at >= ?", since), ("number > ?", after)]
 
 
 def known_as(job: Job, newest: Job | None) -> int:

@@ -71,7 +71,7 @@ Far = Callable[..., subprocess.CompletedProcess[str]]
 READ = (
     ("status",), ("status", "sleeper"), ("events",), ("history", "sleeper"), ("why", "sleeper/main[0]"),
     ("why-not", "sleeper", "node1"), ("ps",), ("status", "nobody"),
-    ("image", "ls"), ("volume", "ls", "--all"),
+    ("image", "ls"), ("volume", "ls", "--all"), ("simulate", "--replay", "-o", "json"),
 )  # fmt: skip
 """What must be told in the same words, whoever is asked."""
 
