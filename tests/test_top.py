@@ -2,22 +2,48 @@
 
 import asyncio
 import re
+import socket
 import sys
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import partial, partialmethod
 
 import pytest
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import DataTable, RichLog, Static
+from typer.testing import CliRunner
 
+from cube.api import stream
+from cube.cli import reach
 from cube.cli import top as command
+from cube.cli.main import app
 from cube.errors import CubeError, InputError, UnreachableError
 from cube.manager.tasks import LogLine
 from cube.model.node import Cluster
 from cube.model.task import Health, State, Task, TaskEvent
+from cube.remote.link import Link
+from cube.remote.manager import remote_office
 from cube.top.screen import Question, Top
+from cube.top.source import FleetSource, Log, Source
 from cube.view.fleet import ClusterView, Recorded, job_views, node_views
 from tests.build import CLUSTER, NOW, job, node, seen, task, unknown
+from tests.stage import run, staged
+from tests.test_api import Api, api_over
+
+
+@dataclass
+class Ended:
+    """A log that comes to its end by itself."""
+
+    lines: Iterable[LogLine | CubeError]
+
+    def __iter__(self) -> Iterator[LogLine | CubeError]:
+        return iter(self.lines)
+
+    def close(self) -> None:
+        """Nobody waits for more."""
 
 
 class Fleet:
@@ -32,7 +58,6 @@ class Fleet:
             task(1, node="node2", state=State.FAILED, reason="exit code 1"),
             task(0, job="mail", node="node3"),
         )
-        self.ends = threading.Event()
 
     def look(self) -> ClusterView:
         if self.failure:
@@ -69,11 +94,10 @@ class Fleet:
             ),
         )
 
-    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
-        yield LogLine(
-            task=task, at="2026-11-21T00:00:00Z", stream="stdout", text=b"hello [bold]you[/] \x1b[31m\n"
-        )
-        yield UnreachableError("the connection is lost", where="node1")
+    def logs(self, task: Task) -> Log:
+        text = b"hello [bold]you[/] \x1b[31m\n"
+        line = LogLine(task=task, at="2026-11-21T00:00:00Z", stream="stdout", text=text)
+        return Ended((line, UnreachableError("the connection is lost", where="node1")))
 
     def drain(self, node: str) -> str:
         self.acts.append(f"drain {node}")
@@ -88,7 +112,7 @@ class Fleet:
         return "gets new tasks again"
 
 
-def played(fleet: Fleet, act: Callable[[Pilot[None]], Awaitable[None]]) -> None:
+def played(fleet: Source, act: Callable[[Pilot[None]], Awaitable[None]]) -> None:
     """The terminal over that fleet, while the act runs."""
 
     async def play() -> None:
@@ -148,6 +172,7 @@ def test_it_follows_the_fleet_keeps_the_cursor_and_outlives_a_look_that_fails() 
         await until(pilot, lambda: "cannot be read" in text(pilot, "#said"))
         fleet.failure, fleet.tasks = None, fleet.tasks[:1]
         await until(pilot, lambda: table(pilot).row_count == 1)
+        assert text(pilot, "#said") == "", "what failed is not told of a look that succeeded"
 
     played(fleet, act)
 
@@ -206,6 +231,114 @@ def test_a_node_is_drained_only_after_a_yes_and_a_refusal_is_told() -> None:
         assert fleet.acts == ["drain node1", "cordon node1"]
 
     played(fleet, act)
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with staged() as stage, api_over(stage) as found:
+        yield found
+
+
+@pytest.fixture(params=["ann", "token operate"])
+def source(api: Api, request: pytest.FixtureRequest) -> Iterator[Source]:
+    """The same over a manager of one's own and through one, each by whom its events say."""
+    if request.param == "ann":
+        manager = api.stage.manager
+        yield FleetSource(manager, api.stage.machines, lambda **_: nullcontext(manager), "ann")
+    else:
+        place = remote_office(api.link, None, "/nowhere")
+        with reach.looking_on_for_long(place) as (manager, hands):
+            yield FleetSource(manager, hands, partial(reach.at_work, place), "nobody")
+
+
+def lines(pilot: Pilot[None]) -> list[str]:
+    return [line.text for found in pilot.app.screen.query(RichLog) for line in found.lines]
+
+
+def test_it_shows_and_does_through_a_manager_what_it_does_here_p12(
+    api: Api, source: Source, request: pytest.FixtureRequest
+) -> None:
+    api.stage.manager.deploy(job(count=2, min_healthy_time=0.0), run())
+    home = str(api.stage.running()["web/main[0]"])
+    stats = api.stage.machines[home].machine.observe(NOW).stats
+    assert stats is not None
+
+    async def act(pilot: Pilot[None]) -> None:
+        names = ["node1", "node2", "node3"]
+        assert (column(pilot, 0), column(pilot, 1)) == (names, ["ready"] * 3)
+        assert column(pilot, 5) == [f"{stats.load[0]:.2f}"] * 3
+        await pilot.press("3")
+        assert column(pilot, 0) == ["web/main[0]", "web/main[1]"]
+        await pilot.press("d")
+        await until(pilot, lambda: any("Running" in line for line in lines(pilot)))
+        await pilot.press("escape", "c", "y")
+        await until(pilot, lambda: f"cordon {home}: gets no new tasks" in text(pilot, "#said"))
+        await pilot.press("1")
+        await until(pilot, lambda: column(pilot, 1)[names.index(home)] == "cordoned")
+        assert api.stage.store.cordons()[home].actor == request.node.callspec.params["source"]
+        await pilot.press(*"j" * names.index(home), "D", "y")
+        await until(pilot, lambda: "2 changes" in text(pilot, "#said"))
+        assert api.stage.running()["web/main[0]"] != home
+        await pilot.press("u", "y")
+        await until(pilot, lambda: f"uncordon {home}: gets new tasks again" in text(pilot, "#said"))
+        assert api.stage.store.cordons() == {}
+
+    played(source, act)
+
+
+def test_a_silent_log_that_is_left_is_followed_by_nobody_any_more(
+    api: Api, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PULSE", 0.1)
+    api.stage.manager.deploy(job(count=1, min_healthy_time=0.0), run())
+    machine = api.stage.machines[str(api.stage.running()["web/main[0]"])]
+    machine.is_silent = True
+
+    async def act(pilot: Pilot[None]) -> None:
+        await pilot.press("3", "l")
+        await until(pilot, lambda: any("hello from" in line for line in lines(pilot)))
+        (log,) = machine.logged
+        assert not log.is_left.is_set()
+        await pilot.press("escape")
+        await until(pilot, log.is_left.is_set)
+        assert table(pilot).row_count == 1
+
+    played(source, act)
+
+
+def test_a_manager_that_does_not_answer_is_told_and_keeps_neither_the_screen_nor_its_end(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "GLANCE", 0.5)
+    place = remote_office(api.link, None, "/nowhere")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        gone = replace(place, link=Link(url=f"http://127.0.0.1:{mute.getsockname()[1]}"))
+        with reach.looking_on_for_long(gone) as (manager, hands):
+            source = FleetSource(manager, hands, partial(reach.at_work, gone), "ann")
+
+            async def play() -> None:
+                async with Top(source, every=0.1).run_test() as pilot:
+                    await pilot.press("3")
+                    assert str(table(pilot).ordered_columns[0].label) == "TASK"
+                    await until(pilot, lambda: "the manager does not answer" in text(pilot, "#said"))
+
+            asyncio.run(asyncio.wait_for(play(), 10))
+
+
+def test_the_command_goes_through_the_manager_that_is_named(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[str]()
+
+    async def act(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: table(pilot).row_count)
+        shown.extend(column(pilot, 0))
+        await pilot.press("q")
+
+    monkeypatch.setattr(Top, "run", partialmethod(App.run, headless=True, auto_pilot=act))
+    far = {"CUBE_MANAGER": f"http://127.0.0.1:{api.port}", "CUBE_TOKEN": api.tokens["read"]}
+    result = CliRunner().invoke(app, ["top"], env=far)
+    assert (result.exit_code, shown) == (0, ["node1", "node2", "node3"]), result
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,9 @@ from cube.remote.office import RemoteOffice
 from cube.store.store import Store, open_store
 
 Place = Office | RemoteOffice
+
+GLANCE = 5.0
+"""Seconds that a manager has for an answer which is asked for again anyway."""
 
 
 def office(inventory: Path | None, state: str | None, scheduler: str | None = None) -> Place:
@@ -96,6 +100,20 @@ def looking_on_by_hand(place: Place) -> Iterator[tuple[Manager, Mapping[str, Han
         from cube.remote.manager import RemoteManager
 
         yield cast("Manager", RemoteManager(place, lock_wait=0.0)), hands(place, lock_wait=0.0)
+
+
+@contextmanager
+def looking_on_for_long(place: Place) -> Iterator[tuple[Manager, Mapping[str, Hand]]]:
+    """As `looking_on_by_hand`, for one who looks again and again, and is to hear soon where it is in vain."""
+    with looking_on_by_hand(place) as (manager, hands):
+        yield manager if isinstance(place, Office) else _glancing(place), hands
+
+
+def _glancing(place: RemoteOffice) -> Manager:
+    from cube.remote.manager import RemoteManager
+
+    link = replace(place.link, patience=GLANCE)
+    return cast("Manager", RemoteManager(replace(place, link=link), lock_wait=0.0))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`cube top`: the fleet at a terminal."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -14,7 +15,8 @@ def top(every: Every = "2s", inventory: options.Inventory = None, state: options
 
     Needs the extra `top`: pip install 'cube[top]'. Example: cube top -i inventories/lab.yml
     """
-    from cube.cli.office import actor, office, seconds
+    from cube.cli.office import actor, seconds
+    from cube.cli.reach import at_work, looking_on_for_long, office
     from cube.errors import InputError
 
     try:
@@ -22,8 +24,8 @@ def top(every: Every = "2s", inventory: options.Inventory = None, state: options
     except ModuleNotFoundError as missing:
         cure = "Install it: pip install 'cube[top]'"
         raise InputError("cube top cannot draw", why=f"{missing.name} is not installed", cure=cure) from None
-    from cube.top.source import own_source
+    from cube.top.source import FleetSource
 
     place, pause = office(inventory, state), seconds(every, "--every")
-    with own_source(place, actor()) as source:
-        Top(source, pause).run()
+    with looking_on_for_long(place) as (manager, hands):
+        Top(FleetSource(manager, hands, partial(at_work, place), actor()), pause).run()

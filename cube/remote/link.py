@@ -23,11 +23,15 @@ MESSAGE = 1 << 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Where a manager is, and what to show it. `authority`: the certificates to trust; None: the system's."""
+    """Where a manager is, and what to show it. `authority`: the certificates to trust; None: the system's.
+
+    `patience`: seconds for which an answer, or its next piece, is waited for.
+    """
 
     url: str
     token: str = field(default="", repr=False)
     authority: Path | None = None
+    patience: float = PATIENCE
 
     @property
     def is_local(self) -> bool:
@@ -108,7 +112,7 @@ class Link:
             with connect(
                 url.geturl(), ssl=self._trusted() if parts.scheme == "https" else None, proxy=None,
                 additional_headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
-                compression=None, open_timeout=PATIENCE, max_size=MESSAGE,
+                compression=None, open_timeout=self.patience, max_size=MESSAGE,
             ) as socket:  # fmt: skip
                 yield socket
         except InvalidStatus as error:
@@ -164,9 +168,9 @@ class Link:
         parts = self._parts()
         assert parts.hostname is not None
         if parts.scheme == "http":
-            return HTTPConnection(parts.hostname, parts.port or 80, timeout=PATIENCE)
+            return HTTPConnection(parts.hostname, parts.port or 80, timeout=self.patience)
         trusted = self._trusted()
-        return HTTPSConnection(parts.hostname, parts.port or 443, timeout=PATIENCE, context=trusted)
+        return HTTPSConnection(parts.hostname, parts.port or 443, timeout=self.patience, context=trusted)
 
     def _parts(self) -> SplitResult:
         parts = _split(self.url)

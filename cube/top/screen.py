@@ -64,6 +64,7 @@ class Top(App[None]):
         self._look: ClusterView | None = None
         self._view = "nodes"
         self._query = ""
+        self._said = self._missed = ""
 
     def compose(self) -> ComposeResult:
         """As textual asks."""
@@ -90,13 +91,20 @@ class Top(App[None]):
         try:
             self.call_from_thread(self._take, self._source.look())
         except CubeError as error:
-            self.call_from_thread(self._say, str(error))
+            self.call_from_thread(self._miss, str(error))
         self.call_from_thread(self.set_timer, self._every, self._look_again)
 
     def _take(self, look: ClusterView) -> None:
         self._look = look
+        if self._said == self._missed:
+            self._say("")
         self.query_one("#summary", Static).update(Text(summary(look)))
         self._draw()
+
+    def _miss(self, why: str) -> None:
+        """It is told until a look succeeds: what is shown meanwhile is of before."""
+        self._missed = why
+        self._say(why)
 
     def _draw(self) -> None:
         """What is shown now, with the cursor on what it was on."""
@@ -112,6 +120,7 @@ class Top(App[None]):
             table.move_cursor(row=keys.index(key), scroll=False)
 
     def _say(self, text: str) -> None:
+        self._said = text
         self.query_one("#said", Static).update(Text(text))
 
     @property
@@ -178,7 +187,8 @@ class Top(App[None]):
     def action_logs(self) -> None:
         """What a task writes."""
         if (task := self.task_here) is not None:
-            self.push_screen(Lines(f"logs of {task.slot}", lambda: map(_of_line, self._source.logs(task))))
+            log = self._source.logs(task)
+            self.push_screen(Lines(f"logs of {task.slot}", lambda: map(_of_line, log), leave=log.close))
 
     def action_describe(self) -> None:
         """What happened to a task."""
@@ -225,10 +235,15 @@ class Lines(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "app.pop_screen", "back")]
 
-    def __init__(self, title: str, begin: Callable[[], Iterable[Text]]) -> None:
+    def __init__(
+        self, title: str, begin: Callable[[], Iterable[Text]], leave: Callable[[], None] = lambda: None
+    ) -> None:
+        """`leave` is called once nobody looks any more, and may let the next line come at once."""
         super().__init__()
         self.heading = title
         self._begin = begin
+        self._leave = leave
+        self._is_left = threading.Event()
 
     def compose(self) -> ComposeResult:
         """As textual asks."""
@@ -238,18 +253,26 @@ class Lines(Screen[None]):
 
     def on_mount(self) -> None:
         """Begin."""
-        self.query_one(RichLog).focus()
-        threading.Thread(target=self._read, name="cube-top-lines", daemon=True).start()
+        shown = self.query_one(RichLog)
+        shown.focus()
+        write = partial(self.app.call_from_thread, shown.write)
+        threading.Thread(target=self._read, args=(write,), name="cube-top-lines", daemon=True).start()
 
-    def _read(self) -> None:
+    def on_unmount(self) -> None:
+        """Leave them, in a thread: a node that hangs must not keep the screen."""
+        self._is_left.set()
+        threading.Thread(target=self._leave, name="cube-top-leave", daemon=True).start()
+
+    def _read(self, write: Callable[[Text], object]) -> None:
         """A log that follows ends with its task, or with the first line after nobody looks any more."""
         try:
             for line in self._begin():
-                if not self.is_attached:
+                if self._is_left.is_set():
                     return
-                self.app.call_from_thread(self.query_one(RichLog).write, line)
+                write(line)
         except CubeError as error:
-            self.app.call_from_thread(self.query_one(RichLog).write, Text(str(error), style="red"))
+            if not self._is_left.is_set():
+                write(Text(str(error), style="red"))
 
 
 class Question(ModalScreen[bool]):

@@ -3,14 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from cube.errors import CubeError
 from cube.manager.manager import Manager
-from cube.manager.office import Office
 from cube.manager.seams import Hand
-from cube.manager.session import at_work, looking_on_by_hand
 from cube.manager.tasks import Extract, Following, LogLine
 from cube.manager.turn import Run
 from cube.model.task import Task, TaskEvent
@@ -25,6 +23,26 @@ PATIENCE = 10.0
 """Seconds that an act waits for another Cube that is at work."""
 
 
+class Log(Protocol):
+    """What a task writes."""
+
+    def __iter__(self) -> Iterator[LogLine | CubeError]:
+        """As it comes; waits for it, and raises CubeError."""
+        ...
+
+    def close(self) -> None:
+        """Leave it, from any thread."""
+        ...
+
+
+class Work(Protocol):
+    """How one comes to change the fleet."""
+
+    def __call__(self, *, command: str, wait: float) -> AbstractContextManager[Manager]:
+        """A manager that may. Raises LockedError where another one works on it for longer than that."""
+        ...
+
+
 class Source(Protocol):
     """What the terminal asks. Each call may take as long as a look at the fleet, and raises CubeError."""
 
@@ -36,8 +54,8 @@ class Source(Protocol):
         """What happened to a task, from the first on."""
         ...
 
-    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
-        """What a task writes, as it comes."""
+    def logs(self, task: Task) -> Log:
+        """What a task writes, from a little before on; nobody is asked for it yet."""
         ...
 
     def drain(self, node: str) -> str:
@@ -53,13 +71,13 @@ class Source(Protocol):
         ...
 
 
-class OwnSource:
-    """A source of one's own: over SSH, with the store beside it, as the commands have it."""
+class FleetSource:
+    """The source over what commands have: a manager that looks, a hand on each node, and a way to work."""
 
-    def __init__(self, office: Office, manager: Manager, workers: Mapping[str, Hand], actor: str) -> None:
-        self._office = office
+    def __init__(self, manager: Manager, workers: Mapping[str, Hand], work: Work, actor: str) -> None:
         self._manager = manager
         self._workers = workers
+        self._work = work
         self._actor = actor
         self._alone = threading.Lock()
 
@@ -85,12 +103,12 @@ class OwnSource:
         """As Source."""
         return self._manager.store.events(task=task.id)
 
-    def logs(self, task: Task) -> Iterator[LogLine | CubeError]:
+    def logs(self, task: Task) -> Log:
         """As Source."""
-        return iter(Following(self._workers, (task,), Extract(tail=LINES)))
+        return Following(self._workers, (task,), Extract(tail=LINES))
 
     def drain(self, node: str) -> str:
-        """As Source; over connections of its own, under the lock."""
+        """As Source; under the lock."""
         return self._act(f"drain {node}", lambda manager, run: manager.drain(node, run).summary)
 
     def cordon(self, node: str) -> str:
@@ -112,12 +130,5 @@ class OwnSource:
         return self._act(f"uncordon {node}", ask)
 
     def _act(self, what: str, ask: Callable[[Manager, Run], str]) -> str:
-        with at_work(self._office, command=f"top: {what}", wait=PATIENCE) as manager:
+        with self._work(command=f"top: {what}", wait=PATIENCE) as manager:
             return ask(manager, Run(until=time.time() + TIMEOUT, actor=self._actor))
-
-
-@contextmanager
-def own_source(office: Office, actor: str) -> Iterator[Source]:
-    """The source over the office's own fleet, its connections kept open."""
-    with looking_on_by_hand(office) as (manager, workers):
-        yield OwnSource(office, manager, workers, actor)
