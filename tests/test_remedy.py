@@ -99,7 +99,12 @@ CASES = [
         state(of=GPUS, devices={"gpu": 1}),
         "ask for 1 gpu fewer, or free 1 gpu there",
     ),
-    (request(devices=(("gpu", 9),)), state(of=GPUS, devices={"gpu": 2}), "ask for 7 gpu fewer"),
+    (
+        request(devices=(("gpu", 9),)),
+        state(of=GPUS, devices={"gpu": 2}),
+        "ask for 7 gpu fewer, or declare 7 gpu more in cube_devices of n1, if it has them",
+    ),
+    (request(devices=(("tpu", 1),)), state(), "declare 1 tpu more in cube_devices of n1, if it has them"),
 ]
 
 

@@ -243,29 +243,36 @@ def _with_volumes(request: Request, state: NodeState) -> Relief | None:
     )
 
 
-def _with_devices(request: Request, state: NodeState) -> Relief | None:
+def _with_devices(request: Request, state: NodeState) -> Relief:
     asked, free = dict(request.demand.devices), state.devices
     short = {kind: count - free.get(kind, 0) for kind, count in asked.items() if count > free.get(kind, 0)}
-    ways = [_ways_to_devices(kind, asked[kind], state) for kind in short]
-    if not all(ways):
-        return None
+    undeclared = [kind for kind in short if asked[kind] > _declared(kind, state)]
     fewer = {kind: free[kind] for kind in short if free.get(kind, 0) > 0}
     freed = {kind: asked[kind] for kind in short if kind not in fewer}
     return Relief(
         fault=f"lacks {' and '.join(f'{count} {kind}' for kind, count in short.items())}",
-        change=" and ".join(ways),
-        cost=sum(count / asked[kind] for kind, count in short.items()),
+        change=" and ".join(_ways_to_devices(kind, asked[kind], state) for kind in short),
+        cost=sum(count / asked[kind] for kind, count in short.items()) + 0.5 * len(undeclared),
         request=_asking(request, devices=tuple((asked | fewer).items())),
         state=replace(state, devices={**free, **freed}),
     )
 
 
 def _ways_to_devices(kind: str, asked: int, state: NodeState) -> str:
-    """What lets the node have enough devices of the kind; empty: nothing does."""
-    free, there = state.devices.get(kind, 0), len(state.node.devices.get(kind, ()))
+    """What lets the node have enough devices of the kind."""
+    free, there = state.devices.get(kind, 0), _declared(kind, state)
     ways = [f"ask for {asked - free} {kind} fewer"] * (free > 0)
-    ways += [f"free {asked - free} {kind} there"] * (asked <= there)
+    if asked <= there:
+        ways.append(f"free {asked - free} {kind} there")
+    else:
+        ways.append(
+            f"declare {asked - there} {kind} more in cube_devices of {state.node.name}, if it has them"
+        )
     return ", or ".join(ways)
+
+
+def _declared(kind: str, state: NodeState) -> int:
+    return len(state.node.devices.get(kind, ()))
 
 
 def _numbers(port: Port) -> Iterable[int]:
