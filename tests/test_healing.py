@@ -26,6 +26,7 @@ from cube.model.policy import (
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, Slot, State, Task
+from cube.reconciler.homes import forgotten
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.restarts import restart_due
 from cube.reconciler.silence import GAP, is_cut_off, listen, news
@@ -398,6 +399,12 @@ class TestANodeThatIsRenamed:
         (note,) = plan(world(jobs=[job()], tasks=[old], observed=[seen("after", container(old))])).actions
         assert isinstance(note, Note)
         assert (note.node, note.reason) == ("after", "before is called after now")
+
+    def test_gets_nothing_back_that_was_given_up_under_the_old_one_p3(self) -> None:
+        gone = task(node="before", state=State.COMPLETED, reason=forgotten("before"))
+        given = world(jobs=[job()], tasks=[gone], observed=[seen("after", container(gone))])
+        notes = [note for note in plan(given).actions if isinstance(note, Note)]
+        assert not [note for note in notes if note.task.id == gone.id]
 
     def test_begins_no_task_whose_room_became_another_s_before_it_was_known_p13(self) -> None:
         large = replace(spec(), resources=Resources(cpu=3000))

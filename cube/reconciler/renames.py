@@ -7,6 +7,7 @@ from dataclasses import replace
 from cube.model.action import Note
 from cube.model.observation import Observation, Stats
 from cube.model.task import Task
+from cube.reconciler.homes import was_forgotten
 from cube.reconciler.placement import room_of
 from cube.reconciler.world import World
 
@@ -76,4 +77,7 @@ def _new_names(world: World) -> Iterator[tuple[str, str]]:
 
 
 def _renamed(task: Task, names: Mapping[str, str]) -> Task:
-    return replace(task, node=names.get(task.node, task.node)) if task.node is not None else task
+    """The task under its node's present name; what was given up with the old one stays with that."""
+    if task.node is None or was_forgotten(task):
+        return task
+    return replace(task, node=names.get(task.node, task.node))
