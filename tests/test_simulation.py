@@ -14,6 +14,7 @@ from cube.simulator.faults import Fault
 from cube.simulator.history import begun
 from cube.simulator.laws import BrokenLawError, ours
 from cube.simulator.play import draw_profile, play, step
+from cube.simulator.varied import VARIATIONS, varies
 from tests.mutants.catalogue import hunt, mutants
 
 HERE = Path(__file__).parent
@@ -77,6 +78,10 @@ def test_every_kind_of_fault_is_drawn_in_a_few_seeds() -> None:
         with begun(seed, draw_profile) as history:
             drawn |= set(history.profile.weather.kinds)
     assert drawn == set(Fault) - {Fault.NONE}
+
+
+def test_every_variation_is_drawn_in_a_few_seeds() -> None:
+    assert {kind for seed in range(100) for kind in varies(seed)} == set(VARIATIONS)
 
 
 def test_histories_are_eventful() -> None:

@@ -8,7 +8,7 @@ from cube.manager.manager import Manager
 from cube.manager.report import Report
 from cube.manager.turn import Loop, Run
 from cube.model.action import Effect, Outcome
-from cube.model.job import Job, JobType
+from cube.model.job import Job
 from cube.model.observation import Observation
 from cube.model.rollout import RolloutState
 from cube.scheduler.algorithms import ALGORITHMS
@@ -162,5 +162,6 @@ def check_honest(history: History, report: Report, name: str) -> None:
     running = {
         laws.place_of(found, machine, {job.name: job}) for machine, found in ours(machines) if runs(found)
     }
-    missing = sorted(map(str, set(laws.places_of(job, machines)) - running))
-    must(not missing or job.type is JobType.SYSTEM, f"P12 honest exit: {name} exits 0 without {missing}")
+    counted = {place for place in laws.places_of(job, machines) if isinstance(place[2], int)}
+    missing = sorted(map(str, counted - running))
+    must(not missing, f"P12 honest exit: {name} exits 0 without {missing}")

@@ -1,29 +1,35 @@
 """In good weather one thing happens, and what must follow is known exactly: a seed ends with one of them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 from cube.manager import moves
 from cube.manager.manager import Manager
-from cube.manager.report import Report
-from cube.manager.turn import Loop, Run
-from cube.model.action import Effect, Outcome
 from cube.model.job import Group, Job, JobType, TaskSpec
-from cube.model.observation import Container, Observation
+from cube.model.observation import Container
 from cube.model.policy import OnDisconnect, Order, RestartMode
 from cube.model.resources import Resources
-from cube.model.rollout import RolloutState
-from cube.model.task import Slot, State, Task
-from cube.simulator.calm import check_settled, mutations_of_a_sweep, pass_time, settle, settled_fleet
-from cube.simulator.commands import Ask, asking, deploying, finish
+from cube.model.task import Slot, State
+from cube.simulator.calm import check_settled, living, mutations_of_a_sweep, pass_time, settle, settled_fleet
+from cube.simulator.commands import asking, deploying, finish
 from cube.simulator.drawn import draw_job
-from cube.simulator.faults import SimulatedFleet
 from cube.simulator.happenings import AWAY, add_a_node, leave_for_a_while, nodes_leave
 from cube.simulator.history import History
-from cube.simulator.laws import has_room, must, ours, runs, slot_of, spec_of, waits_for_others
+from cube.simulator.laws import has_room, must, ours, runs, slot_of, waits_for_others
 from cube.simulator.machine import Machine, runs_for_ever
 from cube.simulator.requests import forgetting
+from cube.simulator.standing import (
+    a_service,
+    all_that_runs,
+    containers_of,
+    is_in_place,
+    task_of,
+    tasks_of,
+    type_of,
+    wanted_spec,
+    while_serving,
+)
 from cube.simulator.varied import varied, varies
 
 Ending = Callable[[History], None]
@@ -61,11 +67,16 @@ def _of_what_varies(history: History) -> Ending | None:
         "disconnects": a_dead_node_is_given_up,
         "delays": a_crash_goes_on,
         "starts_first": an_update_serves,
+        "agents": a_new_node_gets_its_own,
+        "pauses": an_update_serves,
     }
     fitting = [known[kind] for kind in varies(history.seed) if kind in known]
     fitting += [a_node_leaves_and_comes_back] if nodes_leave(history.seed) else []
-    is_drawn = random.random() < RARE and not history.preempts
-    return random.choice(fitting) if fitting and is_drawn else None
+    if random.random() >= RARE:
+        return None
+    if history.preempts:
+        return what_matters_more_goes_first if "agents" in varies(history.seed) else None
+    return random.choice(fitting) if fitting else None
 
 
 def deploy_one_more(history: History) -> None:
@@ -76,7 +87,8 @@ def deploy_one_more(history: History) -> None:
     main = replace(
         main, count=max(main.count, count), update=replace(main.update, canary=0, auto_revert=False)
     )
-    job = varied(history, replace(drawn, name="last", type=JobType.SERVICE, groups=(main, *others)))
+    job = replace(drawn, name="last", type=JobType.SERVICE, groups=(main, *others))
+    job = varied(history, history.ranked(job))
     history.wanted[job.name] = job
     finish(history, "deploy", deploying(job))
     settle(history)
@@ -84,11 +96,11 @@ def deploy_one_more(history: History) -> None:
 
 def an_update_serves(history: History) -> None:
     """P19, 16: an update never serves with less than the job allows."""
-    if (job := _a_service(history)) is None:
+    if (job := a_service(history)) is None:
         return
     main = job.groups[0]
     _want(history, job, _next_version(main))
-    finish(history, "update", _while_serving(history, job, _floor(main), deploying(history.wanted[job.name])))
+    finish(history, "update", while_serving(job, _floor(main), deploying(history.wanted[job.name])))
 
 
 def _floor(group: Group) -> int:
@@ -108,28 +120,28 @@ def a_tight_update_serves(history: History) -> None:
 
 def a_canary_waits(history: History) -> None:
     """P19: only the first slots get the new version before somebody promotes it, and all old tasks serve."""
-    if (job := _a_service(history)) is None or not _is_in_place(history, job):
+    if (job := a_service(history)) is None or not is_in_place(history, job):
         return
     main = job.groups[0]
     canary = replace(_next_version(main), update=replace(main.update, canary=1))
     _want(history, job, canary)
     finish(history, "update", deploying(history.wanted[job.name]))
-    old = {slot_of(found).index for found in _containers_of(history, job, but_not=canary.spec)}
+    old = {slot_of(found).index for found in containers_of(history, job, but_not=canary.spec)}
     must(old >= set(range(1, main.count)), f"P19 canaries first: of {job.name} only {sorted(old)} are old")
     finish(history, "promote", asking(Manager.promote, job.name))
 
 
 def a_sick_version_is_given_up(history: History) -> None:
     """P19: a version that does not come up leaves the old tasks where they are."""
-    if (job := _a_service(history)) is None:
+    if (job := a_service(history)) is None:
         return
     main = job.groups[0]
     sick = replace(_next_version(main), restart=replace(main.restart, attempts=0))
     for machine in history.site.machines.values():
         machine.program = lambda spec: 1 if spec == sick.spec else None
     _want(history, job, sick)
-    finish(history, "update", _while_serving(history, job, _floor(main), deploying(history.wanted[job.name])))
-    _want(history, job, main)
+    finish(history, "update", while_serving(job, _floor(main), deploying(history.wanted[job.name])))
+    _want(history, job, replace(main, update=replace(main.update, canary=0)))  # Nobody promotes it.
     finish(history, "deploy", deploying(history.wanted[job.name]))
 
 
@@ -141,14 +153,14 @@ def a_drain_empties(history: History) -> None:
     finish(history, "drain", lambda manager, run: manager.drain(name, run, leave_data=True))
     settle(history)
     machine = history.site.machines[name]
-    tasks, others = tasks_of(history), [other for other in _living(history) if other.name != name]
+    tasks, others = tasks_of(history), [other for other in living(history).values() if other.name != name]
     left = [found for found in machine.containers.values() if found.identity is not None and runs(found)]
-    guests = [found for found in left if _type_of(history, found) is JobType.SERVICE]
+    guests = [found for found in left if type_of(history, found) is JobType.SERVICE]
     for found in guests:
-        spec = _wanted_spec(history, found)
+        spec = wanted_spec(history, found)
         free = [other.name for other in others if spec and has_room(other, spec, tasks)]
         must(not free, f"drain: {found.name} stays on {name}, and fits on {free}")
-    residents = [found.name for found in left if _type_of(history, found) is JobType.SYSTEM]
+    residents = [found.name for found in left if type_of(history, found) is JobType.SYSTEM]
     must(bool(guests) or not residents, f"drain: {residents} stay on {name}")
     finish(history, "uncordon", asking(Manager.uncordon, name))
     history.drained.clear()
@@ -165,7 +177,7 @@ def a_crash_is_restarted(history: History) -> None:
     machine, found = history.random.choice(places)
     machine.end(found.id, 1)
     settle(history)
-    here = {slot_of(other) for where, other in _running(history) if where is machine}
+    here = {slot_of(other) for where, other in all_that_runs(history) if where is machine}
     must(slot_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not there again")
 
 
@@ -183,8 +195,8 @@ def a_crash_goes_on(history: History) -> None:
     machine.program = runs_for_ever
     for _ in range(SWEEPS_TO_HEAL):
         mutations_of_a_sweep(history)
-    here = {_task_of(other) for where, other in _running(history) if where is machine}
-    must(_task_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not tried again there")
+    here = {task_of(other) for where, other in all_that_runs(history) if where is machine}
+    must(task_of(found) in here, f"P7 {found.name} crashed on {machine.name} and is not tried again there")
 
 
 def _fresh(history: History) -> list[tuple[Machine, Container]]:
@@ -193,8 +205,8 @@ def _fresh(history: History) -> list[tuple[Machine, Container]]:
     fresh = {task.id for task in newest.values() if task.state is State.RUNNING and task.restarts == 0}
     return [
         (machine, found)
-        for machine, found in _running(history)
-        if _task_of(found) in fresh and machine.specs[found.id] == _wanted_spec(history, found)
+        for machine, found in all_that_runs(history)
+        if task_of(found) in fresh and machine.specs[found.id] == wanted_spec(history, found)
     ]
 
 
@@ -205,7 +217,7 @@ def _is_kept_on(history: History, found: Container) -> bool:
 
 def a_sickness_is_healed(history: History) -> None:
     """P7, 14: who answers its check badly for long is restarted, replaced or cut off."""
-    places = [(machine, found) for machine, found in _running(history) if machine.specs[found.id].health]
+    places = [(machine, found) for machine, found in all_that_runs(history) if machine.specs[found.id].health]
     if not places:
         return
     machine, found = history.random.choice(places)
@@ -228,10 +240,10 @@ def a_dead_node_is_given_up(history: History) -> None:
 
     Those that have written to a volume there wait for it.
     """
-    living = sorted(set(history.nodes) - history.site.down)
-    if len(living) < 3 or history.site.down:
+    names = sorted(set(history.nodes) - history.site.down)
+    if len(names) < 3 or history.site.down:
         return
-    name = history.random.choice(living)
+    name = history.random.choice(names)
     gone = [(found, slot_of(found)) for _, found in _on(history, name)]
     homes = history.homes()
     history.site.down.add(name)
@@ -253,8 +265,10 @@ def a_dead_node_is_given_up(history: History) -> None:
             continue
         if waits_for_others(job, group, fleet):
             continue
-        spec = _wanted_spec(history, found)
-        free = [other.name for other in _living(history) if spec and has_room(other, spec, fleet.tasks)]
+        spec = wanted_spec(history, found)
+        free = [
+            other.name for other in living(history).values() if spec and has_room(other, spec, fleet.tasks)
+        ]
         must(not free, f"14 converges: {slot} of dead {name} does not run, and fits on {free}")
 
 
@@ -301,14 +315,53 @@ def _on(history: History, name: str) -> list[tuple[Machine, Container]]:
 
 
 def _where_all_run(history: History) -> set[tuple[str, Slot]]:
-    return {(machine.name, slot_of(found)) for machine, found in _running(history)}
+    return {(machine.name, slot_of(found)) for machine, found in all_that_runs(history)}
+
+
+def a_new_node_gets_its_own(history: History) -> None:
+    """P7: a node that joins gets a task of each system group, and none of those leaves its node for that.
+
+    Nor does a new version of such a group touch what is beside it.
+    """
+    before = _residents(history)
+    add_a_node(history)
+    settle(history)
+    gone = sorted(map(str, before - _residents(history)))
+    must(not gone, f"P7 no move without cause: {gone} left their nodes as another one joined")
+    _update_agents(history)
+
+
+def _update_agents(history: History) -> None:
+    jobs = [job for _, job in sorted(history.wanted.items()) if job.group("agent") and not job.stopped]
+    for job in jobs:
+        before = _of_others(history, job)
+        groups = (_next_version(group) if group.name == "agent" else group for group in job.groups)
+        history.wanted[job.name] = replace(job, groups=tuple(groups))
+        finish(history, "update", deploying(history.wanted[job.name]))
+        gone = sorted(before - _of_others(history, job))
+        must(not gone, f"P7 no move without cause: {gone} went as the agents of {job.name} were updated")
+
+
+def _of_others(history: History, job: Job) -> set[str]:
+    """The tasks of the job's other groups that run."""
+    found = (found for _, found in all_that_runs(history))
+    return {one.name for one in found if slot_of(one).job == job.name and slot_of(one).group != "agent"}
+
+
+def _residents(history: History) -> set[tuple[str, str, str]]:
+    """The system groups by the nodes that have a task of them."""
+    return {
+        (machine.name, *slot_of(found).group_key)
+        for machine, found in all_that_runs(history)
+        if type_of(history, found) is JobType.SYSTEM
+    }
 
 
 def a_rebalance_serves(history: History) -> None:
     """P19, P7: a new node gets tasks that are crowded elsewhere, one by one, and no job serves less."""
     add_a_node(history)
     settle(history)
-    if (job := _a_service(history)) is None:
+    if (job := a_service(history)) is None:
         return
     main, most = job.groups[0], history.random.randint(1, 3)
     before, all_before = _places(history, job), _where_all_run(history)
@@ -316,8 +369,7 @@ def a_rebalance_serves(history: History) -> None:
     finish(
         history,
         "rebalance",
-        _while_serving(
-            history,
+        while_serving(
             job,
             floor,
             lambda manager, run: moves.rebalance(manager, run, max_moves=most, min_gain=0.02),
@@ -326,7 +378,7 @@ def a_rebalance_serves(history: History) -> None:
     after = _places(history, job)
     moved = [slot for slot, node in before.items() if after.get(slot) != node]
     must(len(moved) <= most, f"P8 {len(moved)} of {job.name} moved, {most} may")
-    crowded = len(set(before.values())) < min(len(before), len(_living(history)))
+    crowded = len(set(before.values())) < min(len(before), len(living(history)))
     is_free = not main.spec.volumes and not main.depends_on
     new = history.site.machines[history.nodes[-1]]
     fits = has_room(new, main.spec, tasks_of(history))
@@ -336,20 +388,18 @@ def a_rebalance_serves(history: History) -> None:
 
 def a_move_goes_or_stays(history: History) -> None:
     """P19: a task that somebody wants elsewhere is there once, and serves all the while if it can."""
-    if (job := _a_service(history)) is None or not _is_in_place(history, job):
+    if (job := a_service(history)) is None or not is_in_place(history, job):
         return
     main, before = job.groups[0], _places(history, job)
     slot = history.random.choice(sorted(before, key=str))
-    others = [machine for machine in _living(history) if machine.name != before[slot]]
+    others = [machine for machine in living(history).values() if machine.name != before[slot]]
     if not others or main.spec.volumes:
         return
     there = history.random.choice(others)
     fits = has_room(there, main.spec, tasks_of(history)) and there.name in history.nodes
     floor = len(before) - (main.update.order is Order.STOP_FIRST)
     history.moving.add(slot)
-    ask = _while_serving(
-        history, job, floor, lambda manager, run: moves.move(manager, str(slot), there.name, run)
-    )
+    ask = while_serving(job, floor, lambda manager, run: moves.move(manager, str(slot), there.name, run))
     finish(history, "move", ask)
     after = _places(history, job)
     wanted = (
@@ -362,7 +412,7 @@ def _places(history: History, job: Job) -> Mapping[Slot, str]:
     """Where each slot of the job's first group is filled."""
     return {
         slot_of(found): machine.name
-        for machine, found in _running(history)
+        for machine, found in all_that_runs(history)
         if (slot_of(found).job, slot_of(found).group) == (job.name, job.groups[0].name)
     }
 
@@ -373,6 +423,16 @@ def what_matters_more_goes_first(history: History) -> None:
     vip = Group(name="main", spec=spec, count=2 * len(history.nodes) + 1)
     history.wanted["vip"] = Job(name="vip", groups=(vip,), priority=100)
     finish(history, "deploy", deploying(history.wanted["vip"]))
+
+
+def _next_version(group: Group) -> Group:
+    """Of an image that no machine has yet."""
+    update = replace(group.update, canary=0)
+    return replace(group, spec=replace(group.spec, image="app:3"), update=update)
+
+
+def _want(history: History, job: Job, main: Group) -> None:
+    history.wanted[job.name] = replace(job, groups=(main, *job.groups[1:]))
 
 
 ENDINGS: tuple[Ending, ...] = (
@@ -395,116 +455,3 @@ PREEMPTING: tuple[Ending, ...] = (
     *(ending for ending in ENDINGS if ending is not a_tight_update_serves),
 )
 """Where tasks may have to give way, nobody waits for the rooms that an update of what matters less frees."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Serving:
-    """Counts the group's tasks that run, after each effect."""
-
-    history: History
-    name: str
-    floor: int
-
-    def looked(self, observed: Mapping[str, Observation]) -> None:
-        """Nothing changes by a look."""
-
-    def begins(self, effect: Effect) -> None:
-        """It has not happened yet."""
-
-    def ended(self, _effect: Effect, _outcome: Outcome) -> None:
-        """Raises BrokenLawError where too few are left."""
-        running = {slot_of(found) for _, found in ours(self.history.site.machines) if runs(found)}
-        left = sum((slot.job, slot.group) == (self.name, "main") for slot in running)
-        must(left >= self.floor, f"P19 safe rollout: {left} of {self.name} serve, {self.floor} must")
-
-
-def _while_serving(history: History, job: Job, floor: int, act: Ask) -> Ask:
-    def ask(manager: Manager, run: Run) -> Report | bool | None:
-        assert isinstance(manager.loop, Loop)
-        fleet = manager.loop.fleet
-        assert isinstance(fleet, SimulatedFleet)
-        fleet.witness = Serving(history=history, name=job.name, floor=floor)
-        return act(manager, run)
-
-    return ask
-
-
-def _a_service(history: History) -> Job | None:
-    """One that has all of its tasks."""
-    waiting = {task.slot.job for task in tasks_of(history) if task.state is State.PENDING}
-    dead = {
-        slot_of(found).job
-        for machine, found in ours(history.site.machines)
-        if machine.name in history.site.down
-    }
-    jobs = [
-        job
-        for name, job in sorted(history.wanted.items())
-        if job.type is JobType.SERVICE and job.groups[0].count and name not in waiting | dead
-    ]
-    return history.random.choice(jobs) if jobs else None
-
-
-def _is_in_place(history: History, job: Job) -> bool:
-    """Its rollout is over: else it is not moved, and may have no canary."""
-    store = history.open()
-    rollout = store.rollouts().get(job.name)
-    history.put_back(store)
-    return rollout is not None and rollout.state is RolloutState.SUCCEEDED
-
-
-def tasks_of(history: History) -> Sequence[Task]:
-    """What is recorded."""
-    store = history.open()
-    tasks = store.current_tasks()
-    history.put_back(store)
-    return tasks
-
-
-def _running(history: History) -> list[tuple[Machine, Container]]:
-    """The tasks of services and system jobs that run on machines that answer."""
-    return [
-        (machine, found)
-        for machine, found in ours(history.site.machines)
-        if runs(found)
-        and machine.name not in history.site.down
-        and _type_of(history, found) in (JobType.SERVICE, JobType.SYSTEM)
-    ]
-
-
-def _type_of(history: History, found: Container) -> JobType | None:
-    slot = slot_of(found)
-    job = history.wanted.get(slot.job)
-    group = job.group(slot.group) if job is not None else None
-    return job.type_of(group) if job is not None and group is not None else None
-
-
-def _wanted_spec(history: History, found: Container) -> TaskSpec | None:
-    slot = slot_of(found)
-    return spec_of(history.wanted[slot.job], slot.group)
-
-
-def _task_of(found: Container) -> str:
-    return found.identity.task if found.identity else ""
-
-
-def _living(history: History) -> list[Machine]:
-    return [machine for name, machine in history.site.machines.items() if name not in history.site.down]
-
-
-def _containers_of(history: History, job: Job, *, but_not: TaskSpec) -> list[Container]:
-    return [
-        found
-        for machine, found in ours(history.site.machines)
-        if runs(found) and slot_of(found).job == job.name and machine.specs[found.id] != but_not
-    ]
-
-
-def _next_version(group: Group) -> Group:
-    """Of an image that no machine has yet."""
-    update = replace(group.update, canary=0)
-    return replace(group, spec=replace(group.spec, image="app:3"), update=update)
-
-
-def _want(history: History, job: Job, main: Group) -> None:
-    history.wanted[job.name] = replace(job, groups=(main, *job.groups[1:]))

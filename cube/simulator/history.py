@@ -40,7 +40,7 @@ MOST_NODES, MOST_CROWDED = 6, 3
 SMALL, LARGE = 2000, 3000
 """Millicores of a task of which a machine holds two, and of one that takes the room of two of them."""
 
-PRIORITIES = {"crowd": 5, "web": 30, "api": 60, "once": 10, "nightly": 45, "mail": 20}
+PRIORITIES = {"crowd": 5, "web": 30, "api": 60, "once": 10, "nightly": 45, "mail": 20, "last": 40}
 """What jobs matter in histories in which tasks may have to give way."""
 
 LATE = (1.0, 20.0, 400.0)
@@ -128,7 +128,7 @@ class History:
             for job in self.wanted.values()
             for group in job.groups
             for index in range(group.count)
-            if job.type is JobType.SERVICE
+            if job.type_of(group) is JobType.SERVICE
         ]
         found = {slot: self.home(slot, spec) for slot, spec in slots}
         return {slot: node for slot, node in found.items() if node is not None}

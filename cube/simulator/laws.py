@@ -23,7 +23,7 @@ ROUNDING = 0.01
 """Seconds by which a duration that was measured may fall short of the one that was asked for."""
 
 Place = tuple[str, str, int | str]
-"""A job, a group, and an index; or, of a system job, a node."""
+"""A job, a group, and an index; or, of a system group, a node."""
 
 Homes = Mapping[Slot, str]
 """The nodes that keep what slots' tasks have written: these go nowhere else."""
@@ -153,7 +153,7 @@ def _at_home(fleet: Settled, slot: Slot) -> list[Machine]:
 
 def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
     job = wanted.get(parent_of(task.slot.job))
-    is_lesser = job is not None and job.type is not JobType.SYSTEM and job.priority + GAP <= above
+    is_lesser = job is not None and not is_of_nodes(job, task.slot.group) and job.priority + GAP <= above
     return is_lesser and task.quarantined_until is None
 
 
@@ -161,7 +161,7 @@ def _may_go_anywhere(slot: Slot, fleet: Settled) -> bool:
     """It waits for no certain node, and for no other group."""
     job = fleet.wanted.get(slot.job)
     group = job.group(slot.group) if job else None
-    if job is None or group is None or job.type is JobType.SYSTEM:
+    if job is None or group is None or is_of_nodes(job, group.name):
         return False
     return not waits_for_others(job, group, fleet)
 
@@ -184,7 +184,19 @@ def waits_for_others(job: Job, group: Group, fleet: Settled) -> bool:
     )
     there = {Condition.HEALTHY: up, Condition.COMPLETED: done}
     needed = ((job.group(name), condition) for name, condition in group.depends_on.items())
-    return any(there[condition][other.name] < other.count for other, condition in needed if other)
+    return any(
+        there[condition][other.name] < _size(job, other, fleet) for other, condition in needed if other
+    )
+
+
+def _size(job: Job, group: Group, fleet: Settled) -> int:
+    """How many tasks the group is to have; of a system group one on each node, dead ones with a task too."""
+    if not is_of_nodes(job, group.name):
+        return group.count
+    mine = (task for task in fleet.tasks if task.slot.group_key == (job.name, group.name))
+    return len(
+        {*fleet.machines, *(task.node for task in mine if task.node and task.state is not State.COMPLETED)}
+    )
 
 
 def as_written(spec: TaskSpec) -> TaskSpec:
@@ -233,7 +245,7 @@ def is_as_wanted(fleet: Settled) -> None:
     }
     twice = [str(place) for place, count in running.items() if count > 1]
     must(not twice, f"P4 at most one: {twice} run twice")
-    _is_waited_for(expected - set(running) - set(fleet.kept), fleet.waiting)
+    _is_waited_for(expected - set(running) - set(fleet.kept), fleet)
     for machine, found in ours(machines):
         if found.is_cut_off:
             continue  # It is kept for its time, however long that is.
@@ -264,8 +276,17 @@ def is_work(container: Container, wanted: Mapping[str, Job]) -> bool:
 
 def stays(job: Job, group: str) -> bool:
     """The group's tasks are to run until somebody ends them."""
+    return _kind_of(job, group) in (JobType.SERVICE, JobType.SYSTEM)
+
+
+def is_of_nodes(job: Job, group: str) -> bool:
+    """Each node is to have one task of the group."""
+    return _kind_of(job, group) is JobType.SYSTEM
+
+
+def _kind_of(job: Job, group: str) -> JobType:
     found = job.group(group)
-    return (job.type_of(found) if found else job.type) in (JobType.SERVICE, JobType.SYSTEM)
+    return job.type_of(found) if found else job.type
 
 
 def parent_of(job: str) -> str:
@@ -273,13 +294,26 @@ def parent_of(job: str) -> str:
     return job.partition(".")[0]
 
 
-def _is_waited_for(missing: Collection[Place], waiting: Sequence[Task]) -> None:
-    """Each slot has a task of its own that waits; of a system job, whose places are nodes, as many wait."""
-    slots = {(task.slot.job, task.slot.group, task.slot.index) for task in waiting}
+def _is_waited_for(missing: Collection[Place], fleet: Settled) -> None:
+    """Each slot has a task of its own that waits; of a system group as many wait as nodes have none.
+
+    Those nodes have no room for it, unless it waits for other groups.
+    """
+    slots = {(task.slot.job, task.slot.group, task.slot.index) for task in fleet.waiting}
     lost = sorted(str(place) for place in missing if isinstance(place[2], int) and place not in slots)
     must(not lost, f"14 converges: {lost} do not run, and do not wait")
-    nodes = sorted(str(place) for place in missing if isinstance(place[2], str))
-    must(len(nodes) <= len(waiting), f"14 converges: {nodes} do not run, {len(waiting)} wait")
+    waiting = Counter(task.slot.group_key for task in fleet.waiting)
+    without = [(job, group, node) for job, group, node in missing if isinstance(node, str)]
+    for (name, key), count in sorted(Counter((job, group) for job, group, _node in without).items()):
+        waits = waiting[(name, key)]
+        must(count <= waits, f"14 converges: {count} nodes have no {name}/{key}, and {waits} wait")
+    for name, key, node in sorted(without):
+        job = fleet.wanted[name]
+        group = job.group(key)
+        assert group is not None, "its place is one of the job's"
+        is_due = not waits_for_others(job, group, fleet)
+        has_none = is_due and has_room(fleet.machines[node], group.spec, fleet.tasks)
+        must(not has_none, f"14 converges: {node} has no {name}/{key}, and room for it")
 
 
 def _is_of_the_version(machine: Machine, found: Container, fleet: Settled) -> None:
@@ -293,7 +327,7 @@ def _is_of_the_version(machine: Machine, found: Container, fleet: Settled) -> No
     if not is_current and waits_for_others(job, group, fleet):
         return  # What it waits for has no room while it serves.
     old = "" if group.update.order is Order.START_FIRST else found.identity.task
-    is_bound = job.type is JobType.SYSTEM or slot_of(found) in fleet.homes
+    is_bound = is_of_nodes(job, group.name) or slot_of(found) in fleet.homes
     where = [machine] if is_bound else fleet.machines.values()
     free = [other.name for other in where if has_room(other, group.spec, fleet.tasks, instead_of=old)]
     what = f"is left changed by hand: {found.drift}" if is_current else "is of an old version"
@@ -301,9 +335,9 @@ def _is_of_the_version(machine: Machine, found: Container, fleet: Settled) -> No
 
 
 def places_of(job: Job, machines: Mapping[str, Machine]) -> Iterator[Place]:
-    """Where the job wants a task, were there room for all of them: a slot, or of a system job a node."""
+    """Where the job wants a task, were there room for all of them: a slot, or of a system group a node."""
     for group in () if job.stopped else job.groups:
-        if job.type is JobType.SYSTEM:
+        if job.type_of(group) is JobType.SYSTEM:
             yield from ((job.name, group.name, name) for name in machines)
         elif job.type_of(group) is JobType.SERVICE:
             yield from ((job.name, group.name, index) for index in range(group.count))
@@ -312,8 +346,8 @@ def places_of(job: Job, machines: Mapping[str, Machine]) -> Iterator[Place]:
 def place_of(container: Container, machine: Machine, wanted: Mapping[str, Job]) -> Place:
     """Which of these places the container fills."""
     slot, job = slot_of(container), wanted.get(slot_of(container).job)
-    is_system = job is not None and job.type is JobType.SYSTEM
-    return slot.job, slot.group, machine.name if is_system else slot.index
+    has_a_node = job is not None and is_of_nodes(job, slot.group)
+    return slot.job, slot.group, machine.name if has_a_node else slot.index
 
 
 def spec_of(job: Job, group: str) -> TaskSpec | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cube.model.job import Job, TaskSpec
+from cube.model.rollout import RolloutState
 from cube.model.task import Health, Slot, State
 from cube.store import rows
 from cube.store.sqlite import File
@@ -73,6 +74,23 @@ class Reading:
         sql = "SELECT count(*) FROM tasks WHERE state IN ('Pending', 'Scheduled', 'Running')"
         (count,) = self._one(sql, []) or (0,)
         return int(count)
+
+    def given(self, job: Job, group: str) -> list[Recorded]:
+        """The tasks of this version of the job that run in the group."""
+        where = "job = ? AND \"group\" = ? AND version = ? AND state = 'Running'"
+        return self._tasks(where, [job.name, group, job.version])
+
+    def had(self, slot: Slot, version: int, *, but_not: str) -> bool:
+        """The slot has had a task of the version beside that one, over or not."""
+        sql = """SELECT 1 FROM tasks
+            WHERE job = ? AND "group" = ? AND "index" = ? AND version = ? AND id <> ?"""
+        return self._one(sql, [slot.job, slot.group, slot.index, version, but_not]) is not None
+
+    def is_under_way(self, job: Job) -> bool:
+        """The version of the job has neither come, nor failed, nor does it pause."""
+        sql = "SELECT state FROM rollouts WHERE job = ? AND version = ?"
+        row = self._one(sql, [job.name, job.version])
+        return row is not None and row[0] == RolloutState.RUNNING
 
     def job(self, name: str) -> Job | None:
         """The newest version of the job."""

@@ -43,7 +43,9 @@ class Starts:
             )
             self._finds_what_it_depends_on(effect, job, group)
             self._goes_where_it_is_to_go(effect)
-            if job.type_of(group) is not JobType.SYSTEM:  # Its slots belong to nodes, and so does its data.
+            if job.type_of(group) is JobType.SYSTEM:  # Its slots belong to nodes, and so does its data.
+                self._is_its_nodes_own(effect)
+            else:
                 self._goes_where_its_data_is(effect)
             self._is_not_tried_elsewhere(effect, group)
             self._is_the_only_run(effect, job)
@@ -118,6 +120,21 @@ class Starts:
         what = f"{effect.task.slot} is restarted {restarts} times in {policy.window:.0f}s"
         must(restarts <= policy.attempts, f"P8 {what}: {effect.reason}")
 
+    def _is_its_nodes_own(self, effect: Start) -> None:
+        """P4, P7: a node gets no second task of a system group, and none that another node has."""
+        slot = effect.task.slot
+        here = self.history.reading.tasks_on(effect.node)
+        others = [
+            str(task.slot) for task in here if task.slot.group_key == slot.group_key and task.slot != slot
+        ]
+        must(not others, f"P4 at most one: {slot} begins on {effect.node} beside {others}: {effect.reason}")
+        there = [
+            task.node
+            for task in self.history.reading.tasks_of(slot)
+            if task.node not in (effect.node, None) and isinstance(self.seen.get(task.node or ""), Seen)
+        ]
+        must(not there, f"P7 no move without cause: {slot} of {there} begins on {effect.node}")
+
     def _is_not_tried_elsewhere(self, effect: Start, group: Group) -> None:
         """P7: what is to be tried again where it is gets no other task because it failed."""
         last = self.history.reading.last_on_a_node(effect.task.slot, but_not=effect.task.id)
@@ -144,7 +161,9 @@ class Starts:
                 must(not left, f"depends_on: {what}")
             if condition is Condition.HEALTHY and other is not None:
                 up = sum((slot.job, slot.group) == (job.name, name) for slot in alive)
-                most = other.count if job.type is JobType.SERVICE else 1  # Closed and silent nodes have none.
+                most = (
+                    1 if job.type_of(other) is JobType.SYSTEM else other.count
+                )  # Closed and silent nodes have none.
                 what = f"{effect.task.slot} begins while {up} of {most} of {name} run"
                 must(up >= most, f"depends_on: {what}")
 

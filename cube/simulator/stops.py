@@ -15,6 +15,7 @@ from cube.simulator.laws import (
     GAP,
     ROUNDING,
     containers,
+    is_of_nodes,
     must,
     ours,
     place_of,
@@ -96,7 +97,7 @@ class Stops:
         group = job.group(slot.group) if job is not None else None
         if job is None or group is None or job.stopped or slot.index >= group.count:
             return False
-        is_asked = job.type is JobType.SERVICE and group.update.order is Order.START_FIRST
+        is_asked = job.type_of(group) is JobType.SERVICE and group.update.order is Order.START_FIRST
         return is_asked and effect.task.spec != group.spec
 
     def _is_to_move_first(self, effect: Stop, slot: Slot, job: Job | None) -> bool:
@@ -115,6 +116,7 @@ class Stops:
         must(self.history.preempts, f"preemption: nobody wants it: {effect.reason}")
         if above is None or below is None or group is None or spec is None:
             return
+        must(not is_of_nodes(below, group.name), f"preemption: {slot} belongs to its node: {effect.reason}")
         must(above.priority >= below.priority + GAP, f"preemption: {slot} matters too much: {effect.reason}")
         staying = [task for task in self.history.reading.tasks_on(machine.name) if self._stays(task, above)]
         cpu = sum(task.spec.resources.cpu for task in staying) + spec.resources.cpu
@@ -130,7 +132,8 @@ class Stops:
 
     def _stays(self, task: Recorded, above: Job) -> bool:
         job = self.history.reading.job(task.slot.job)
-        return job is None or job.type is JobType.SYSTEM or job.priority > above.priority - GAP
+        is_bound = job is None or is_of_nodes(job, task.slot.group)
+        return job is None or is_bound or job.priority > above.priority - GAP
 
     def _did_serve(self, effect: Stop) -> bool:
         own = self._recorded(effect)

@@ -1,4 +1,4 @@
-"""What else a seed draws of a job: policies that few jobs have, and a group that must have ended first.
+"""What else a seed draws of a job: policies that few jobs have, and groups that few have beside their own.
 
 All of it comes from draws of its own, so that the rest of a seed's history stays as it is.
 """
@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache
 from random import Random
 
-from cube.model.job import Group, Job, JobType, TaskSpec
+from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec
 from cube.model.policy import (
     Condition,
     DisconnectPolicy,
@@ -18,8 +18,10 @@ from cube.model.policy import (
     ReschedulePolicy,
     RestartMode,
     RestartPolicy,
+    UpdatePolicy,
 )
-from cube.simulator.history import WORK, History
+from cube.model.resources import Resources
+from cube.simulator.history import LARGE, SMALL, WORK, History
 
 VARIED = 0.6
 """In how many of the histories anything is drawn here; of each kind in half of those."""
@@ -33,6 +35,15 @@ LOST_AFTER = (10.0, 60.0, 600.0)
 WINDOW = 60.0
 """Seconds after which a task that is tried again and again has all of its attempts back."""
 
+LATER = 0.2
+"""In how many of the histories there is also what jobs could have only later."""
+
+STREAM = "later 3264430"
+"""Under this name no seed draws any of that which had failed before: it lives the history that it lived."""
+
+PAUSES = (5.0, 20.0)
+"""Seconds between two slots of an update."""
+
 
 def varied(history: History, job: Job) -> Job:
     """The job with what this history varies."""
@@ -45,10 +56,21 @@ def varied(history: History, job: Job) -> Job:
 @cache
 def varies(seed: int) -> tuple[str, ...]:
     """The kinds that there are in the seed's history."""
+    return (*_policies(seed), *_later(seed))
+
+
+def _policies(seed: int) -> tuple[str, ...]:
     random = Random(f"policies {seed}")
     if random.random() >= VARIED:
         return ()
-    return tuple(kind for kind in VARIATIONS if random.random() < 0.5)
+    return tuple(kind for kind in POLICIES if random.random() < 0.5)
+
+
+def _later(seed: int) -> tuple[str, ...]:
+    random = Random(f"{STREAM} {seed}")
+    if random.random() >= LATER:
+        return ()
+    return random.choice((("agents",), ("pauses",), ("agents", "pauses")))
 
 
 def disconnects(job: Job, random: Random) -> Job:
@@ -102,6 +124,51 @@ def prepares(job: Job, random: Random) -> Job:
     return replace(job, groups=(main, *others, prepare))
 
 
-VARIATIONS: Mapping[str, Callable[[Job, Random], Job]] = {
+def agents(job: Job, random: Random) -> Job:
+    """A service gets a group of which each node has one task, beside its own; mostly, and it may lose it."""
+    image, cpu, is_asked = random.choice(("app:1", "app:2")), random.choice((100, 100, 500)), random.random()
+    most, order = random.randint(1, 2), random.choice(tuple(Order))
+    waits, is_there = random.random() < 0.2, random.random() < 0.8
+    if job.type is not JobType.SERVICE or not is_there:
+        return job
+    main = job.groups[0]
+    check = HealthCheck(kind=CheckKind.TCP, port="status", interval=1.0, grace=5.0)
+    spec = TaskSpec(
+        image=image,
+        resources=Resources(cpu=SMALL if main.spec.resources.cpu == LARGE else cpu, memory=64 * 2**20),
+        ports=(Port(name="status", container=81),),
+        health=check if is_asked < 0.5 else None,
+    )
+    agent = Group(
+        name="agent",
+        type=JobType.SYSTEM,
+        spec=spec,
+        restart=main.restart,
+        reschedule=main.reschedule,
+        update=UpdatePolicy(
+            max_parallel=most,
+            order=order,
+            min_healthy_time=main.update.min_healthy_time,
+            auto_revert=main.update.auto_revert,
+        ),
+        on_unhealthy=main.on_unhealthy,
+        disconnect=main.disconnect,
+        depends_on={"main": Condition.HEALTHY} if waits else {},
+    )
+    return replace(job, groups=(*job.groups, agent))
+
+
+def pauses(job: Job, random: Random) -> Job:
+    """A pause after each slot that an update has replaced."""
+
+    def with_it(group: Group) -> Group:
+        return replace(group, update=replace(group.update, delay=random.choice(PAUSES)))
+
+    return replace(job, groups=tuple(map(with_it, job.groups)))
+
+
+POLICIES: Mapping[str, Callable[[Job, Random], Job]] = {
     act.__name__: act for act in (prepares, disconnects, delays, starts_first)
 }
+
+VARIATIONS = {**POLICIES, **{act.__name__: act for act in (agents, pauses)}}

@@ -11,6 +11,7 @@ from cube.model.observation import Observation, Seen
 from cube.model.task import State
 from cube.simulator.history import History
 from cube.simulator.laws import must
+from cube.simulator.pace import Pace
 from cube.simulator.starts import Starts
 from cube.simulator.stops import Stops
 
@@ -31,6 +32,7 @@ class Watch:
         self.open: dict[str, set[State]] = {}
         self.looked_at = 0.0
         self.starts, self.stops = Starts(history, self.seen), Stops(history, self.seen)
+        self.pace = Pace(history, self.seen)
 
     def looked(self, observed: Mapping[str, Observation]) -> None:
         """What an unknown outcome left open was not guessed, and has been looked at now."""
@@ -40,6 +42,7 @@ class Watch:
         self.looked_at = self.history.engine.time
         self.starts.moved = 0
         self.stops.preempted.clear()
+        self.pace.begun.clear()
         for name, found in observed.items():
             if isinstance(found, Seen):
                 self.history.answered[name] = self.history.engine.time
@@ -60,6 +63,7 @@ class Watch:
         moves = self.history.reading.moves().keys() - self.history.moving
         must(len(moves) <= 1, f"P8 one move at a time: {sorted(map(str, moves))}")
         self._has_an_intent(effect)
+        self.pace.begins(effect)
         if isinstance(effect, Start):
             self.starts.begins(effect)
         elif isinstance(effect, Stop):
