@@ -235,6 +235,13 @@ class TestCanaries:
         found = plan(update(task(0), task(1), task(2), canary=1, max_parallel=3))
         assert begun(found) == ["web/main[0]"]
 
+    def test_follow_each_other_once_each_is_proven(self) -> None:
+        old = (task(0), task(1), task(2))
+        assert begun(plan(update(*old, canary=2, max_parallel=1))) == ["web/main[0]"]
+        assert begun(plan(update(*old, successor(task(0)), canary=2, max_parallel=1))) == ["web/main[1]"]
+        unproven = successor(task(0), changed_at=NOW)
+        assert begun(plan(update(*old, unproven, canary=2, max_parallel=1, min_healthy_time=5))) == []
+
     def test_run_beside_the_old_tasks_until_somebody_promotes_them(self) -> None:
         found = plan(update(task(0), successor(task(0)), task(1), canary=1))
         assert found.changes == ()

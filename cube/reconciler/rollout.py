@@ -201,7 +201,8 @@ def _under_way(want: Want, world: World, wants: Mapping[Slot, Want], tasks: Sort
     between = {want.slot for want in tasks.unfilled if want.slot in gone}
     current = tasks.of(Bucket.KEPT, Bucket.MISSING, Bucket.FAILED)
     unproven = {task.slot for task in current if not is_proven(task, wants[task.slot].group, world)}
-    beside = {task.slot for task in tasks.of(Bucket.BESIDE)}
+    # A canary that is proven has come: its old task stays until somebody promotes it.
+    beside = {task.slot for task in tasks.of(Bucket.BESIDE)} if not has_canaries(want, world) else set()
     key = (want.job.name, want.group.name)
     return sum(slot.group_key == key for slot in between | unproven | beside)
 
