@@ -21,10 +21,6 @@ where the contestants take no turns: each takes minutes to set up.
   of which waits up to 5 seconds; Swarm misses three heartbeats of 5 seconds (its default).
 - **Cube** runs on the operator's machine, with `--every 5s`. By default the manager looks every 10 seconds
   and at every event, and the watch each minute and when something is due.
-- **100 nodes on one machine with two cores** (2026-11-22): their engines alone keep it busy, at a load of 25
-  to 57. The manager replaced a crashed container after 0.6, 0.7, 1.2, 4.8 and 24.2 s, the watch after 3.4 to
-  31.3 s (median 6.4). Swarm has no figure there: its 40th node had not joined when Docker's own time for that
-  was up.
 """
 
 
