@@ -161,9 +161,8 @@ class Starts:
                 must(not left, f"depends_on: {what}")
             if condition is Condition.HEALTHY and other is not None:
                 up = sum((slot.job, slot.group) == (job.name, name) for slot in alive)
-                most = (
-                    1 if job.type_of(other) is JobType.SYSTEM else other.count
-                )  # Closed and silent nodes have none.
+                # Closed and silent nodes have none.
+                most = 1 if job.type_of(other) is JobType.SYSTEM else other.count
                 what = f"{effect.task.slot} begins while {up} of {most} of {name} run"
                 must(up >= most, f"depends_on: {what}")
 
