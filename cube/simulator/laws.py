@@ -239,13 +239,12 @@ def is_as_wanted(fleet: Settled) -> None:
     Where there is no room for a new version, the old one serves on: P19.
     """
     machines, wanted = fleet.machines, fleet.wanted
-    running = Counter(place_of(found, machine, wanted) for machine, found in ours(machines) if runs(found))
     expected = {
         place for job in wanted.values() if job.name not in fleet.held for place in places_of(job, machines)
     }
-    twice = [str(place) for place, count in running.items() if count > 1]
-    must(not twice, f"P4 at most one: {twice} run twice")
-    _is_waited_for(expected - set(running) - set(fleet.kept), fleet)
+    running = {place_of(found, machine, wanted) for machine, found in ours(machines) if runs(found)}
+    _none_runs_twice(fleet)
+    _is_waited_for(expected - running - set(fleet.kept), fleet)
     for machine, found in ours(machines):
         if found.is_cut_off:
             continue  # It is kept for its time, however long that is.
@@ -257,6 +256,18 @@ def is_as_wanted(fleet: Settled) -> None:
         must(place_of(found, machine, wanted) in expected, f"P6 no orphan: {what}")
         must(runs(found), f"P6 no orphan: {what} is {found.state}")
         _is_of_the_version(machine, found, fleet)
+
+
+def _none_runs_twice(fleet: Settled) -> None:
+    """P4: one container fills a place; one of each version where a person has to say how its job goes on."""
+    filled: Counter[tuple[Place, int | None]] = Counter()
+    for machine, found in ours(fleet.machines):
+        if not runs(found) or found.identity is None:
+            continue
+        version = found.identity.version if slot_of(found).job in fleet.held else None
+        filled[place_of(found, machine, fleet.wanted), version] += 1
+    twice = [str(place) for (place, _version), count in filled.items() if count > 1]
+    must(not twice, f"P4 at most one: {twice} run twice")
 
 
 def work_is_done(machines: Mapping[str, Machine], tasks: Iterable[Task]) -> None:
