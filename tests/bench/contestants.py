@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,9 @@ from tests.bench.measure import Command
 
 IMAGE = "cube-busybox:1"
 PER_NODE = 10
+
+JOINING = 600.0
+"""Seconds in which all nodes must have joined a swarm."""
 
 CUBE_JOB = """\
 job: bench
@@ -199,11 +203,22 @@ def _pyinfra_hosts(kit: Kit) -> Path:
 
 
 def join_swarm(fleet: Fleet) -> None:
-    """Make a swarm of the fleet's nodes, the first of which is its manager."""
+    """Make a swarm of the nodes, the first of which is its manager. Raises SystemExit if some stay out."""
     first, *others = fleet.lab.nodes
     fleet.on(first.container, f"docker swarm init --advertise-addr {first.address}")
     token = fleet.on(first.container, "docker swarm join-token -q worker").strip()
-    fleet.everywhere(f"docker swarm join --token {token} {first.address}", others)
+    # It waits for 20 seconds, too short for a hundred nodes on two cores; its engine goes on by itself.
+    fleet.everywhere(f"docker swarm join --token {token} {first.address} || true", others)
+    over = time.monotonic() + JOINING
+    while (count := _joined(fleet)) < len(fleet.lab.nodes):
+        if time.monotonic() > over:
+            raise SystemExit(f"bench: {count} of {len(fleet.lab.nodes)} nodes have joined the swarm")
+        time.sleep(5.0)
+
+
+def _joined(fleet: Fleet) -> int:
+    listed = fleet.on(fleet.lab.nodes[0].container, "docker node ls --format '{{.Status}}'")
+    return listed.split().count("Ready")
 
 
 def _last_start(fleet: Fleet) -> float:
