@@ -9,7 +9,7 @@ from cube.model.action import Conclude, Note, Place, Plan, Revert, Stop, Wait
 from cube.model.job import CheckKind, Group, HealthCheck, Job, JobType, Port, TaskSpec, Volume
 from cube.model.node import Cordon
 from cube.model.observation import Container, ContainerState, Observation
-from cube.model.policy import Condition, Order, RestartPolicy
+from cube.model.policy import Condition, Order, ReschedulePolicy, RestartPolicy
 from cube.model.resources import Resources
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import Health, Slot, State, Task
@@ -439,6 +439,22 @@ class TestDependencies:
             jobs=[replace(wanted, groups=(first, wanted.groups[1]))],
             tasks=databases,
             observed=[seen("node1", container(databases[0])), unknown("node2")],
+        )
+        assert plan(given).due == {}
+
+    def test_nor_for_one_of_which_a_task_has_failed_for_good_p2(self) -> None:
+        """Seed 820000922: so it was, too, where another group that was waited for did serve."""
+        base, main = self.jobs(Condition.HEALTHY)[0].groups
+        never, nowhere = RestartPolicy(attempts=0), ReschedulePolicy(attempts=0)
+        first = replace(base, name="migrate", type=JobType.BATCH, restart=never, reschedule=nowhere)
+        both = {"db": Condition.HEALTHY, "migrate": Condition.COMPLETED}
+        database = moved(task(spec=spec("db:1")), slot=Slot(job="web", group="db", index=0))
+        failed = task(1, spec=spec("db:1"), state=State.FAILED, exit_code=1)
+        migration = moved(failed, slot=Slot(job="web", group="migrate", index=0))
+        given = world(
+            jobs=[Job(name="web", groups=(base, first, replace(main, depends_on=both)), version=1)],
+            tasks=[database, migration],
+            observed=[seen("node1", container(database))],
         )
         assert plan(given).due == {}
 
