@@ -43,10 +43,7 @@ def calm_down(history: History) -> None:
     history.engine.run(CALM)
     history.site.down.clear()
     history.site.hung.clear()
-    for machine in history.site.machines.values():
-        machine.is_full = False
-        machine.images |= IMAGES
-        machine.begun = work_ends(history.engine, takes=(2.0,), exit_codes=(0,))
+    machines_do_well(history)
     finish(history, "sweep", sweep)
     check_always(history)
     cordons_are_of_nodes(history)
@@ -56,6 +53,14 @@ def calm_down(history: History) -> None:
     ask_again(history)
     lose_a_few(history)
     settle(history)
+
+
+def machines_do_well(history: History) -> None:
+    """Each has room on its disk and all images, and work on it ends soon, and well."""
+    for machine in history.site.machines.values():
+        machine.is_full = False
+        machine.images |= IMAGES
+        machine.begun = work_ends(history.engine, takes=(2.0,), exit_codes=(0,))
 
 
 def cordons_are_of_nodes(history: History) -> None:

@@ -12,7 +12,15 @@ from cube.model.observation import Container
 from cube.model.policy import OnDisconnect, Order, RestartMode
 from cube.model.resources import Resources
 from cube.model.task import Slot, State
-from cube.simulator.calm import check_settled, living, mutations_of_a_sweep, pass_time, settle, settled_fleet
+from cube.simulator.calm import (
+    check_settled,
+    living,
+    machines_do_well,
+    mutations_of_a_sweep,
+    pass_time,
+    settle,
+    settled_fleet,
+)
 from cube.simulator.commands import asking, deploying, finish
 from cube.simulator.drawn import draw_job
 from cube.simulator.happenings import AWAY, add_a_node, leave_for_a_while, nodes_leave
@@ -261,9 +269,9 @@ def a_dead_node_is_given_up(history: History) -> None:
 def a_herd_moves_in_steps(history: History) -> None:
     """P8, 17: of the many tasks of a dead node a few at a time begin elsewhere, and in the end all."""
     history.site.down.clear()
-    while len(history.nodes) < 3:
-        add_a_node(history)
     settle(history)
+    while len(history.nodes) < 3:
+        _a_node_joins(history)
     herd = Group(
         name="main",
         spec=TaskSpec(image="app:1", resources=Resources(cpu=100)),
@@ -358,8 +366,7 @@ def a_new_node_gets_its_own(history: History) -> None:
     Nor does a new version of such a group touch what is beside it.
     """
     before = _residents(history)
-    add_a_node(history)
-    settle(history)
+    _a_node_joins(history)
     gone = sorted(map(str, before - _residents(history)))
     must(not gone, f"P7 no move without cause: {gone} left their nodes as another one joined")
     _update_agents(history)
@@ -382,6 +389,12 @@ def _of_others(history: History, job: Job) -> set[str]:
     return {one.name for one in found if slot_of(one).job == job.name and slot_of(one).group != "agent"}
 
 
+def _a_node_joins(history: History) -> None:
+    add_a_node(history)
+    machines_do_well(history)
+    settle(history)
+
+
 def _residents(history: History) -> set[tuple[str, str, str]]:
     """The system groups by the nodes that have a task of them."""
     return {
@@ -393,8 +406,7 @@ def _residents(history: History) -> set[tuple[str, str, str]]:
 
 def a_rebalance_serves(history: History) -> None:
     """P19, P7: a new node gets tasks that are crowded elsewhere, one by one, and no job serves less."""
-    add_a_node(history)
-    settle(history)
+    _a_node_joins(history)
     if (job := a_service(history)) is None:
         return
     main, most = job.groups[0], history.random.randint(1, 3)

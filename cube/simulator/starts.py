@@ -10,7 +10,7 @@ from cube.model.observation import Observation, Seen
 from cube.model.policy import Condition, OnDisconnect, RestartMode
 from cube.model.task import Health, Slot, State
 from cube.simulator.history import History
-from cube.simulator.laws import ROUNDING, as_written, containers, must, parent_of, runs, slot_of
+from cube.simulator.laws import ROUNDING, as_written, containers, must, ours, parent_of, runs, slot_of
 
 MOVES = 2
 """Tasks of silent nodes that may be on their way elsewhere at a time; a tenth of all, if that is more."""
@@ -218,12 +218,19 @@ class Starts:
             and task.health in (Health.UNCHECKED, Health.HEALTHY)
             and task.node not in self.history.drained
         }
+        # A node that was just renamed is to be empty by its new name.
+        leaving = {
+            found.id
+            for machine, found in ours(self.history.site.machines)
+            if machine.name in self.history.drained
+        }
         live = [
             found.name
             for node, look in self.seen.items()
             for found in containers(look)
             if found.identity is not None
             and twins.get(found.identity.task) == node
+            and found.id not in leaving
             and runs(found)
             and not found.drift
             and found.health is not Health.UNHEALTHY
