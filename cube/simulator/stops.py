@@ -79,14 +79,15 @@ class Stops:
             self._has_a_proven_successor(effect, [])
 
     def _comes_after_its_image(self, effect: Stop, before: str) -> None:
-        """P19: a task is stopped for one of another image only where the node was seen to have that."""
+        """P19: a task is stopped for one of another image only where the node was seen with that."""
         assert effect.task is not None, "it is recorded"
         job = self.history.reading.job(effect.task.slot.job)
         after = spec_of(job, effect.task.slot.group) if job is not None else None
         seen = self.seen.get(effect.node)
         if after is None or after.image == before or not isinstance(seen, Seen):
             return
-        is_there = any(full_name(after.image) in image.names for image in seen.images or ())
+        is_told = any(full_name(after.image) in image.names for image in seen.images or ())
+        is_there = is_told or any(found.image == after.image for found in seen.containers)
         must(is_there, f"P19 {effect.container_name} is stopped for {after.image}, which is not there")
 
     def _comes_second(self, effect: Stop) -> bool:
