@@ -55,7 +55,7 @@ groups:
     count: {{tasks}}
     image: {who.IMAGE}
     command: [sleep, "3600"]
-    restart: {{{{delay: 0s}}}}
+    restart: {{{{delay: 0s, attempts: 100}}}}
     lost_after: 10s
 """
 
@@ -138,7 +138,7 @@ def _tasks(found: Fleet) -> int:
 
 
 def _check_all_run(name: str, found: Fleet) -> None:
-    """Raises SystemExit where they do not, asked more than once: a busy engine's answer may come back empty."""
+    """Raises SystemExit where they do not; asked again, for a busy engine's answer may come back empty."""
     for _ in range(LOOKS):
         if (count := found.running()) == _tasks(found):
             return
