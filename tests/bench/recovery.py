@@ -2,7 +2,8 @@
 
 Writes docs/benchmarks/recovery-NODES.json, and of all these the last section of docs/benchmarks.md. In the
 environment, RUNS (default 5) is how often everything is repeated, with fewer nothing is written; NODES is how
-large the fleet is (default 3). Of a large one no node dies.
+large the fleet is (default 3), ONLY a word in the names of those who are measured (default all). Of a large
+fleet no node dies.
 """
 
 import json
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -69,7 +70,8 @@ Rival = Callable[[Kit], AbstractContextManager[None]]
 def main() -> None:
     """Measure one fleet, print the table, and write it down."""
     runs, nodes = int(os.environ.get("RUNS", ENOUGH)), int(os.environ.get("NODES", NODES))
-    figures = _all_on(nodes, runs)
+    only = os.environ.get("ONLY", "")
+    figures = _all_on(nodes, runs, {name: rival for name, rival in RIVALS.items() if only in name})
     print("\n" + as_section(figures))
     if runs >= ENOUGH:
         (DOCS / "benchmarks" / f"recovery-{nodes}.json").write_text(as_json(figures, own_facts()))
@@ -82,7 +84,7 @@ def main() -> None:
         print(f"written: docs/benchmarks.md, docs/benchmarks/recovery-{nodes}.json")
 
 
-def _all_on(nodes: int, runs: int) -> Sequence[Figure]:
+def _all_on(nodes: int, runs: int, rivals: Mapping[str, Rival]) -> Sequence[Figure]:
     """Let the contestants take turns."""
     collection = Collection()
     with (
@@ -91,11 +93,11 @@ def _all_on(nodes: int, runs: int) -> Sequence[Figure]:
     ):
         kit = Kit(cube=Path(sys.executable).with_name("cube"), peers=Path(), fleet=found)
         if nodes > FEW:
-            for name, rival in RIVALS.items():
+            for name, rival in rivals.items():
                 _crashes(name, rival, collection, kit, runs)
             return collection.figures()
         for turn in range(runs):
-            for name, rival in list(RIVALS.items())[:: 1 if turn % 2 == 0 else -1]:
+            for name, rival in list(rivals.items())[:: 1 if turn % 2 == 0 else -1]:
                 _one(name, rival, collection, kit)
     return collection.figures()
 

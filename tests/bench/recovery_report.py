@@ -11,9 +11,10 @@ Seconds from the fault to the start of the last replacement, by the clock of the
 tasks for each node; all contestants on the same lab in one run, taking turns, and all of them told to begin
 a crashed task again at once, as often as it crashes (`restart: {delay: 0s, attempts: 100}`,
 `--restart-delay 0s`; by default Cube waits 2.5 to 5 seconds, by chance, and Swarm 5). Every single run is
-in [recovery-3.json](benchmarks/recovery-3.json); `make bench-recovery` makes it and this section,
-`NODES=100 make bench-recovery` the crashes on 100 nodes, where the contestants take no turns: each takes
-minutes to set up.
+in [recovery-3.json](benchmarks/recovery-3.json) and [recovery-100.json](benchmarks/recovery-100.json);
+`make bench-recovery` makes the first and this section, `ONLY=manager NODES=100 make bench-recovery` the
+crashes on 100 nodes, of the manager alone: on two cores Swarm's nodes give up joining before a hundred are
+in.
 
 - **A crashed container**: the main process is killed with SIGKILL. The manager follows the engines' events;
   `cube reconcile --watch` sees it when it looks next.
