@@ -406,12 +406,16 @@ class TestANodeThatIsRenamed:
         notes = [note for note in plan(given).actions if isinstance(note, Note)]
         assert not [note for note in notes if note.task.id == gone.id]
 
-    def test_begins_no_task_whose_room_became_another_s_before_it_was_known_p13(self) -> None:
+    @pytest.mark.parametrize("come_to", [ContainerState.CREATED, ContainerState.RUNNING])
+    def test_has_no_task_whose_room_became_another_s_before_it_was_known_p13(
+        self, come_to: ContainerState
+    ) -> None:
+        """Seeds 77352 and 1795359298713630: nobody knew that it would come, nor that it had."""
         large = replace(spec(), resources=Resources(cpu=3000))
         late = task(node="before", spec=large, state=State.SCHEDULED)
         other = task(job="api", node="after", spec=large)
         given = [job(task=large), job("api", task=large)]
-        shown = seen("after", container(late, ContainerState.CREATED), container(other))
+        shown = seen("after", container(late, come_to), container(other))
         name, end = plan(world(jobs=given, tasks=[late, other], observed=[shown])).actions
         assert isinstance(name, Note)
         assert isinstance(end, Stop)

@@ -22,8 +22,8 @@ class _Stream:
         self.eof_received = False
 
     def recv(self, size: int) -> bytes:
-        # A channel of SSH that we have closed is ended by the far side too.
-        data = self._under.recv(size) if self._is_open() else b""
+        # A channel of SSH that we have closed is ended by the far side too, which may do so properly.
+        data = self._under.recv(size) if self._is_open() else b"0\r\n\r\n"
         self.eof_received = not data
         return data
 

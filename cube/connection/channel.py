@@ -53,8 +53,8 @@ class Channel:
         """Up to `size` bytes; b"" where the far side has ended the stream, and only there."""
         self._under.settimeout(self._patience())
         data: bytes = self._under.recv(size)
-        # Cut, the far side ends the stream too, in its own time.
-        if not data and (self._is_cut or not self._under.eof_received):
+        # Of a stream that was cut the far side may still send a proper end, in its own time.
+        if self._is_cut or not (data or self._under.eof_received):
             raise ConnectionFailed(Cause.LOST, where=self._name)
         return data
 

@@ -1,7 +1,7 @@
 """Nodes that have another name in the inventory now: what is recorded of them follows."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cube.model.action import Note
@@ -9,6 +9,7 @@ from cube.model.observation import Observation, Stats
 from cube.model.task import Task
 from cube.reconciler.homes import was_forgotten
 from cube.reconciler.placement import room_of
+from cube.reconciler.tasks import runs_unrecorded
 from cube.reconciler.world import World
 
 
@@ -51,20 +52,28 @@ def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:
 
 
 def crowded_out(world: World, renames: Iterable[Note]) -> frozenset[str]:
-    """The ids of tasks under new names that do not run there, and whose room others have been promised.
+    """The ids of tasks under new names whose room others have been promised, and that nobody knew to run.
 
     Before a container of theirs told what their node is called now, nobody could know that they hold any.
+    Those that do not run go first, then those that were started so late that nobody has recorded it.
     """
     moved = {note.task.id for note in renames}
-    idle = [task for task in world.tasks if task.id in moved and not world.lives(task)]
-    if not idle:
+    mine = [task for task in world.tasks if task.id in moved]
+    idle = _without_room(world, [task for task in mine if not world.lives(task)])
+    others = replace(world, tasks=tuple(task for task in world.tasks if task.id not in idle))
+    return idle | _without_room(others, [task for task in mine if runs_unrecorded(task, world)])
+
+
+def _without_room(world: World, tasks: Sequence[Task]) -> frozenset[str]:
+    """The ids of those on nodes of which more is promised than there is."""
+    if not tasks:
         return frozenset()
     room = room_of(world)
     ports = Counter((task.node, port) for task in world.tasks for port in task.ports.values())
     full = {name for name, state in room.items() if state.free.is_overdrawn}
     return frozenset(
         task.id
-        for task in idle
+        for task in tasks
         if task.node in full or any(ports[task.node, port] > 1 for port in task.ports.values())
     )
 

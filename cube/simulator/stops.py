@@ -65,8 +65,9 @@ class Stops:
         is_sick = spec.health is not None and effect.target is State.FAILED
         is_to_leave = effect.node in self.history.drained or self._is_to_move_first(effect, slot, job)
         is_current = job is not None and spec_of(job, slot.group) == spec and not is_to_leave
+        has_a_cause = is_sick or bool(held) or self._has_lost_its_room(effect, machine)
         must(
-            not (is_expected and is_current) or is_sick or bool(held),
+            not (is_expected and is_current) or has_a_cause,
             f"P7 no move without cause: {found.name} on {effect.node} is stopped: {effect.reason}",
         )
         if not is_to_leave and not is_current and is_expected and job is not None:
@@ -77,6 +78,15 @@ class Stops:
             self._has_a_proven_successor(effect, same)
         elif is_expected and not same and not is_sick and not is_to_leave and self._comes_second(effect):
             self._has_a_proven_successor(effect, [])
+
+    def _has_lost_its_room(self, effect: Stop, machine: Machine) -> bool:
+        """P13: nobody has recorded that it runs, and its node's room is promised to others."""
+        tasks = self.history.reading.tasks_on(effect.node)
+        cpu = sum(task.spec.resources.cpu for task in tasks)
+        memory = sum(task.spec.resources.memory for task in tasks)
+        ports = Counter(port for task in tasks for port in task.ports)
+        is_full = cpu > machine.cpus * 1000 or memory > machine.memory or max(ports.values(), default=1) > 1
+        return is_full and effect.task is not None and effect.task.state is State.SCHEDULED
 
     def _comes_after_its_image(self, effect: Stop, before: str) -> None:
         """P19: a task is stopped for one of another image only where the node was seen with that."""
