@@ -204,8 +204,9 @@ class Starts:
     def _is_no_double(self, effect: Start) -> None:
         """P4, 2: no slot is given a second task beside one that was seen to do what the new one is for.
 
-        It may follow one of another version, one changed by hand, one on a node that is to be empty, and one
-        of a slot that moves. Copies that a late effect or a silent node has left are the end's matter.
+        It may follow one of another version, one changed by hand, one on a node that is to be empty or leaves
+        just now, and one of a slot that moves. Copies that a late effect or a silent node has left are the
+        end's matter.
         """
         if effect.task.slot in {*self.history.reading.moves(), *self.history.moving}:
             return
@@ -216,7 +217,7 @@ class Starts:
             and task.spec == effect.task.spec
             and task.state is State.RUNNING
             and task.health in (Health.UNCHECKED, Health.HEALTHY)
-            and task.node not in self.history.drained
+            and task.node not in {*self.history.drained, *self.history.departed}
         }
         # A node that was just renamed is to be empty by its new name.
         leaving = {
