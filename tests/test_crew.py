@@ -1,5 +1,6 @@
 """The crew: every effect answered, nodes apart, and nothing more begun once nobody asks for it."""
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +44,9 @@ class Hand:
 def ctrl_c() -> Iterator[None]:
     """It interrupts, also where a shell that runs the tests in the background has it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()  # Hypothesis counts the time of collections in a callback, where an interrupt is lost.
     yield
+    gc.enable()
     signal.signal(signal.SIGINT, before)
 
 

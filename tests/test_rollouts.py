@@ -442,6 +442,19 @@ class TestDependencies:
         )
         assert plan(given).due == {}
 
+    def test_nor_for_one_whose_new_version_fits_nowhere_p2(self) -> None:
+        """Seed 850009883."""
+        (wanted,) = self.jobs(Condition.HEALTHY)
+        base, main = wanted.groups
+        large = replace(base, spec=replace(base.spec, resources=Resources(cpu=100_000)))
+        database = moved(task(spec=spec("db:1")), slot=Slot(job="web", group="db", index=0))
+        given = world(
+            jobs=[replace(wanted, groups=(large, main))],
+            tasks=[database],
+            observed=[seen("node1", container(database))],
+        )
+        assert plan(given).due == {}
+
     def test_nor_for_one_of_which_a_task_has_failed_for_good_p2(self) -> None:
         """Seed 820000922: so it was, too, where another group that was waited for did serve."""
         base, main = self.jobs(Condition.HEALTHY)[0].groups

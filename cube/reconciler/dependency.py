@@ -23,19 +23,22 @@ def next_dependencies(
 ) -> Iterator[str]:
     """The jobs in which a group waits for another one that is at work.
 
-    Not for one that fits nowhere, or of which a task has failed or is on a node that does not answer.
+    Not for one that fits nowhere, or whose new version does; nor for one of which a task has failed, or is on
+    a node that does not answer.
     """
     for want in unfilled:
         if unmet(want, world, wants, holders):
             names = {(want.job.name, name) for name in want.group.depends_on}
             found = [holders.get(slot) for slot in wants if slot.group_key in names]
-            there = [task for task in found if task is not None and _is_at_work(task, world)]
+            there = [task for task in found if task is not None and _is_at_work(task, wants, world)]
             if len(there) == len(found) and any(serves(task, world) for task in there):
                 yield want.job.name
 
 
-def _is_at_work(task: Task, world: World) -> bool:
-    """Or done. When one that has failed is tried again, is known by itself."""
+def _is_at_work(task: Task, wants: Mapping[Slot, Want], world: World) -> bool:
+    """Or done. When one that has failed is tried again, or an old one exchanged, is known by itself."""
+    if task.spec != wants[task.slot].group.spec:
+        return False
     if task.state is State.COMPLETED:
         return True
     return task.state is not State.FAILED and world.seen(task.node) is not None
