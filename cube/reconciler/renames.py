@@ -58,6 +58,8 @@ def crowded_out(world: World, renames: Iterable[Note]) -> frozenset[str]:
     Those that do not run go first, then those that were started so late that nobody has recorded it.
     """
     moved = {note.task.id for note in renames}
+    if not moved:
+        return frozenset()
     mine = [task for task in world.tasks if task.id in moved]
     idle = _without_room(world, [task for task in mine if not world.lives(task)])
     others = replace(world, tasks=tuple(task for task in world.tasks if task.id not in idle))

@@ -108,12 +108,21 @@ def nothing_is_promised_twice(machines: Mapping[str, Machine], tasks: Iterable[T
     for name, mine in held.items():
         if name not in machines:
             continue
-        cpu = sum(task.spec.resources.cpu for task in mine)
-        memory = sum(task.spec.resources.memory for task in mine)
-        must(cpu <= machines[name].cpus * 1000, f"P13 never over-committed: {cpu}m of cpu on {name}")
-        must(memory <= machines[name].memory, f"P13 never over-committed: {memory} bytes on {name}")
-        ports = Counter(port for task in mine for port in task.ports.values())
-        must(max(ports.values(), default=1) == 1, f"P13 one owner per port on {name}: {ports}")
+        ports = (port for task in mine for port in task.ports.values())
+        too_much = over_promised(machines[name], [task.spec for task in mine], ports)
+        must(not too_much, too_much)
+
+
+def over_promised(machine: Machine, specs: Collection[TaskSpec], ports: Iterable[int]) -> str:
+    """What tasks of these specs, with these host ports, hold beyond what the machine has; empty: nothing."""
+    cpu = sum(spec.resources.cpu for spec in specs)
+    memory = sum(spec.resources.memory for spec in specs)
+    if cpu > machine.cpus * 1000 or memory > machine.memory:
+        return f"P13 never over-committed: {cpu}m of cpu, {memory} bytes on {machine.name}"
+    owners = Counter(ports)
+    if max(owners.values(), default=1) > 1:
+        return f"P13 one owner per port on {machine.name}: {owners}"
+    return ""
 
 
 def the_record_adds_up(store: Store) -> None:

@@ -1,6 +1,5 @@
 """The laws about a start: where it may be, and when, given what its command has seen."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,17 @@ from cube.model.observation import Observation, Seen
 from cube.model.policy import Condition, OnDisconnect, RestartMode
 from cube.model.task import Health, Slot, State
 from cube.simulator.history import History
-from cube.simulator.laws import ROUNDING, as_written, containers, must, ours, parent_of, runs, slot_of
+from cube.simulator.laws import (
+    ROUNDING,
+    as_written,
+    containers,
+    must,
+    ours,
+    over_promised,
+    parent_of,
+    runs,
+    slot_of,
+)
 
 MOVES = 2
 """Tasks of silent nodes that may be on their way elsewhere at a time; a tenth of all, if that is more."""
@@ -57,12 +66,9 @@ class Starts:
         if machine is None:
             return
         tasks = self.history.reading.tasks_on(effect.node)
-        cpu = sum(task.spec.resources.cpu for task in tasks)
-        memory = sum(task.spec.resources.memory for task in tasks)
-        is_within = cpu <= machine.cpus * 1000 and memory <= machine.memory
-        must(is_within, f"P13 never over-committed: {cpu}m, {memory} bytes on {effect.node}")
-        owners = Counter(port for task in tasks for port in task.ports)
-        must(max(owners.values(), default=1) == 1, f"P13 one owner per port on {effect.node}: {owners}")
+        ports = (port for task in tasks for port in task.ports)
+        too_much = over_promised(machine, [task.spec for task in tasks], ports)
+        must(not too_much, too_much)
 
     def _leaves_silent_nodes_their_time(self, effect: Start, group: Group) -> None:
         """P8, 7, 17: no task is moved off a node that may come back, while we are cut off, or in a herd."""

@@ -18,6 +18,7 @@ from cube.simulator.laws import (
     is_of_nodes,
     must,
     ours,
+    over_promised,
     place_of,
     places_of,
     runs,
@@ -82,11 +83,9 @@ class Stops:
     def _has_lost_its_room(self, effect: Stop, machine: Machine) -> bool:
         """P13: nobody has recorded that it runs, and its node's room is promised to others."""
         tasks = self.history.reading.tasks_on(effect.node)
-        cpu = sum(task.spec.resources.cpu for task in tasks)
-        memory = sum(task.spec.resources.memory for task in tasks)
-        ports = Counter(port for task in tasks for port in task.ports)
-        is_full = cpu > machine.cpus * 1000 or memory > machine.memory or max(ports.values(), default=1) > 1
-        return is_full and effect.task is not None and effect.task.state is State.SCHEDULED
+        ports = (port for task in tasks for port in task.ports)
+        is_unrecorded = effect.task is not None and effect.task.state is State.SCHEDULED
+        return is_unrecorded and bool(over_promised(machine, [task.spec for task in tasks], ports))
 
     def _comes_after_its_image(self, effect: Stop, before: str) -> None:
         """P19: a task is stopped for one of another image only where the node was seen with that."""

@@ -207,7 +207,7 @@ def join_swarm(fleet: Fleet) -> None:
     first, *others = fleet.lab.nodes
     fleet.on(first.container, f"docker swarm init --advertise-addr {first.address}")
     token = fleet.on(first.container, "docker swarm join-token -q worker").strip()
-    # It waits for 20 seconds, too short for a hundred nodes on two cores; its engine goes on by itself.
+    # It waits for 20 seconds, too short for many nodes on two cores; its engine goes on for a while.
     fleet.everywhere(f"docker swarm join --token {token} {first.address} || true", others)
     over = time.monotonic() + JOINING
     while (count := _joined(fleet)) < len(fleet.lab.nodes):
