@@ -13,6 +13,7 @@ from cube.errors import CubeError, UnreachableError
 from cube.manager.picture import Picture
 from cube.manager.report import Done, Step
 from cube.manager.upkeep import remember
+from cube.model.action import Plan
 from cube.model.observation import Observation
 from cube.model.policy import RestartPolicy
 from cube.model.task import State
@@ -110,6 +111,26 @@ def test_two_who_ask_at_once_are_each_told_of_their_own(stage: Stage) -> None:
     }
     actors = {(event.slot.job, event.actor) for event in stage.store.events() if event.slot.job}
     assert actors == {("left", "left"), ("right", "right")}
+
+
+def test_no_turn_comes_between_what_is_asked_for_and_the_one_who_asks(stage: Stage) -> None:
+    """Else the first steps would be told to nobody, and recorded as the service's own."""
+    told: list[Step] = []
+    begun = stage.service.turning.turns
+
+    def linger() -> None:
+        stage.service.wake()
+        threading.Event().wait(1.0)
+
+    asked = replace(run(), tell=told.append, recorded=linger)
+    report = stage.manager.deploy(job(count=2, min_healthy_time=0.0), asked)
+    assert stage.service.turning.turns > begun
+    assert (report.exit_code, report.changed) == (0, 2)
+    assert [step.effect.node for step in told if isinstance(step, Done)] == [
+        step.effect.node for step in report.done
+    ]
+    assert isinstance(told[0], Plan)
+    assert {event.actor for event in stage.store.events() if event.slot.job} == {"ann"}
 
 
 def test_a_node_that_the_inventory_has_lost_is_looked_at_no_more_and_a_new_one_is(stage: Stage) -> None:

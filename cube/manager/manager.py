@@ -65,24 +65,26 @@ class Manager:
         if job.hooks.before:
             hooks.run_before(replace(settled, version=self.store.version_of(settled)), self.cluster.name)
             observed, settled = self._look_as_planned(job, expected)
-        wanted = self._want(settled, run, "deployed")
-        self._retry(job.name, run)
-        succeeded = False
-        try:
-            report = self.loop.settle(observed, run, Concern(job=job.name))
-            succeeded = report.exit_code == 0
-        finally:
-            hooks.run_after(wanted, self.cluster.name, succeeded=succeeded)
+        with self.loop.change() as settle:
+            wanted = self._want(settled, run, "deployed")
+            self._retry(job.name, run)
+            succeeded = False
+            try:
+                report = settle(observed, run, Concern(job=job.name))
+                succeeded = report.exit_code == 0
+            finally:
+                hooks.run_after(wanted, self.cluster.name, succeeded=succeeded)
         return report
 
     def stop(self, name: str, run: Run) -> Report:
         """Want none of the job's tasks, and settle. Raises InputError for a job that is not known."""
         known = self.job(name)
         observed = self.loop.look_before_a_change()
-        self._want(replace(known, stopped=True), run, "stopped")
-        for job in self._runs_of(name):
-            self._want(replace(job, stopped=True), replace(run, given=None), "stopped")
-        return self.loop.settle(observed, run, Concern(job=name))
+        with self.loop.change() as settle:
+            self._want(replace(known, stopped=True), run, "stopped")
+            for job in self._runs_of(name):
+                self._want(replace(job, stopped=True), replace(run, given=None), "stopped")
+            return settle(observed, run, Concern(job=name))
 
     def want(self, job: Job, run: Run) -> Job:
         """Want this job, and leave it to whoever turns the loop to settle. InputError as of deploy."""
@@ -113,8 +115,9 @@ class Manager:
         """Want that many tasks of each named group, and settle. Raises InputError for an unknown name."""
         wanted = scaled(self.job(name), counts)
         observed = self.loop.look_before_a_change()
-        self._want(wanted, run, "scaled")
-        return self.loop.settle(observed, run, Concern(job=name))
+        with self.loop.change() as settle:
+            self._want(wanted, run, "scaled")
+            return settle(observed, run, Concern(job=name))
 
     def rollback(self, name: str, version: int | None, run: Run) -> Report:
         """Want the job as it was in that version, by default in the last one that had succeeded before.
@@ -123,9 +126,10 @@ class Manager:
         """
         wanted = earlier(self.loop, self.job(name), version)
         observed = self.loop.look_before_a_change()
-        self._want(replace(wanted, stopped=False), run, f"rolled back to version {wanted.version}")
-        self._retry(name, run)
-        return self.loop.settle(observed, run, Concern(job=name))
+        with self.loop.change() as settle:
+            self._want(replace(wanted, stopped=False), run, f"rolled back to version {wanted.version}")
+            self._retry(name, run)
+            return settle(observed, run, Concern(job=name))
 
     def promote(self, name: str, run: Run) -> Report:
         """Let the new version take the place of every old task, and settle."""
@@ -154,18 +158,20 @@ class Manager:
         refuse_unserved(self.loop, job)
         observed = self.loop.look_before_a_change()
         begun = Maintenance(job=name, at=self._clock.now(), actor=run.actor, retry_after=retry_after)
-        self.store.put_maintenance(begun, job.version, given=run.given)
-        run.recorded()
-        return self.loop.settle(observed, run, Concern(job=name))
+        with self.loop.change() as settle:
+            self.store.put_maintenance(begun, job.version, given=run.given)
+            run.recorded()
+            return settle(observed, run, Concern(job=name))
 
     def end_maintenance(self, name: str, run: Run) -> Report:
         """Have the job's tasks answer requests again, and settle."""
         job = self.job(name)
         observed = self.loop.look_before_a_change()
         now = self._clock.now()
-        self.store.end_maintenance(name, job.version, now=now, actor=run.actor, given=run.given)
-        run.recorded()
-        return self.loop.settle(observed, run, Concern(job=name))
+        with self.loop.change() as settle:
+            self.store.end_maintenance(name, job.version, now=now, actor=run.actor, given=run.given)
+            run.recorded()
+            return settle(observed, run, Concern(job=name))
 
     def dispatch(self, name: str, values: Mapping[str, str], run: Run) -> Report:
         """Begin a run of a parameterized job with those values, and settle it.
@@ -174,8 +180,9 @@ class Manager:
         """
         wanted = dispatched(self.job(name), values, now=self._clock.now())
         observed = self.loop.look_before_a_change()
-        job = self.store.put_run(wanted, now=self._clock.now(), actor=run.actor, reason="dispatched")
-        return self.loop.settle(observed, run, Concern(job=job.name))
+        with self.loop.change() as settle:
+            job = self.store.put_run(wanted, now=self._clock.now(), actor=run.actor, reason="dispatched")
+            return settle(observed, run, Concern(job=job.name))
 
     def cordon(self, node: str, run: Run) -> None:
         """Keep new tasks away from the node. Raises InputError for a node that is not in the inventory."""
@@ -205,8 +212,9 @@ class Manager:
         cordon = Cordon(
             node=node, at=now, actor=run.actor, draining=True, deadline=until, leave_data=leave_data
         )
-        self.store.put_cordon(cordon)
-        return self.loop.settle(observed, run, Concern())
+        with self.loop.change() as settle:
+            self.store.put_cordon(cordon)
+            return settle(observed, run, Concern())
 
     def forget_node(self, node: str, run: Run) -> Report:
         """Take the tasks of a node that has left the inventory for ended, their data for lost, and settle.
@@ -216,9 +224,10 @@ class Manager:
         """
         tasks = left_on(self.loop, node)
         observed = self.loop.look_before_a_change()
-        self._note(tasks, forgotten(node), run)
-        self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
-        return self.loop.settle(observed, run, Concern())
+        with self.loop.change() as settle:
+            self._note(tasks, forgotten(node), run)
+            self.store.lift_cordon(node, now=self._clock.now(), actor=run.actor)
+            return settle(observed, run, Concern())
 
     def reconcile(self, run: Run) -> Report:
         """Change nothing that is wanted, and settle."""
@@ -350,9 +359,10 @@ class Manager:
         observed = self.loop.look_before_a_change()
         now = self._clock.now()
         rollout = replace(rollout, since=now)
-        self.store.put_rollout(rollout, now=now, actor=run.actor, reason=reason, given=run.given)
-        run.recorded()
-        return self.loop.settle(observed, run, Concern(job=rollout.job))
+        with self.loop.change() as settle:
+            self.store.put_rollout(rollout, now=now, actor=run.actor, reason=reason, given=run.given)
+            run.recorded()
+            return settle(observed, run, Concern(job=rollout.job))
 
     def _retry(self, name: str, run: Run) -> None:
         """Close the record of failed tasks, so that their slots are filled anew."""

@@ -7,7 +7,7 @@ from cube.errors import InputError
 from cube.manager.manager import Manager
 from cube.manager.report import Report, Step
 from cube.manager.tasks import find_tasks
-from cube.manager.turn import Concern, Run
+from cube.manager.turn import Concern, Run, Settle
 from cube.model.action import EndMove, Plan
 from cube.model.job import JobType
 from cube.model.move import Move
@@ -90,11 +90,12 @@ def _best(
 
 def carry_out(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
     """Want that move, and settle; the report tells of its end where it was seen."""
-    manager.store.put_move(wish, now=manager.loop.clock.now(), actor=run.actor)
-    return settle_move(manager, wish, observed, run)
+    with manager.loop.change() as settle:
+        manager.store.put_move(wish, now=manager.loop.clock.now(), actor=run.actor)
+        return settle_move(settle, wish, observed, run)
 
 
-def settle_move(manager: Manager, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
+def settle_move(settle: Settle, wish: Move, observed: Mapping[str, Observation], run: Run) -> Report:
     """As `carry_out`, of a move that is recorded."""
     ends: list[EndMove] = []
 
@@ -103,7 +104,7 @@ def settle_move(manager: Manager, wish: Move, observed: Mapping[str, Observation
         ends.extend(end for end in actions if isinstance(end, EndMove) and end.move.slot == wish.slot)
         run.tell(step)
 
-    report = manager.loop.settle(observed, replace(run, tell=tell), Concern(job=wish.slot.job))
+    report = settle(observed, replace(run, tell=tell), Concern(job=wish.slot.job))
     return replace(report, moves=tuple(ends))
 
 

@@ -15,7 +15,7 @@ from cube.manager.manager import Manager
 from cube.manager.moves import carry_out, refuse_what_stays, settle_move, the_task
 from cube.manager.report import Done, Remark, Report
 from cube.manager.seams import Attended
-from cube.manager.turn import Concern, Run
+from cube.manager.turn import Concern, Run, Settle
 from cube.manager.volumes import empty, refuse_used
 from cube.model.action import Verdict
 from cube.model.move import Move
@@ -80,7 +80,7 @@ def move_with_data(manager: Manager, asked: Asked, run: Run) -> Report:
         begun = manager.loop.clock.now()
         stopped = _stop_and_copy(manager, haul, wish, run)
         run = replace(run, until=run.until + manager.loop.clock.now() - begun)
-        report = settle_move(manager, wish, manager.loop.look_before_a_change(), run)
+        report = settle_move(manager.loop.settle, wish, manager.loop.look_before_a_change(), run)
         if _is_done(manager, wish, report):
             for volume in haul.volumes:
                 _keep_old(manager, haul, volume.name, asked.keep, run)
@@ -154,10 +154,14 @@ def _copy_emptied(
 ) -> tuple[Done, ...]:
     """Whoever turns the loop leaves the slot empty until its next place is recorded."""
     store, clock, say = manager.store, manager.loop.clock, _saying(run)
-    with manager.loop.vacancies.emptied(wish.slot, f"its data moves to {wish.target}"):
+    observed = manager.loop.look_before_a_change()
+    with (
+        manager.loop.change() as settle,
+        manager.loop.vacancies.emptied(wish.slot, f"its data moves to {wish.target}"),
+    ):
         home = haul.move(to=haul.source, reason="its data is here, until that is copied")
         store.put_move(home, now=clock.now(), actor=run.actor)
-        stopped = _stop(manager, haul, run)
+        stopped = _stop(manager, settle, haul, observed, run)
         for finish in finishes:
             say(finish())
         _refuse_changed(manager, haul)
@@ -165,12 +169,13 @@ def _copy_emptied(
     return stopped
 
 
-def _stop(manager: Manager, haul: Haul, run: Run) -> tuple[Done, ...]:
+def _stop(
+    manager: Manager, settle: Settle, haul: Haul, observed: Mapping[str, Observation], run: Run
+) -> tuple[Done, ...]:
     """Have the slot emptied. Raises CubeError where it is not known to be."""
-    loop, slot = manager.loop, haul.task.slot
-    now = loop.clock.now()
+    now, slot = manager.loop.clock.now(), haul.task.slot
     patient = replace(run, until=now + haul.task.spec.stop_grace + AT_HOME)
-    report = loop.settle(loop.look_before_a_change(), patient, Concern(job=slot.job, until=now))
+    report = settle(observed, patient, Concern(job=slot.job, until=now))
     if any(task.slot == slot and not task.state.is_terminal for task in report.tasks):
         outcomes = [done.outcome for done in report.done if done.effect.task == haul.task]
         failed = next((found for found in reversed(outcomes) if found.verdict is not Verdict.OK), None)

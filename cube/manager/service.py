@@ -6,8 +6,8 @@ here each node goes at its own pace: what hangs on one of them is waited for on 
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -26,7 +26,7 @@ from cube.manager.report import Done, Report, Step
 from cube.manager.seams import Attended, Clock
 from cube.manager.sharing import Sharing
 from cube.manager.staff import Answered, Gather, Staff, is_effect
-from cube.manager.turn import PLAN_KEEPS, Concern, Run, refuse_strangers, world_of, worth_trying
+from cube.manager.turn import PLAN_KEEPS, Concern, Run, Settle, refuse_strangers, world_of, worth_trying
 from cube.manager.upkeep import pauses, remember
 from cube.manager.vacancies import Vacancies
 from cube.model.action import Action, Effect, Plan, Wait
@@ -99,6 +99,7 @@ class Service:
         self._turns, self._seconds, self._planning = 0, 0.0, 0.0
         self._effects: Counter[str] = Counter()
         self._looked, self._ending = threading.Event(), threading.Event()
+        self._between_turns = threading.Lock()
 
     @property
     def cluster(self) -> Cluster:
@@ -159,12 +160,25 @@ class Service:
         """The next wave."""
         return planned(self.cluster, world, self.scheduler)
 
-    def settle(self, _looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
+    def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Wait until nothing is left to do for the concern, nothing can be done, or the time is over."""
-        rollout = self.store.rollouts().get(concern.job or "")
-        asking = Asking(run, concern, version=rollout.version if rollout else 0)
-        self._inbox.put(asking)
-        return asking.wait()
+        with self.change() as settle:
+            return settle(looked, run, concern)
+
+    @contextmanager
+    def change(self) -> Iterator[Settle]:
+        """As in Settling: a turn that sees the change finds who asked for it in the inbox."""
+        with ExitStack() as between:
+            between.enter_context(self._between_turns)
+
+            def settle(_looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
+                rollout = self.store.rollouts().get(concern.job or "")
+                asking = Asking(run, concern, version=rollout.version if rollout else 0)
+                self._inbox.put(asking)
+                between.close()
+                return asking.wait()
+
+            yield settle
 
     @property
     def workers(self) -> Mapping[str, Attended]:
@@ -300,8 +314,10 @@ class Service:
         return is_recorded or bool(self.last_plan.actions) or self._turned + REVIEW <= now
 
     def _try_turn(self) -> None:
-        began, self._is_news = self.clock.now(), False
-        self._guarded(self._turn)
+        with self._between_turns:
+            self._receive(0.0)
+            began, self._is_news = self.clock.now(), False
+            self._guarded(self._turn)
         if self._picture.is_at_rest:
             self._guarded(self._staff.put_down)
         self._turned = self.clock.now()

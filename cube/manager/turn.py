@@ -1,7 +1,8 @@
 """Turns of the loop: observe, plan, act, record; and again, until nothing is left to do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -59,6 +60,10 @@ class Concern:
     until: float = float("inf")
 
 
+Settle = Callable[[Mapping[str, Observation], Run, Concern], Report]
+"""As Settling.settle."""
+
+
 class Settling(Protocol):
     """What a manager needs of a loop: the one that a command turns itself, or the one of a service."""
 
@@ -103,6 +108,13 @@ class Settling(Protocol):
 
     def settle(self, looked: Mapping[str, Observation], run: Run, concern: Concern) -> Report:
         """Turns until nothing is left to do for the concern, nothing can be done, or the time is over."""
+        ...
+
+    def change(self) -> AbstractContextManager[Settle]:
+        """For what is to be wanted from now on, recorded within, and the settling of it.
+
+        No turn begins in between: whoever settles hears of all that is done for the change.
+        """
         ...
 
 
@@ -213,6 +225,11 @@ class Loop:
             rollouts=self.store.rollouts(),
             asked=asked.version if asked else 0,
         )
+
+    @contextmanager
+    def change(self) -> Iterator[Settle]:
+        """As in Settling: whoever settles turns this loop."""
+        yield self.settle
 
     def _look_again_at(self, at: float, observed: Mapping[str, Observation]) -> Mapping[str, Observation]:
         """Sleep until then. A silent node would cost every turn its whole patience: the next run asks it."""
