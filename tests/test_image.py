@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from cube.cli.office import own_engine
 from cube.errors import CubeError
 from cube.image.own import OwnEngine
-from cube.image.pack import PART, Pack, unpack
-from cube.image.recipe import Recipe
+from cube.image.pack import PART, Pack, Parcel, unpack
+from cube.image.recipe import Recipe, images_of
 from cube.image.shelf import Shelf
-from cube.model.image import full_name, registry_of
+from cube.model.image import Image, full_name, name_of_pin, registry_of, whole_name
 from tests.imagery import archive, digest, image, layer, unarchived
 
 LAYERS = (layer({"bin/app": b"app" * 5000}), layer({"etc/a": b"1"}), layer({"etc/b": b"2" * 100_000}))
@@ -30,16 +30,25 @@ def packed(folder: Path, data: bytes, name: str = "web:1") -> Pack:
 
 
 def parcel_of(pack: Pack, present: int) -> dict[str, bytes]:
-    return unarchived(gzip.decompress(b"".join(pack.parcel(present).pieces())))
+    return files_of(pack.parcel(present))
+
+
+def files_of(parcel: Parcel) -> dict[str, bytes]:
+    return unarchived(gzip.decompress(b"".join(parcel.pieces())))
+
+
+def layers_in(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Those that were sent, by their digests."""
+    (manifest,) = json.loads(files["manifest.json"])
+    named = {path: path.replace("blobs/sha256/", "sha256:") for path in manifest["Layers"]}
+    return {named[path]: content for path, content in files.items() if path in named}
 
 
 class TestAParcel:
     @pytest.mark.parametrize("present", [0, 1, 2, 3])
     def test_holds_the_layers_that_the_node_lacks_and_no_other(self, tmp_path: Path, present: int) -> None:
         pack = packed(tmp_path, image("web:1", LAYERS, Cmd=["/bin/app"]))
-        files = parcel_of(pack, present)
-        sent = [content for path, content in files.items() if path.endswith("layer.tar")]
-        assert sent == list(LAYERS[present:])
+        assert list(layers_in(parcel_of(pack, present)).values()) == list(LAYERS[present:])
 
     def test_names_every_layer_and_the_image_by_digests_that_an_engine_checks(self, tmp_path: Path) -> None:
         pack = packed(tmp_path, image("web:1", LAYERS, Cmd=["/bin/app"]))
@@ -47,14 +56,32 @@ class TestAParcel:
         (manifest,) = json.loads(files["manifest.json"])
         assert manifest["RepoTags"] == ["web:1"]
         assert (
-            f"sha256:{manifest['Config'].removesuffix('.json')}"
+            manifest["Config"].replace("blobs/sha256/", "sha256:")
             == pack.id
             == digest(files[manifest["Config"]])
         )
         assert json.loads(files[manifest["Config"]])["rootfs"]["diff_ids"] == [
             digest(each) for each in LAYERS
         ]
-        assert [f"sha256:{path.partition('/')[0]}" for path in manifest["Layers"]] == list(pack.digests)
+        named = [path.replace("blobs/sha256/", "sha256:") for path in manifest["Layers"]]
+        assert named == list(pack.digests)
+
+    @pytest.mark.parametrize("present", [0, 2])
+    def test_is_an_oci_layout_too_from_which_containerd_takes_what_it_lacks(
+        self, tmp_path: Path, present: int
+    ) -> None:
+        pack = packed(tmp_path, image("web:1", LAYERS, Cmd=["/bin/app"]))
+        files = parcel_of(pack, present)
+        assert json.loads(files["oci-layout"]) == {"imageLayoutVersion": "1.0.0"}
+        (told,) = json.loads(files["index.json"])["manifests"]
+        assert told["annotations"] == {"io.containerd.image.name": "docker.io/library/web:1"}
+        manifest = json.loads(found := files[told["digest"].replace("sha256:", "blobs/sha256/")])
+        assert (digest(found), len(found)) == (told["digest"], told["size"])
+        assert manifest["config"]["digest"] == pack.id
+        assert [(each["digest"], each["size"]) for each in manifest["layers"]] == [
+            (digest(content), len(content)) for content in LAYERS
+        ]
+        assert len(layers_in(files)) == len(LAYERS) - present
 
     def test_says_beforehand_how_many_bytes_it_is(self, tmp_path: Path) -> None:
         parcel = packed(tmp_path, image("web:1", LAYERS)).parcel(1)
@@ -63,7 +90,7 @@ class TestAParcel:
     def test_holds_a_layer_once_that_the_image_has_twice(self, tmp_path: Path) -> None:
         pack = packed(tmp_path, image("web:1", (LAYERS[1], LAYERS[0], LAYERS[1])))
         files = parcel_of(pack, 0)
-        assert sum(path.endswith("layer.tar") for path in files) == 2
+        assert len(layers_in(files)) == 2
         assert len(json.loads(files["manifest.json"])[0]["Layers"]) == 3
 
     @given(sizes=st.lists(st.integers(0, 3000), max_size=5), present=st.integers(0, 5))
@@ -72,9 +99,7 @@ class TestAParcel:
     ) -> None:
         layers = [layer({f"file{number}": bytes(size)}) for number, size in enumerate(sizes)]
         pack = packed(tmp_path_factory.mktemp("pack"), image("web:1", layers))
-        files = parcel_of(pack, present)
-        sent = {path: content for path, content in files.items() if path.endswith("layer.tar")}
-        assert sent == {f"{digest(each)[7:]}/layer.tar": each for each in layers[present:]}
+        assert layers_in(parcel_of(pack, present)) == {digest(each): each for each in layers[present:]}
 
 
 class TestALargeImage:
@@ -88,15 +113,18 @@ class TestALargeImage:
         pack = packed(tmp_path, image("web:1", self.LARGE, Cmd=["/bin/app"]))
         parcels = pack.parcels(0)
         assert [parcel.layers for parcel in parcels] == [1, 2, 1]
-        for parcel, id_, name, count in zip(
-            parcels, (*pack.parts, pack.id), (None, None, ["web:1"]), (1, 3, 4), strict=True
+        ids = (*zip(pack.parts[:2], pack.parts[2:], strict=True), (pack.id, None))
+        for parcel, (id_, on_containerd), name, count in zip(
+            parcels, ids, (None, None, ["web:1"]), (1, 3, 4), strict=True
         ):
-            files = unarchived(gzip.decompress(b"".join(parcel.pieces())))
+            files = files_of(parcel)
             (manifest,) = json.loads(files["manifest.json"])
             config = json.loads(files[manifest["Config"]])
             assert (digest(files[manifest["Config"]]), manifest["RepoTags"]) == (id_, name)
             assert config["rootfs"]["diff_ids"] == list(pack.digests[:count])
             assert len(manifest["Layers"]) == count
+            (told,) = json.loads(files["index.json"])["manifests"]
+            assert on_containerd in (None, told["digest"])
 
     @pytest.mark.parametrize(("present", "layers"), [(1, [2, 1]), (2, [1, 1]), (3, [1]), (4, [0])])
     def test_goes_on_behind_what_is_there(self, tmp_path: Path, present: int, layers: list[int]) -> None:
@@ -150,7 +178,7 @@ class TestASavedImage:
         pack = packed(tmp_path, buffer.getvalue())
         assert pack.digests == (digest(LAYERS[0]),) * 2
 
-    def test_whose_layers_are_compressed_as_on_containerd_is_checked_by_what_is_in_them(
+    def test_whose_layers_are_compressed_as_on_containerd_is_sent_as_what_is_in_them(
         self, tmp_path: Path
     ) -> None:
         files = unarchived(image("web:1", LAYERS))
@@ -159,7 +187,7 @@ class TestASavedImage:
             for path, content in files.items()
         }
         pack = packed(tmp_path, archive(zipped))
-        assert len(pack.parcel(0).files) == len(pack.digests) == 3
+        assert layers_in(parcel_of(pack, 0)) == {digest(each): each for each in LAYERS}
 
 
 class TestTwoRecipes:
@@ -202,6 +230,44 @@ class TestTwoRecipes:
 )
 def test_a_name_is_what_engines_list_it_as(name: str, full: str) -> None:
     assert full_name(name) == full
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("web", "docker.io/library/web:latest"),
+        ("team/web:7", "docker.io/team/web:7"),
+        ("host:5000/web:7", "host:5000/web:7"),
+        ("docker.io/library/web", "docker.io/library/web:latest"),
+    ],
+)
+def test_a_whole_name_leaves_nothing_to_the_engine(name: str, whole: str) -> None:
+    assert whole_name(name) == whole
+
+
+OWN, OURS, PUSHED = (f"sha256:{letter * 64}" for letter in "abc")
+
+
+class TestAListedImage:
+    """Of an engine on containerd; its own id is nobody else's."""
+
+    def listed(self, *tags: str) -> Image:
+        digests = [f"{tag.rpartition(':')[0]}@{OWN}" for tag in tags]
+        (found,) = images_of([{"Id": OWN, "RepoTags": tags, "RepoDigests": digests, "Size": 1, "Created": 1}])
+        return found
+
+    def test_may_be_the_one_of_its_name_while_nobody_knows_which_id_it_has_elsewhere(self) -> None:
+        found = self.listed("web:1")
+        assert (found.is_of("web:1", OURS), found.may_be_of("web:1", OURS)) == (False, True)
+        assert not found.may_be_of("web:2", OURS)
+
+    def test_is_the_one_of_the_id_that_a_push_left_and_no_other(self) -> None:
+        found = self.listed("web:1", name_of_pin(PUSHED))
+        assert (found.is_of("web:2", PUSHED), found.may_be_of("web:1", OURS)) == (True, False)
+        assert found.names == ("web:1", f"web@{OWN}"), "what the engine keeps for Cube is no name of it"
+
+    def test_is_the_one_of_its_own_id_where_that_is_known_elsewhere_too(self) -> None:
+        assert self.listed("web:1").is_of("web:1", OWN)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from cube.model.action import Action, Fetch, Place, Push, Start, Stop
 from cube.model.image import Image
 from cube.model.job import Job, TaskSpec
 from cube.model.node import Cordon
-from cube.model.observation import Container, Observation
+from cube.model.observation import Container, Observation, Seen
 from cube.model.policy import Order, Pull
 from cube.model.rollout import Rollout, RolloutState
 from cube.model.task import State
@@ -28,6 +28,12 @@ ROLLOUT = Rollout(job="web", version=2, since=NOW - 5, stable=1)
 
 def image(name: str, identity: str = ID) -> Image:
     return Image(id=identity, names=(name,) if name else (), size=1000, created_at=1.0)
+
+
+def on_containerd(*pins: str) -> Image:
+    """`app:2` on an engine that calls it by an id of its own."""
+    own = f"sha256:{'0' * 64}"
+    return Image(id=own, names=("app:2", f"app@{own}"), size=1000, created_at=1.0, pins=pins)
 
 
 def look(name: str, *containers: Container, images: Iterable[Image] | None = ()) -> Observation:
@@ -87,10 +93,20 @@ class TestANewTask:
         assert pushes(found) == [("node2", "app:2")]
         assert [place.node for place in actions(found, Place)] == ["node1"]
 
-    def test_whose_id_nobody_knows_goes_by_its_name(self) -> None:
-        found = given({"app:2": ""}, jobs=[job(task=spec("app:2"))], observed=[look("node1")])
-        (push,) = actions(found, Push)
-        assert push.pinned == ""
+    def test_waits_where_nobody_knows_whether_what_the_node_has_by_that_name_is_it(self) -> None:
+        """A push tells: one on containerd has an id of its own for what it has already."""
+        found = given(jobs=[job(task=NEW)], observed=[look("node1", images=[on_containerd()])])
+        (push,) = actions(found, Push, Place)
+        assert (push.image, push.reason.partition(", and ")[2]) == (
+            "app:2",
+            "the node has one of that name, of which nobody knows whether it is this one",
+        )
+        told = given(jobs=[job(task=NEW)], observed=[look("node1", images=[on_containerd(ID)])])
+        assert (pushes(told), len(actions(told, Place))) == ([], 1)
+
+    def test_starts_from_what_the_node_has_by_that_name_where_nobody_can_tell(self) -> None:
+        found = given({}, jobs=[job(task=NEW)], observed=[look("node1", images=[on_containerd()])])
+        assert len(actions(found, Place)) == 1
 
 
 def test_a_container_that_is_gone_with_its_image_gets_both_back_in_this_order() -> None:
@@ -251,6 +267,16 @@ class TestAName:
         looks = [look("node1", images=[image("app:2")]), look("node2", images=[image("app:2", "sha256:x")])]
         assert self.pin(self.NEXT, given({}, observed=looks)) == ""
 
+    def test_means_one_image_whatever_ids_some_nodes_have_for_it(self) -> None:
+        looks = [
+            look("node1", images=[image("app:2")]),
+            look("node2", images=[on_containerd("sha256:x", ID)]),
+        ]
+        assert self.pin(self.NEXT, given({}, observed=looks)) == ID
+        unpinned = [look("node1", images=[image("app:2")]), look("node2", images=[on_containerd()])]
+        assert self.pin(self.NEXT, given({}, observed=unpinned)) == ID
+        assert self.pin(self.NEXT, given({}, observed=unpinned[1:])) == ""
+
     def test_that_nobody_knows_is_left_open(self) -> None:
         assert self.pin(self.NEXT, given({}, observed=[look("node1"), look("node2", images=None)])) == ""
 
@@ -302,6 +328,15 @@ class TestAName:
 
     def test_that_was_open_when_its_tasks_pulled_this_very_image_is_no_change_p10(self) -> None:
         assert self.pin(self.NEXT, self.running(ID, spec("app:2"))) == ""
+
+    @pytest.mark.parametrize(("there", "pin"), [(on_containerd(ID), ""), (on_containerd("sha256:old"), ID)])
+    def test_that_was_open_is_compared_with_what_its_tasks_run_from_by_any_id_of_it(
+        self, there: Image, pin: str
+    ) -> None:
+        ran = self.running(there.id, spec("app:2"))
+        (look,) = (found for found in ran.observed.values() if isinstance(found, Seen))
+        seen_so = {"node1": replace(look, images=(there,))}
+        assert self.pin(self.NEXT, replace(ran, observed=seen_so, stock=STOCK)) == pin
 
     def test_that_was_open_and_means_another_image_by_now_is_a_change(self) -> None:
         assert self.pin(self.NEXT, self.running("sha256:old", spec("app:2"))) == ID

@@ -55,6 +55,13 @@ def test_takes_an_image_without_a_name_by_its_id() -> None:
     assert gone(node(image("id1"))) == [("id1",)]
 
 
+def test_knows_an_image_by_the_id_that_it_has_elsewhere() -> None:
+    pinned = replace(image("own", "web:1", "web@own"), pins=("id1",))
+    assert gone(node(pinned)) == [("web:1",)]
+    assert gone(node(replace(pinned, pins=("id3",)))) == []
+    assert gone(node(replace(pinned, names=()))) == [("own",)]
+
+
 def test_takes_what_pushes_that_broke_off_have_left_whatever_the_budget() -> None:
     part = replace(image("part"), is_part=True)
     assert gone(node(part, *WEB), budget=1000) == [("part",)]

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from cube.api.desk import AtDesk, Desk
 from cube.api.problem import problem_of, response_of, responses, status_of
 from cube.api.pushing import Incoming, bounded, first_of, say
-from cube.api.schema import Lendable, Lending
+from cube.api.schema import Described, Lending
 from cube.api.upload import Upload
 from cube.errors import CubeError, InputError
 from cube.image.recipe import Recipe
@@ -32,7 +32,7 @@ def explain() -> Response:
 
     As long as it is open the manager has them as if they were its own engine's: a job that is deployed
     meanwhile means these by its names, and nodes that lack them are pushed them. It is first sent a text:
-    `{"images": [{"name": "web:7", "pinned": "sha256:...", "id": "sha256:...", "layers": ["sha256:..."],
+    `{"images": [{"name": "web:7", "id": "sha256:...", "layers": ["sha256:..."],
     "created": "...", "config": {}}]}`, and answers `{"lent": true}`. To `{"wants": "web:7"}` is sent what
     `docker save` gives as gzip, in binary messages, then the text `{"end": true}`. What cannot be lent is
     answered with a problem document.
@@ -69,8 +69,8 @@ async def _lent(socket: WebSocket, desk: Desk) -> Any:
 class Lender:
     """Who lends images, for the threads that bring them to nodes: an engine that has these alone."""
 
-    def __init__(self, socket: WebSocket, images: Sequence[Lendable]) -> None:
-        self.stock = {each.name: each.pinned for each in images}
+    def __init__(self, socket: WebSocket, images: Sequence[Described]) -> None:
+        self.stock = {each.name: each.id for each in images}
         self._recipes = {each.name: each.recipe for each in images}
         self._socket = socket
         self._loop = asyncio.get_running_loop()

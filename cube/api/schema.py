@@ -162,16 +162,10 @@ class Offer(Described):
     nodes: Annotated[list[Name], Field(min_length=1, max_length=10_000)]
 
 
-class Lendable(Described):
-    """An image that is lent. `pinned` is its id on nodes; empty: no other engine knows it by its own."""
-
-    pinned: Annotated[str, Field(max_length=128)]
-
-
 class Lending(Body):
     """Images that are lent."""
 
-    images: Annotated[list[Lendable], Field(min_length=1, max_length=1_000)]
+    images: Annotated[list[Described], Field(min_length=1, max_length=1_000)]
 
 
 class Control(Body):

@@ -2,6 +2,9 @@
 
 What goes to a node are tars that its engine loads, compressed as gzip. A gzip file may be several, one after
 the other, so each layer is compressed once, with its header, and every node gets just those that it lacks.
+Each tar is an archive of Docker's own and an OCI layout in one: an engine on containerd takes less than the
+whole image only of the latter, others read only the former. Layers go without compression of their own, so
+that a layer has one digest everywhere, whichever engine it comes from.
 
 An engine keeps of a tar all or nothing. So a large image goes in parts, each an image of the lowest layers: a
 push that broke off goes on, the next time, behind the last part that arrived.
@@ -17,10 +20,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import dirname, join, normpath
-from typing import IO
+from typing import IO, Any
 
 from cube.errors import CubeError
-from cube.model.image import PART_LABEL
+from cube.model.image import PART_LABEL, whole_name
 
 CHUNK = 1 << 18
 """Bytes that are in memory of a layer at a time."""
@@ -33,6 +36,8 @@ MAX_CONFIG = 16 * 1024 * 1024
 LEVEL = 2
 """Of compression, of 0 to 3: ISA-L takes a fifth of zlib's time at its quickest, for as few bytes."""
 
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 _GZIP = b"\x1f\x8b"
 _AS_GZIP = 31
 """What zlib is told to write, and read, gzip's own frame."""
@@ -40,9 +45,10 @@ _AS_GZIP = 31
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer: `digest` of its tar without compression, and the file that holds it, as it was saved."""
+    """One layer: `digest` and `size` of its tar without compression, and the file that holds it, as saved."""
 
     digest: str
+    size: int
     file: Path
 
 
@@ -64,8 +70,10 @@ class Pack:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The ids that its parts have as images, but for the last, which is the image itself."""
-        return tuple(_id_of(self._part(stop)) for stop in self._stops)
+        """The ids that its parts may have as images, but for the last, which is the image itself."""
+        configs = [(stop, self._part(stop)) for stop in self._stops]
+        on_containerd = (_id_of(_oci_manifest(config, self.layers[:stop])) for stop, config in configs)
+        return (*(_id_of(config) for _, config in configs), *on_containerd)
 
     def parcels(self, present: int) -> tuple["Parcel", ...]:
         """The image without its lowest `present` layers, which the node has, part by part.
@@ -89,7 +97,7 @@ class Pack:
         """How many layers are in each part and all before it, but for the last."""
         size = 0
         for count, layer in enumerate(self.layers[:-1], 1):
-            size += layer.file.stat().st_size
+            size += layer.size
             if size >= PART:
                 yield count
                 size = 0
@@ -105,7 +113,7 @@ class Pack:
     def _parcel(self, begin: int, stop: int, config: bytes, name: str | None = None) -> "Parcel":
         missing = {layer.digest: layer for layer in self.layers[begin:stop]}
         files = tuple(self._member(layer) for layer in missing.values())
-        return Parcel(files=files, end=_end(config, name, self.digests[:stop]), layers=stop - begin)
+        return Parcel(files=files, end=_end(config, name, self.layers[:stop]), layers=stop - begin)
 
     def _member(self, layer: Layer) -> Path:
         """The layer as a compressed piece of a tar, made when it is first asked for."""
@@ -161,7 +169,7 @@ def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
         config = _small(found(manifest["Config"]))
         digests = tuple(json.loads(config)["rootfs"]["diff_ids"])
         layers = [
-            Layer(digest=digest, file=found(path))
+            Layer(digest=digest, size=_plain_size(found(path)), file=found(path))
             for digest, path in zip(digests, manifest["Layers"] or (), strict=True)
         ]
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -169,16 +177,50 @@ def unpack(saved: IO[bytes], name: str, folder: Path) -> Pack:
     return Pack(name=name, config=config, layers=layers, folder=folder)
 
 
-def _end(config: bytes, name: str | None, layers: Sequence[str]) -> bytes:
-    """The config, the list of what is in the archive, and the archive's own end."""
-    place = f"{_hex(_id_of(config))}.json"
-    tags = [name] if name else None
-    manifest = [{"Config": place, "RepoTags": tags, "Layers": [_place(digest) for digest in layers]}]
+def _end(config: bytes, name: str | None, layers: Sequence[Layer]) -> bytes:
+    """The config, what tells either kind of engine what is in the archive, and the archive's own end."""
+    oci = _oci_manifest(config, layers)
+    annotations = {"annotations": {"io.containerd.image.name": whole_name(name)}} if name else {}
+    index = {"schemaVersion": 2, "manifests": [{**_descriptor(_OCI_MANIFEST, oci), **annotations}]}
+    own = {
+        "Config": _place(_id_of(config)),
+        "RepoTags": [name] if name else None,
+        "Layers": [_place(layer.digest) for layer in layers],
+    }
+    files = {
+        _place(_id_of(config)): config,
+        _place(_id_of(oci)): oci,
+        "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+        "index.json": _json(index),
+        "manifest.json": _json([own]),
+    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for path, content in ((place, config), ("manifest.json", json.dumps(manifest).encode())):
+        for path, content in files.items():
             tar.addfile(_header(path, len(content)), io.BytesIO(content))
     return zlib.compress(buffer.getvalue(), wbits=_AS_GZIP)
+
+
+def _oci_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
+    """What the image is, as the OCI's specification has it; its digest is the image's id on containerd."""
+    return _json(
+        {
+            "schemaVersion": 2,
+            "mediaType": _OCI_MANIFEST,
+            "config": _descriptor("application/vnd.oci.image.config.v1+json", config),
+            "layers": [
+                {"mediaType": _OCI_LAYER, "digest": layer.digest, "size": layer.size} for layer in layers
+            ],
+        }
+    )
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": kind, "digest": _id_of(content), "size": len(content)}
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
 
 
 def _spread(saved: IO[bytes], folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
@@ -208,6 +250,14 @@ def _check(layer: Layer, name: str) -> None:
         raise _unusable(name, f"the layer {layer.digest} has other bytes than its digest says")
 
 
+def _plain_size(path: Path) -> int:
+    with path.open("rb") as file:
+        if file.read(2) != _GZIP:
+            return path.stat().st_size
+        file.seek(0)
+        return sum(map(len, _plain(file)))
+
+
 def _plain(file: IO[bytes]) -> Iterator[bytes]:
     """The bytes, without compression: an engine on containerd keeps layers as a registry sent them."""
     is_packed = file.read(2) == _GZIP
@@ -224,14 +274,14 @@ def _pack(layer: Layer, packed: Path) -> None:
     """Whole or not at all: a half one would be taken for the layer."""
     from isal import isal_zlib  # noqa: PLC0415 - of all commands only a push needs it
 
-    size = layer.file.stat().st_size
     compress = isal_zlib.compressobj(LEVEL, wbits=_AS_GZIP)
     part = packed.with_suffix(".part")
     with layer.file.open("rb") as file, part.open("wb") as into:
-        into.write(compress.compress(_header(_place(layer.digest), size).tobuf(tarfile.GNU_FORMAT)))
-        for chunk in _chunks(file):
+        header = _header(_place(layer.digest), layer.size)
+        into.write(compress.compress(header.tobuf(tarfile.GNU_FORMAT)))
+        for chunk in _plain(file):
             into.write(compress.compress(chunk))
-        into.write(compress.compress(bytes(-size % tarfile.BLOCKSIZE)))
+        into.write(compress.compress(bytes(-layer.size % tarfile.BLOCKSIZE)))
         into.write(compress.flush())
     part.rename(packed)
 
@@ -258,7 +308,7 @@ def _id_of(config: bytes) -> str:
 
 
 def _place(digest: str) -> str:
-    return f"{_hex(digest)}/layer.tar"
+    return f"blobs/sha256/{_hex(digest)}"
 
 
 def _hex(digest: str) -> str:

@@ -1,11 +1,11 @@
 """What any engine tells of its images, and of what one is made of. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cube.errors import CubeError
-from cube.model.image import PART_LABEL, Image
+from cube.model.image import PART_LABEL, PIN, Image
 
 CONFIG = (
     "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes",
@@ -47,14 +47,24 @@ def listed(items: Any) -> list[Any]:
 
 
 def _image_of(item: Mapping[str, Any]) -> Image:
-    written = (*(item.get("RepoTags") or ()), *(item.get("RepoDigests") or ()))
-    names = tuple(str(name) for name in written if "<none>" not in name)
+    found = image_inspected(item)
+    is_part = PART_LABEL in (item.get("Labels") or ()) and not found.names
+    return replace(found, created_at=float(item["Created"]), is_part=is_part)
+
+
+def image_inspected(answer: Mapping[str, Any]) -> Image:
+    """What `GET /images/NAME/json` tells, too, of an image: all but its age. Raises as `images_of`."""
+    written = tuple(
+        str(name) for name in (*(answer.get("RepoTags") or ()), *(answer.get("RepoDigests") or ()))
+    )
     return Image(
-        id=item["Id"],
-        names=names,
-        size=int(item["Size"]),
-        created_at=float(item["Created"]),
-        is_part=PART_LABEL in (item.get("Labels") or ()) and not names,
+        id=answer["Id"],
+        names=tuple(
+            name for name in written if "<none>" not in name and not name.startswith((f"{PIN}:", f"{PIN}@"))
+        ),
+        size=int(answer["Size"]),
+        created_at=0.0,
+        pins=tuple(f"sha256:{name.partition(':')[2]}" for name in written if name.startswith(f"{PIN}:")),
     )
 
 

@@ -7,6 +7,9 @@ from functools import cached_property
 PART_LABEL = "cube.part"
 """On an image that is only the lower layers of one that is being pushed."""
 
+PIN = "cube/pin"
+"""The repository of the names by which an engine keeps the id that an image of its own has elsewhere."""
+
 DOCKER_HUB = "docker.io"
 """Docker's own registry, which an image's name need not name."""
 
@@ -16,7 +19,8 @@ class Image:
     """One image of an engine: `names` as `name:tag`, or with a digest; times in seconds since the epoch.
 
     `size` in bytes, as the engine counts it: layers that it shares with others included. `is_part`: it is
-    nothing but what a push has brought so far.
+    nothing but what a push has brought so far. `pins` are its ids in the engines from which it was pushed,
+    where these are not its own.
     """
 
     id: str
@@ -24,11 +28,17 @@ class Image:
     size: int
     created_at: float
     is_part: bool = False
+    pins: tuple[str, ...] = ()
 
     def is_of(self, name: str, pinned: str) -> bool:
-        """It is the image of that id; where none is pinned, or ids are of two kinds, the one of that name."""
-        is_named = full_name(name) in self.names or self._has_digest_of(name)
-        return self.id == pinned if pinned and not self.is_on_containerd else is_named
+        """It is the image of that id; where none is pinned, the one of that name."""
+        if pinned:
+            return pinned in self.ids
+        return full_name(name) in self.names or self._has_digest_of(name)
+
+    def may_be_of(self, name: str, pinned: str) -> bool:
+        """The same, or nobody knows: it has that name, and an id that is nobody else's."""
+        return self.is_of(name, pinned) or (self.is_unpinned and self.is_of(name, ""))
 
     def _has_digest_of(self, name: str) -> bool:
         """Engines list a digest without the tag that may stand before it in a job."""
@@ -36,9 +46,26 @@ class Image:
         return bool(at) and any(mine.endswith(f"@{digest}") for mine in self.names)
 
     @property
+    def ids(self) -> frozenset[str]:
+        """All by which somebody knows it: its own, those where it was pushed from, a registry's digests."""
+        return frozenset(
+            (self.id, *self.pins, *(name.partition("@")[2] for name in self.names if "@" in name))
+        )
+
+    @property
+    def pinnable(self) -> frozenset[str]:
+        """The ids that others may know it by, too: on containerd its own is not one of them."""
+        return frozenset(self.pins if self.is_on_containerd else (*self.pins, self.id))
+
+    @property
     def is_on_containerd(self) -> bool:
         """Its id is the digest that a registry would know, and not that of its config as everywhere else."""
         return any(name.endswith(f"@{self.id}") for name in self.names)
+
+    @property
+    def is_unpinned(self) -> bool:
+        """Nobody knows which id it has where it comes from."""
+        return not self.pinnable
 
 
 @dataclass(frozen=True)
@@ -53,10 +80,10 @@ class Images:
     held: frozenset[tuple[str, str]] = frozenset()
 
     def has(self, name: str, pinned: str) -> bool:
-        """One of them is the image of that id, or name, as `Image.is_of` says."""
+        """One of them is the image of that id, or name, as `Image.may_be_of` says."""
         if pinned and pinned in self._ids:
             return True
-        names = self._names_on_containerd if pinned else self._names
+        names = self._names_of_unpinned if pinned else self._names
         _, at, digest = name.partition("@")
         return full_name(name) in names or (bool(at) and f"@{digest}" in names)
 
@@ -66,7 +93,7 @@ class Images:
 
     @cached_property
     def _ids(self) -> frozenset[str]:
-        listed = (image.id for image in self.listed if not image.is_on_containerd)
+        listed = (known for image in self.listed for known in image.ids)
         return frozenset((*listed, *(image_id for _, image_id in self.held)))
 
     @cached_property
@@ -74,8 +101,8 @@ class Images:
         return _with_digests((*_names_of(self.listed), *(full_name(name) for name, _ in self.held)))
 
     @cached_property
-    def _names_on_containerd(self) -> frozenset[str]:
-        return _with_digests(_names_of(image for image in self.listed if image.is_on_containerd))
+    def _names_of_unpinned(self) -> frozenset[str]:
+        return _with_digests(_names_of(image for image in self.listed if image.is_unpinned))
 
 
 NO_IMAGES = Images()
@@ -92,6 +119,19 @@ def full_name(name: str) -> str:
     if at:
         return f"{_without_tag(short)}@{digest}"
     return short if ":" in short.rpartition("/")[2] else f"{short}:latest"
+
+
+def name_of_pin(pinned: str) -> str:
+    """The name that an image has in an engine of which its id is another one."""
+    return f"{PIN}:{pinned.removeprefix('sha256:')}"
+
+
+def whole_name(name: str) -> str:
+    """The full name with what engines leave out: Docker's registry, and its folder for Docker's images."""
+    full = full_name(name)
+    if registry_of(full) != DOCKER_HUB:
+        return full
+    return f"{DOCKER_HUB}/{full if '/' in full else f'library/{full}'}"
 
 
 def with_digest(name: str, digest: str) -> str:

@@ -22,16 +22,28 @@ from cube.reconciler.world import World
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """A slot whose task needs an image that its node lacks. `is_here`: the operator's engine has it."""
+    """A slot whose task needs an image that its node lacks, or may lack: `why`.
+
+    `is_here`: the operator's engine has it.
+    """
 
     slot: Slot
     node: str
     spec: TaskSpec
     is_here: bool
+    why: str
 
 
 def lacks(world: World, node: str | None, spec: TaskSpec) -> bool:
     """The node is known not to have the spec's image."""
+    seen = world.seen(node)
+    if seen is None or seen.images is None:
+        return False
+    return not any(image.may_be_of(spec.image, spec.pinned) for image in seen.images)
+
+
+def _is_unsure(world: World, node: str, spec: TaskSpec) -> bool:
+    """Nobody knows whether what the node has by that name is the spec's image: a push of it would tell."""
     seen = world.seen(node)
     if seen is None or seen.images is None:
         return False
@@ -142,10 +154,15 @@ def _of_updates(world: World, wants: Mapping[Slot, Want], updates: Iterable[Task
 def _need(world: World, wants: Mapping[Slot, Want], slot: Slot, node: str, spec: TaskSpec) -> Iterator[Need]:
     """None where the node has the image, or may have it, or where the registry is asked before each start."""
     want = wants.get(slot)
-    if want is not None and want.group.pull is not Pull.ALWAYS and lacks(world, node, spec):
-        held = world.stock.get(full_name(spec.image))
-        is_here = held is not None and spec.pinned in ("", held)
-        yield Need(slot=slot, node=node, spec=spec, is_here=is_here)
+    if want is None or want.group.pull is Pull.ALWAYS:
+        return
+    held = world.stock.get(full_name(spec.image))
+    is_here = held is not None and spec.pinned in ("", held)
+    if lacks(world, node, spec):
+        yield Need(slot=slot, node=node, spec=spec, is_here=is_here, why="the node does not have it")
+    elif is_here and _is_unsure(world, node, spec):
+        why = "the node has one of that name, of which nobody knows whether it is this one"
+        yield Need(slot=slot, node=node, spec=spec, is_here=True, why=why)
 
 
 def _has_registry(want: Want, need: Need) -> bool:
@@ -161,7 +178,7 @@ def _brought(world: World, needs: Iterable[Need]) -> Iterator[Push | Fetch]:
         if (need.node, image) in told:
             continue
         told.add((need.node, image))
-        reason = f"{need.slot} needs it there, and the node does not have it"
+        reason = f"{need.slot} needs it there, and {need.why}"
         if need.is_here:
             yield Push(node=need.node, image=image, pinned=world.stock[image], job=job, reason=reason)
         else:

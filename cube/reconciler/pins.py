@@ -54,14 +54,19 @@ def _pinned(job: Job, group: Group, world: World, told: Mapping[str, str]) -> Gr
 def _pin(job: Job, group: Group, world: World, before: str | None) -> str:
     """`before` is how the same name was pinned; None: it is new."""
     held = world.stock.get(full_name(group.spec.image))
-    named = {held} if held is not None else {image.id for image in _meant(group.spec.image, world)}
-    if len(named) != 1:
+    named = {held} if held is not None else _agreed(_meant(group.spec.image, world))
+    if not named:
         kept, pins = before or "", {task.spec.pinned for task in _running(job, group, world)}
         return kept if kept in pins or _is_anywhere(kept, world) else ""
-    (found,) = named
+    found = before if before and before in named else min(named)
     # What was deployed when nobody knew its image yet, and runs from no other one that is seen, is wanted.
     is_known = before != "" or not any(_running(job, group, world))
-    return found if is_known or _run_from(job, group, world) - {found} else ""
+    return found if is_known or _run_from_others(found, job, group, world) else ""
+
+
+def _agreed(images: list[Image]) -> frozenset[str]:
+    """The ids that are those of all these images; none where they are different ones."""
+    return frozenset.intersection(*(image.pinnable for image in images)) if images else frozenset()
 
 
 def _pin_before(job: Job, group: Group, world: World, newest: TaskSpec | None) -> str | None:
@@ -79,13 +84,13 @@ def _newest(job: Job, group: Group, world: World) -> TaskSpec | None:
 
 
 def _meant(name: str, world: World) -> list[Image]:
-    """What nodes know by that name."""
+    """What nodes know by that name, and others by an id."""
     looks = [seen for node in world.observed if (seen := world.seen(node)) is not None]
     return [
         image
         for seen in looks
         for image in seen.images or ()
-        if image.is_of(name, "") and not image.is_on_containerd
+        if image.is_of(name, "") and not image.is_unpinned
     ]
 
 
@@ -95,7 +100,7 @@ def _all_are(images: list[Image], exact: str) -> bool:
 
 def _is_anywhere(pin: str, world: World) -> bool:
     seen = (world.seen(node) for node in world.observed)
-    return any(image.id == pin for found in seen if found for image in found.images or ())
+    return any(pin in image.ids for found in seen if found for image in found.images or ())
 
 
 def _runs_unsettled(job: Job, group: Group, world: World) -> bool:
@@ -103,10 +108,16 @@ def _runs_unsettled(job: Job, group: Group, world: World) -> bool:
     return any(not task.spec.pinned for task in _running(job, group, world))
 
 
-def _run_from(job: Job, group: Group, world: World) -> set[str]:
-    """The ids of the images that the tasks under the group's name for it are seen to run from."""
-    containers = (world.container(task) for task in _running(job, group, world))
-    return {container.image_id for container in containers if container is not None}
+def _run_from_others(pin: str, job: Job, group: Group, world: World) -> bool:
+    """Tasks under the group's name for its image are seen to run from one that is not of that id."""
+    for task in _running(job, group, world):
+        container, seen = world.container(task), world.seen(task.node)
+        if container is not None and seen is not None:
+            own = next((image for image in seen.images or () if image.id == container.image_id), None)
+            known = {container.image_id} if own is None else own.ids
+            if pin not in known and (own is None or not own.is_unpinned):
+                return True
+    return False
 
 
 def _running(job: Job, group: Group, world: World) -> Iterator[Task]:

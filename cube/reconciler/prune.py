@@ -25,7 +25,7 @@ class Needs:
 
     def include(self, image: Image) -> bool:
         """The image is one of them."""
-        return image.id in self.ids or not self.names.isdisjoint(image.names)
+        return not (self.ids.isdisjoint(image.ids) and self.names.isdisjoint(image.names))
 
 
 def needs_of(versions: Iterable[Job]) -> Needs:

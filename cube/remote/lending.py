@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -33,13 +33,13 @@ def lendable(engine: str, jobs: Iterable[Job]) -> Mapping[str, str]:
 
 
 @contextmanager
-def lent(link: Link, socket: str, images: Mapping[str, str]) -> Iterator[None]:
-    """The manager has these of the engine at that socket while the block runs. Raises CubeError."""
-    if not images:
+def lent(link: Link, socket: str, names: Collection[str]) -> Iterator[None]:
+    """The manager has these images of the engine at that socket while the block runs. Raises CubeError."""
+    if not names:
         yield
         return
     engine = OwnEngine(socket)
-    offered = [{**to_data(engine.needed(name)), "pinned": pinned} for name, pinned in images.items()]
+    offered = [to_data(engine.needed(name)) for name in names]
     opened = ExitStack()
     door = opened.enter_context(_lending(link, offered))
     threading.Thread(target=_give, args=(door, engine), name="cube-lending", daemon=True).start()

@@ -62,9 +62,16 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
 
 
 def is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:
-    """Whether the node has the image under its name. Raises EngineError or EngineSilentError."""
+    """Whether the node has the image under its name; where its id is another one there, it keeps ours, too.
+
+    Raises EngineError or EngineSilentError.
+    """
     found = images.recipe(open_channel(0), cargo.recipe.name)
-    return found is not None and found.is_same(cargo.recipe)
+    if found is None or not found.is_same(cargo.recipe):
+        return False
+    if found.id != cargo.recipe.id:
+        images.pin(open_channel(0), found.id, cargo.recipe.id)
+    return True
 
 
 def conclude(cargo: Cargo, open_channel: OpenChannel) -> None:

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from cube.connection import Channel
-from cube.image.recipe import Recipe, recipe_of
+from cube.image.recipe import Recipe, image_inspected, recipe_of
+from cube.model.image import Image, name_of_pin
 from cube.worker.container import Json
-from cube.worker.engine import EngineError, conversation, delete, get, list_images, send
+from cube.worker.engine import EngineError, conversation, delete, get, list_images, post, send
 
 Told = Callable[[int], None]
 """Is told how many bytes more have been sent."""
@@ -26,15 +28,18 @@ def layers_there(channel: Channel, layers: Sequence[str]) -> int:
 
 
 def recipe(channel: Channel, name: str) -> Recipe | None:
-    """The image that has that name now; None: none has it. Raises EngineError or EngineSilentError."""
+    """The image that has that name now; None: none has it. Raises EngineError or EngineSilentError.
+
+    One of which it lacks a layer's bytes an engine on containerd has, and does not list: that is none.
+    """
     with conversation(channel) as connection:
         try:
-            found = get(connection, _path(name))
+            found = recipe_of(name, get(connection, _path(name)))
         except EngineError as error:
             if error.status != 404:
                 raise
             return None
-    return recipe_of(name, found)
+        return found if found.id in {image.id for image in list_images(connection)} else None
 
 
 def load(channel: Channel, pieces: Iterable[bytes], size: int, told: Told) -> None:
@@ -46,17 +51,41 @@ def load(channel: Channel, pieces: Iterable[bytes], size: int, told: Told) -> No
                 raise EngineError("the engine cannot load the image", why=str(line["error"]))
 
 
+def pin(channel: Channel, image: str, pinned: str) -> None:
+    """Have the engine keep that id for its image, too. Raises EngineError or EngineSilentError."""
+    with conversation(channel) as connection:
+        _pin(connection, image, pinned)
+
+
 def remove(channel: Channel, name: str) -> None:
     """Take the name from its image, and remove an image that has no other. One that is gone already is done.
 
-    Raises EngineError (`status` 409: a container was made from it), or EngineSilentError.
+    What the engine keeps of other ids for it goes with the last name. Raises EngineError (`status` 409: a
+    container was made from it), or EngineSilentError.
     """
     with conversation(channel) as connection:
         try:
-            delete(connection, f"/images/{quote(name, safe='')}")
+            found = image_inspected(get(connection, _path(name)))
+            pins = found.pins if _is_last(name, found) else ()
+            with ExitStack() as kept:
+                for pinned in pins:
+                    delete(connection, _at(name_of_pin(pinned)))
+                    kept.callback(_pin, connection, found.id, pinned)
+                delete(connection, _at(name))
+                kept.pop_all()
         except EngineError as error:
             if error.status != 404:
                 raise
+
+
+def _is_last(name: str, image: Image) -> bool:
+    labels = {label for label in image.names if "@" not in label}
+    return not labels - {name} or (name == image.id and len(labels) == 1)
+
+
+def _pin(connection: HTTPConnection, image: str, pinned: str) -> None:
+    repository, _, tag = name_of_pin(pinned).partition(":")
+    post(connection, f"{_at(image)}/tag?{urlencode({'repo': repository, 'tag': tag})}", {})
 
 
 def _counted(pieces: Iterable[bytes], told: Told) -> Iterator[bytes]:
@@ -90,7 +119,11 @@ def _layers(found: Any) -> tuple[str, ...]:
 
 
 def _path(name: str) -> str:
-    return f"/images/{quote(name, safe='')}/json"
+    return f"{_at(name)}/json"
+
+
+def _at(name: str) -> str:
+    return f"/images/{quote(name, safe='')}"
 
 
 def _shared(ours: Sequence[str], theirs: Sequence[str]) -> int:

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from cube.image.recipe import image_inspected
 from cube.model.action import Fetch, Outcome, Start, Verdict
+from cube.model.image import Image, name_of_pin
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
 from cube.model.transit import Told, Transit
@@ -24,20 +26,25 @@ def when(effect: Start) -> Pull:
 
 
 def image_for(client: APIClient, spec: TaskSpec) -> str:
-    """The image's name, for people to read, where it means the pinned one on this node; else its id."""
-    if not spec.pinned:
+    """The image's name, for people to read, where it means the pinned one on this node; else its id here."""
+    if not spec.pinned or _means(client, spec.image, spec.pinned):
         return spec.image
-    try:
-        return spec.image if _means(client, spec.image, spec.pinned) else spec.pinned
-    except ImageNotFound:
-        return spec.pinned
+    found = _inspected(client, name_of_pin(spec.pinned))
+    return found.id if found else spec.pinned
 
 
 def _means(client: APIClient, image: str, pinned: str) -> bool:
-    """Raises ImageNotFound."""
-    found: Json = client.inspect_image(image)  # type: ignore[no-untyped-call]
-    is_on_containerd = any(name.endswith(f"@{found['Id']}") for name in found.get("RepoDigests") or ())
-    return is_on_containerd or found["Id"] == pinned
+    found = _inspected(client, image)
+    return found is not None and found.may_be_of(image, pinned)
+
+
+def _inspected(client: APIClient, image: str) -> Image | None:
+    """None: the engine has none of that name."""
+    try:
+        answer: Json = client.inspect_image(image)  # type: ignore[no-untyped-call]
+    except ImageNotFound:
+        return None
+    return image_inspected(answer)
 
 
 def meter_of(image: str, node: str, job: str, told: Told) -> Meter:

@@ -16,9 +16,12 @@ from cube.image.pack import PART, Pack
 from cube.image.shelf import Shelf
 from cube.lab import faults
 from cube.manager.fleet import open_workers
+from cube.model.image import Image
+from cube.worker.engine import EngineError
 from cube.worker.worker import Worker
 from tests.imagery import layer
 from tests.lab.desk import Desk, wait_until
+from tests.lab.machine import seen, start, task_of
 from tests.lab.workshop import Workshop
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
@@ -135,6 +138,49 @@ class TestAPush:
             done = worker.push(replace(cargo, pack=pack_once_they_are_gone), lambda _sent, _size: None)
         assert done.layers == 4
         assert id_on(desk, 0, second) == workshop.id_of(second)
+
+
+class TestAnImageThatHasAnotherIdOnItsNode:
+    """As between an engine on containerd and one that is not."""
+
+    OURS = f"sha256:{'a' * 64}"
+
+    @pytest.fixture
+    def worker(self, desk: Desk, workshop: Workshop) -> Iterator[Worker]:
+        name = workshop.make("1", layer({"app/mark": b"1"}))
+        with Shelf(OwnEngine()) as shelf, worker_of(desk, "node1") as worker:
+            here = shelf.cargo(name)
+            cargo = replace(here, recipe=replace(here.recipe, id=self.OURS))
+            assert [worker.push(cargo, lambda _sent, _size: None).is_new for _ in range(2)] == [True, False]
+            yield worker
+
+    def found(self, worker: Worker, workshop: Workshop) -> Image | None:
+        listed = seen(worker).images or ()
+        return next((image for image in listed if image.id == workshop.id_of(f"{workshop.name}:1")), None)
+
+    def test_keeps_the_id_that_it_has_here_too_and_tasks_start_by_it(
+        self, desk: Desk, worker: Worker, workshop: Workshop
+    ) -> None:
+        found = self.found(worker, workshop)
+        assert found is not None
+        assert (found.names, found.pins) == ((f"{workshop.name}:1",), (self.OURS,))
+        by_pin = task_of(worker, image=f"{workshop.name}:gone", pinned=self.OURS)
+        start(worker, by_pin)
+        assert desk.on(0, "docker", "exec", by_pin.container_name, "cat", "/app/mark") == "1"
+
+    def test_goes_with_its_last_name_and_not_while_a_container_was_made_from_it(
+        self, desk: Desk, worker: Worker, workshop: Workshop
+    ) -> None:
+        name = f"{workshop.name}:1"
+        desk.on(0, "docker", "create", "--name", "held", name)
+        with pytest.raises(EngineError, match="refused"):
+            worker.remove_image(name)
+        found = self.found(worker, workshop)
+        assert found is not None
+        assert (found.names, found.pins) == ((name,), (self.OURS,))
+        desk.on(0, "docker", "rm", "held")
+        worker.remove_image(name)
+        assert self.found(worker, workshop) is None
 
 
 JOB = """
