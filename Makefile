@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit coverage lint format sim crash docs bench bench-recovery bench-images bench-ingress bench-scheduler bench-manager bench-soak mutants
+.PHONY: help setup demo test test-unit test-containerd coverage lint format sim crash docs bench bench-recovery bench-images bench-ingress bench-scheduler bench-manager bench-soak mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ test: ## everything: lint, then all tests, also on real nodes
 
 test-unit: ## the tests that need no nodes
 	$(BIN)/pytest -m 'not lab'
+
+test-containerd: ## images on real nodes of Debian 13, whose engines keep them in containerd; no part of `make test`
+	@scripts/setup
+	$(BIN)/pytest tests/lab/containerd
 
 coverage: ## which lines of Cube the tests that need no nodes run: twice as slow, so no part of `make test`
 	$(BIN)/pytest -m 'not lab' -n 2 --dist loadfile --cov --cov-report=term:skip-covered

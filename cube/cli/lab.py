@@ -35,6 +35,10 @@ def up(
         Literal["bridge", "loopback"],
         typer.Option("--reach", help="Reach nodes at their own addresses, or at ports of 127.0.0.1."),
     ] = "bridge",
+    debian: Annotated[
+        Literal["12", "13"],
+        typer.Option("--debian", help="What new nodes are; of 13 the engine keeps images in containerd."),
+    ] = "12",
     cpu: Annotated[str, typer.Option("--cpu", help="Each node's share of CPU: 2, 0.5, 500m.")] = "",
     memory: Annotated[str, typer.Option("--memory", help="Each node's memory: 2GiB, 512MiB.")] = "",
     engine: Engine = _LOCAL_ENGINE,
@@ -54,6 +58,7 @@ def up(
         nodes=nodes,
         inventory=path,
         reach=reach,
+        debian=debian,
         cpu=_amount(units.cpu, cpu),
         memory=_amount(units.size, memory),
     )

@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import docker
@@ -11,26 +11,30 @@ from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
 from cube.errors import CubeError
+from cube.lab.fleet import Debian
 
-PULLED = "debian:12-slim"
-MADE = "cube-debian:12"
+SUITES: Mapping[Debian, str] = {"12": "bookworm", "13": "trixie"}
 _MAKE_DEADLINE = 600  # seconds
 
 
-def debian_image(client: docker.DockerClient, *, cache: Path, say: Callable[[str], None]) -> str:
-    """The tag of a Debian 12 image that the engine holds. Raises CubeError where none can be had."""
-    for tag in (PULLED, MADE):
+def debian_image(
+    client: docker.DockerClient, debian: Debian = "12", *, cache: Path, say: Callable[[str], None]
+) -> str:
+    """The tag of an image of that Debian that the engine holds. Raises CubeError where none can be had."""
+    pulled, made = f"debian:{debian}-slim", f"cube-debian:{debian}"
+    for tag in (pulled, made):
         if has_image(client, tag):
             return tag
-    if _registry_answers(client):
-        say(f"pulling {PULLED} because every node is made from it")
-        client.images.pull(PULLED)
-        return PULLED
-    archive = cache / "debian-12.tar"
+    if _registry_answers(client, pulled):
+        say(f"pulling {pulled} because every node is made from it")
+        client.images.pull(pulled)
+        return pulled
+    archive = cache / f"debian-{debian}.tar"
     if not archive.exists():
-        _make(archive, say)
-    client.api.import_image_from_file(str(archive), *MADE.split(":"))
-    return MADE
+        say(f"making a Debian {debian} with mmdebstrap: {pulled} cannot be pulled (half a minute, once)")
+        _make(archive, SUITES[debian], say)
+    client.api.import_image_from_file(str(archive), *made.split(":"))
+    return made
 
 
 def has_image(client: docker.DockerClient, tag: str) -> bool:
@@ -42,32 +46,31 @@ def has_image(client: docker.DockerClient, tag: str) -> bool:
     return True
 
 
-def _registry_answers(client: docker.DockerClient) -> bool:
+def _registry_answers(client: docker.DockerClient, image: str) -> bool:
     """Asked first, because the SDK's pull knows no deadline."""
     try:
-        client.images.get_registry_data(PULLED)
+        client.images.get_registry_data(image)
     except (DockerException, RequestException):
         return False
     return True
 
 
-def _make(archive: Path, say: Callable[[str], None]) -> None:
+def _make(archive: Path, suite: str, say: Callable[[str], None]) -> None:
     if not shutil.which("mmdebstrap"):
         _install_mmdebstrap(say)
-    say(f"making a Debian 12 with mmdebstrap because {PULLED} cannot be pulled (about half a minute, once)")
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_name(f"unfinished-{os.getpid()}.tar")
-    _run(["mmdebstrap", "--variant=minbase", "bookworm", str(unfinished)])
+    _run(["mmdebstrap", "--variant=minbase", suite, str(unfinished)])
     unfinished.rename(archive)
 
 
 def _install_mmdebstrap(say: Callable[[str], None]) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise CubeError(
-            f"{PULLED} cannot be pulled, and mmdebstrap, which could make it, is not installed",
+            "mmdebstrap, which could make the nodes' Debian, is not installed",
             cure="install mmdebstrap, or load a debian:12-slim image into the engine",
         )
-    say(f"installing mmdebstrap because {PULLED} cannot be pulled")
+    say("installing mmdebstrap to make the nodes' Debian with")
     _run(["apt-get", "update", "-q"])
     _run(["apt-get", "install", "-qy", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"])
 

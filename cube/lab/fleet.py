@@ -7,6 +7,8 @@ from typing import Literal
 from cube.errors import InputError
 
 Reach = Literal["bridge", "loopback"]
+Debian = Literal["12", "13"]
+"""What a node is: of 13 its engine keeps images in containerd, as a new installation of Docker does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class LabSpec:
     nodes: int
     inventory: Path
     reach: Reach = "bridge"
+    debian: Debian = "12"
     cpu: int | None = None
     memory: int | None = None
 

@@ -13,18 +13,21 @@ import docker
 from cube.errors import CubeError
 from cube.lab.archive import File, archive
 from cube.lab.debian import debian_image, has_image
+from cube.lab.fleet import Debian
 
 
-def node_image(client: docker.DockerClient, *, cache: Path, say: Callable[[str], None]) -> str:
+def node_image(
+    client: docker.DockerClient, debian: Debian, *, cache: Path, say: Callable[[str], None]
+) -> str:
     """The tag of the node image, built where it is missing. Raises CubeError with the build's last words."""
     context = build_context()
-    tag = f"cube-node:{hashlib.sha256(context).hexdigest()[:12]}"
+    tag = f"cube-node:{debian}-{hashlib.sha256(context).hexdigest()[:12]}"
     if not has_image(client, tag):
         with _alone(cache):
             if not has_image(client, tag):
-                debian = debian_image(client, cache=cache, say=say)
+                base = debian_image(client, debian, cache=cache, say=say)
                 say("building the node image (sshd, Docker, demo images; about half a minute, once)")
-                _build(client, context=context, tag=tag, debian=debian)
+                _build(client, context=context, tag=tag, base=base)
     return tag
 
 
@@ -44,12 +47,12 @@ def _alone(cache: Path) -> Iterator[None]:
         yield
 
 
-def _build(client: docker.DockerClient, *, context: bytes, tag: str, debian: str) -> None:
+def _build(client: docker.DockerClient, *, context: bytes, tag: str, base: str) -> None:
     steps = client.api.build(
         fileobj=io.BytesIO(context),
         custom_context=True,
         tag=tag,
-        buildargs={"BASE": debian},
+        buildargs={"BASE": base},
         rm=True,
         decode=True,
     )

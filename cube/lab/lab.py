@@ -30,7 +30,7 @@ def up(client: docker.DockerClient, spec: LabSpec, *, cache: Path, say: Callable
     known = look(client, spec.name)
     present = known.nodes if known else ()
     missing = sorted(set(range(1, spec.nodes + 1)) - {node.number for node in present})
-    image = node_image(client, cache=cache, say=say) if missing else ""
+    image = node_image(client, spec.debian, cache=cache, say=say) if missing else ""
     network = _network(client, spec)
     key = keep_pair(Lab(name=spec.name, inventory=spec.inventory).key)
     site = Site(client=client, network=network, image=image, accepted=key.public)
