@@ -46,7 +46,7 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
     somebody removes a layer between the look and the load.
     """
     started = time.monotonic()
-    if is_there(cargo, open_channel):
+    if introduce(cargo, open_channel):
         return Delivered(sent=0, layers=0, seconds=time.monotonic() - started, is_new=False)
     present = images.layers_there(open_channel(0), cargo.recipe.layers)
     parcels = cargo.pack().parcels(present)
@@ -61,10 +61,10 @@ def push(cargo: Cargo, open_channel: OpenChannel, told: Told) -> Delivered:
     return Delivered(sent=sent, layers=layers, seconds=time.monotonic() - started)
 
 
-def is_there(cargo: Cargo, open_channel: OpenChannel) -> bool:
-    """Whether the node has the image under its name; where its id is another one there, it keeps ours, too.
+def introduce(cargo: Cargo, open_channel: OpenChannel) -> bool:
+    """Have the node know the image that it has under that name by the id that it has here, too.
 
-    Raises EngineError or EngineSilentError.
+    False: it does not have it. Raises EngineError or EngineSilentError.
     """
     found = images.recipe(open_channel(0), cargo.recipe.name)
     if found is None or not found.is_same(cargo.recipe):
@@ -79,7 +79,7 @@ def conclude(cargo: Cargo, open_channel: OpenChannel) -> None:
 
     Parts, which only were to hold layers until the image does, go; what stays, `cube image prune` takes.
     """
-    if not is_there(cargo, open_channel):
+    if not introduce(cargo, open_channel):
         raise EngineError("the engine has loaded the image, and does not have it")
     for part in cargo.pack().parts:
         with suppress(EngineError):

@@ -132,7 +132,7 @@ class _Branch:
     def grow(self) -> Delivered:
         """Raises LandingError or EngineError where the node must be sent it directly, ConnectionFailed."""
         started = time.monotonic()
-        if delivery.is_there(self._cargo, self._hand.open_channel):
+        if delivery.introduce(self._cargo, self._hand.open_channel):
             return Delivered(sent=0, layers=0, seconds=time.monotonic() - started, is_new=False)
         present = images.layers_there(self._hand.open_channel(0), self._cargo.recipe.layers)
         self._freight = Freight(parcels=self._cargo.pack().parcels(present))
