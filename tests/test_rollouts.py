@@ -256,6 +256,19 @@ class TestCanaries:
         assert stopped(found) == [task(0).container_name]
         assert begun(found) == ["web/main[1]"]
 
+    def test_come_alone_also_where_a_drain_would_have_others_replaced(self) -> None:
+        """What leaves a drained node comes elsewhere as the new version, which somebody has to promote."""
+        drained = Cordon(node="node1", at=NOW - 5, actor="ann", draining=True)
+        old = (task(0), task(1))
+        looks = [
+            seen("node1", *map(container, old)),
+            seen("node2", container(successor(old[0], node="node2"))),
+        ]
+        given = update(*old, successor(old[0], node="node2"), canary=1, max_parallel=2)
+        found = plan(replace(given, cordons={"node1": drained}, observed={look.node: look for look in looks}))
+        assert found.changes == ()
+        assert "go on with: cube promote web" in str(found.held[0])
+
     def test_are_none_in_a_first_version(self) -> None:
         first = Rollout(job="web", version=1, since=NOW)
         given = world(jobs=[job(count=3, canary=1)], rollouts=[first])

@@ -142,6 +142,13 @@ def open_every_gate(history: History) -> None:
         finish(history, "forget", forgetting(history, node))
 
 
+def drain(history: History, name: str) -> None:
+    """Somebody wants the node empty, whatever its tasks have written there."""
+    history.drained.add(name)
+    history.given_up.add(name)
+    finish(history, "drain", lambda manager, run: manager.drain(name, run, leave_data=True))
+
+
 def let_sweeps_alone(history: History) -> None:
     """In half of the histories nobody asks again before cron has made everything as it is recorded.
 

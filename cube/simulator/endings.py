@@ -14,6 +14,7 @@ from cube.model.resources import Resources
 from cube.model.task import Slot, State
 from cube.simulator.calm import (
     check_settled,
+    drain,
     living,
     machines_do_well,
     mutations_of_a_sweep,
@@ -31,13 +32,20 @@ from cube.simulator.requests import forgetting
 from cube.simulator.standing import (
     a_service,
     all_that_runs,
-    containers_of,
     is_in_place,
     task_of,
     tasks_of,
     type_of,
     wanted_spec,
     while_serving,
+)
+from cube.simulator.updates import (
+    a_canary_waits,
+    a_sick_version_is_given_up,
+    a_tight_update_serves,
+    an_update_serves,
+    next_version,
+    what_matters_more_goes_first,
 )
 from cube.simulator.varied import varied, varies
 
@@ -114,63 +122,10 @@ def deploy_one_more(history: History) -> None:
     settle(history)
 
 
-def an_update_serves(history: History) -> None:
-    """P19, 16: an update never serves with less than the job allows."""
-    if (job := a_service(history)) is None:
-        return
-    main = job.groups[0]
-    _want(history, job, _next_version(main))
-    finish(history, "update", while_serving(job, _floor(main), deploying(history.wanted[job.name])))
-
-
-def _floor(group: Group) -> int:
-    """How many of the group serve at least while it gets a new version."""
-    comes_first = group.update.order is Order.START_FIRST
-    return group.count if comes_first else group.count - group.update.max_parallel
-
-
-def a_tight_update_serves(history: History) -> None:
-    """P19: neither when others wait for every room that it frees, and go before it."""
-    spec = TaskSpec(image="app:1", resources=Resources(cpu=1500))
-    many = Group(name="main", spec=spec, count=2 * len(history.nodes) + 1)
-    history.wanted["many"] = Job(name="many", groups=(many,), priority=100)
-    finish(history, "deploy", deploying(history.wanted["many"]))
-    an_update_serves(history)
-
-
-def a_canary_waits(history: History) -> None:
-    """P19: only the first slots get the new version before somebody promotes it, and all old tasks serve."""
-    if (job := a_service(history)) is None or not is_in_place(history, job):
-        return
-    main = job.groups[0]
-    canary = replace(_next_version(main), update=replace(main.update, canary=1))
-    _want(history, job, canary)
-    finish(history, "update", deploying(history.wanted[job.name]))
-    old = {slot_of(found).index for found in containers_of(history, job, but_not=canary.spec)}
-    must(old >= set(range(1, main.count)), f"P19 canaries first: of {job.name} only {sorted(old)} are old")
-    finish(history, "promote", asking(Manager.promote, job.name))
-
-
-def a_sick_version_is_given_up(history: History) -> None:
-    """P19: a version that does not come up leaves the old tasks where they are."""
-    if (job := a_service(history)) is None:
-        return
-    main = job.groups[0]
-    sick = replace(_next_version(main), restart=replace(main.restart, attempts=0))
-    for machine in history.site.machines.values():
-        machine.program = lambda spec: 1 if spec == sick.spec else None
-    _want(history, job, sick)
-    finish(history, "update", while_serving(job, _floor(main), deploying(history.wanted[job.name])))
-    _want(history, job, replace(main, update=replace(main.update, canary=0)))  # Nobody promotes it.
-    finish(history, "deploy", deploying(history.wanted[job.name]))
-
-
 def a_drain_empties(history: History) -> None:
     """17: on a drained node nothing is left that fits elsewhere."""
     name = history.random.choice(sorted(set(history.nodes) - history.site.down))
-    history.drained.add(name)
-    history.given_up.add(name)
-    finish(history, "drain", lambda manager, run: manager.drain(name, run, leave_data=True))
+    drain(history, name)
     settle(history)
     machine = history.site.machines[name]
     tasks, others = tasks_of(history), [other for other in living(history).values() if other.name != name]
@@ -376,7 +331,7 @@ def _update_agents(history: History) -> None:
     jobs = [job for _, job in sorted(history.wanted.items()) if job.group("agent") and not job.stopped]
     for job in jobs:
         before = _of_others(history, job)
-        groups = (_next_version(group) if group.name == "agent" else group for group in job.groups)
+        groups = (next_version(group) if group.name == "agent" else group for group in job.groups)
         history.wanted[job.name] = replace(job, groups=tuple(groups))
         finish(history, "update", deploying(history.wanted[job.name]))
         gone = sorted(before - _of_others(history, job))
@@ -461,24 +416,6 @@ def _places(history: History, job: Job) -> Mapping[Slot, str]:
         for machine, found in all_that_runs(history)
         if (slot_of(found).job, slot_of(found).group) == (job.name, job.groups[0].name)
     }
-
-
-def what_matters_more_goes_first(history: History) -> None:
-    """More of a job than the fleet has room for takes the room of all that matters less by far."""
-    spec = TaskSpec(image="app:1", resources=Resources(cpu=1500))
-    vip = Group(name="main", spec=spec, count=2 * len(history.nodes) + 1)
-    history.wanted["vip"] = Job(name="vip", groups=(vip,), priority=100)
-    finish(history, "deploy", deploying(history.wanted["vip"]))
-
-
-def _next_version(group: Group) -> Group:
-    """Of an image that no machine has yet."""
-    update = replace(group.update, canary=0)
-    return replace(group, spec=replace(group.spec, image="app:3"), update=update)
-
-
-def _want(history: History, job: Job, main: Group) -> None:
-    history.wanted[job.name] = replace(job, groups=(main, *job.groups[1:]))
 
 
 ENDINGS: tuple[Ending, ...] = (

@@ -123,7 +123,7 @@ def add_a_node(history: History) -> None:
     history.made += 1
     name = f"node{history.made}"
     owner = next(iter(history.site.machines.values())).owner
-    history.site.machines[name] = make_machine(name, owner, history.engine)
+    history.site.machines[name] = make_machine(name, owner, history.engine, history.seed)
     history.nodes.append(name)
 
 

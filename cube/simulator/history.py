@@ -28,6 +28,9 @@ IMAGES = frozenset({"app:1", "app:2", WORK})
 PUBLISHED = frozenset({"app:3"})
 """What no machine has, and a registry does."""
 
+ON_CONTAINERD = 0.2
+"""How many of the machines have ids of their own for their images."""
+
 STATEMENTS = 20
 """Statements of the store's that are together as deadly as one effect."""
 
@@ -200,7 +203,7 @@ def begun(seed: int, draw: Callable[[Random], Profile]) -> Iterator[History]:
         state, owner = _empty_state()
         path.touch(0o600)
         path.write_bytes(state)
-        machines = {name: make_machine(name, owner, engine) for name in names}
+        machines = {name: make_machine(name, owner, engine, seed) for name in names}
         site = Site(machines=machines)
         clock = WatchedClock(engine)
         history = History(
@@ -261,10 +264,17 @@ def _may_go_back(job: Job, rollout: Rollout | None) -> bool:
     return is_open and any(group.update.auto_revert for group in job.groups)
 
 
-def make_machine(name: str, owner: str, engine: Engine) -> Machine:
+def make_machine(name: str, owner: str, engine: Engine, seed: int) -> Machine:
     """A machine with something on it that is not Cube's."""
-    begun = work_ends(engine, takes=(2.0, 50.0, 700.0), exit_codes=(0, 0, 0, 1))
-    machine = Machine(name=name, cluster=CLUSTER, owner=owner, images=IMAGES, registry=PUBLISHED, begun=begun)
+    machine = Machine(
+        name=name,
+        cluster=CLUSTER,
+        owner=owner,
+        images=IMAGES,
+        registry=PUBLISHED,
+        begun=work_ends(engine, takes=(2.0, 50.0, 700.0), exit_codes=(0, 0, 0, 1)),
+        on_containerd=Random(f"containerd {seed} {name}").random() < ON_CONTAINERD,
+    )
     machine.add_foreign(FOREIGN, host_ports=(5432,))
     return machine
 

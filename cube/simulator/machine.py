@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from cube.model.action import Effect, Fetch, Outcome, Push, Quarantine, Refresh, Start, Stop, Verdict
-from cube.model.image import Image, full_name
+from cube.model.image import Image, full_name, with_digest
 from cube.model.job import TaskSpec
 from cube.model.labels import identity_of, labels_of
 from cube.model.observation import (
@@ -54,9 +54,9 @@ class Machine:
 
     `mutations` counts the calls that changed something, for the law that a settled fleet is left alone.
     `images` are here, those of `registry` can be pulled. `epoch` is the newest that a call has named. A full
-    disk lets nothing new be made. `started` is when each container's process last began, `exits` with what
-    each task's processes ended. `specs` are the containers' as people wrote them: which image a name means is
-    settled later.
+    disk lets nothing new be made. One that is `on_containerd` has ids of its own for its images. `started` is
+    when each container's process last began, `exits` with what each task's processes ended. `specs` are the
+    containers' as people wrote them: which image a name means is settled later.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Machine:
     cpus: int = 4
     memory: int = 8 * 2**30
     is_full: bool = False
+    on_containerd: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
     volumes: set[str] = field(default_factory=set)
     specs: dict[str, TaskSpec] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Machine:
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
             containers=tuple(self._asked(found) for found in self.containers.values()),
-            images=_listed(self.images),
+            images=_listed(self.images, self.name if self.on_containerd else ""),
             volumes=tuple(sorted(self.volumes)),
         )
 
@@ -238,7 +239,7 @@ class Machine:
             id=f"{self.name}-{self.created:04}",
             name=name,
             image=image,
-            image_id=_id_of(image),
+            image_id=_id_of(image, self.name if self.on_containerd else ""),
             state=ContainerState.RUNNING if not labels else ContainerState.CREATED,
             created_at=now,
             identity=identity_of(labels),
@@ -266,15 +267,20 @@ class Machine:
 
 
 @cache
-def _listed(names: frozenset[str]) -> tuple[Image, ...]:
-    """The images as an engine lists them; each name has an id that all machines agree on."""
-    return tuple(
-        Image(id=_id_of(name), names=(full_name(name),), size=2**20, created_at=0.0) for name in sorted(names)
-    )
+def _listed(names: frozenset[str], own: str) -> tuple[Image, ...]:
+    """The images as an engine lists them; one that has ids of its `own` as digests, too."""
+    return tuple(_image(name, _id_of(name, own), is_own=bool(own)) for name in sorted(names))
 
 
-def _id_of(name: str) -> str:
-    return f"sha256:{name}"
+def _image(name: str, identity: str, *, is_own: bool) -> Image:
+    full = full_name(name)
+    names = (full, with_digest(full.partition(":")[0], identity)) if is_own else (full,)
+    return Image(id=identity, names=names, size=2**20, created_at=0.0)
+
+
+def _id_of(name: str, own: str) -> str:
+    """All machines agree on it, but for those that have ids of their own."""
+    return f"sha256:{own}{name}"
 
 
 def _has_failed(stop: Stop, found: Container) -> bool:

@@ -81,7 +81,9 @@ def remove(history: History) -> Ask | None:
 def _removed(history: History, manager: Manager, name: str, run: Run) -> Report:
     disturbed = history.disturbed
     report = manager.remove(name, run)
-    if history.reading.job(name) is None and history.disturbed == disturbed:
+    is_forgotten = history.reading.job(name) is None
+    must(report.exit_code == 0 or not is_forgotten, f"P20, 13 {name} is forgotten, and may run somewhere")
+    if is_forgotten and history.disturbed == disturbed:
         left = [found.name for _, found in ours(history.site.machines) if slot_of(found).job == name]
         must(not left, f"P20, 13 what is forgotten has left nothing: {left}")
     return report
