@@ -92,9 +92,14 @@ class Machine:
             stats=self._stats(now),
             engine=Engine(version="simulated", api_version="1.41"),
             containers=tuple(self._asked(found) for found in self.containers.values()),
-            images=_listed(self.images, self.name if self.on_containerd else ""),
+            images=_listed(self.images, self._own),
             volumes=tuple(sorted(self.volumes)),
         )
+
+    @property
+    def _own(self) -> str:
+        """What its ids of images begin with, whatever name it has in the inventory; empty: all agree."""
+        return self.machine_id if self.on_containerd else ""
 
     def perform(self, effect: Effect, now: float, epoch: int = 1) -> Outcome:
         """Carry the effect out as an engine would."""
@@ -239,7 +244,7 @@ class Machine:
             id=f"{self.name}-{self.created:04}",
             name=name,
             image=image,
-            image_id=_id_of(image, self.name if self.on_containerd else ""),
+            image_id=_id_of(image, self._own),
             state=ContainerState.RUNNING if not labels else ContainerState.CREATED,
             created_at=now,
             identity=identity_of(labels),

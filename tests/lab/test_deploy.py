@@ -1,7 +1,11 @@
 """The whole `cube` command against real nodes, as a person types it: every exit code, every promise."""
 
+import os
 import signal
+import sqlite3
+import subprocess
 import time  # noqa: TID251 - real nodes take real time
+from contextlib import closing
 from urllib.request import urlopen
 
 import pytest
@@ -218,13 +222,30 @@ class TestAnInterruptedDeploy:
     def test_holds_off_a_second_one_that_names_the_holder(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=30)
         running = desk.begin("deploy", file)
-        running.send_signal(signal.SIGSTOP)  # or it might be done before the other one has come
+        stop_between_writes(desk, running)  # or it might be done before the other one has come
         done = desk.cube("reconcile", code=4)
         running.send_signal(signal.SIGCONT)
         assert "deploy" in done.stderr
         assert str(running.pid) in done.stderr
         running.communicate(timeout=60)
         assert running.returncode == 0
+
+
+def stop_between_writes(desk: Desk, running: subprocess.Popen[str]) -> None:
+    """Stop it where it holds Cube's lock, and not SQLite's: nobody could read who holds the other."""
+    (state,) = (desk.folder / ".cube").glob("*.db")
+    for _ in range(100):
+        running.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, running.pid, os.WSTOPPED | os.WNOWAIT)
+        with closing(sqlite3.connect(state, timeout=0, isolation_level=None)) as reader:
+            try:
+                reader.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                running.send_signal(signal.SIGCONT)
+                time.sleep(0.02)
+            else:
+                return
+    pytest.fail("it writes all the time")
 
 
 class TestTwoStores:
