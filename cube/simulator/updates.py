@@ -13,9 +13,6 @@ from cube.simulator.history import LARGE, History
 from cube.simulator.laws import must, slot_of
 from cube.simulator.standing import a_service, all_that_runs, containers_of, is_in_place, while_serving
 
-A_DRAIN = 0.5
-"""How often a node is drained while a canary waits."""
-
 GAPS = 0.5
 """How often those that give way leave a part of each node free."""
 
@@ -68,8 +65,9 @@ def a_canary_waits(history: History) -> None:
     _want(history, job, canary)
     finish(history, "update", deploying(history.wanted[job.name]))
     _only_canaries_are_new(history, job, canary)
-    if Random(f"a drain beside canaries {history.seed}").random() < A_DRAIN:
-        drain(history, history.random.choice(sorted(set(history.nodes) - history.site.down)))
+    homes = {machine.name for machine, found in all_that_runs(history) if slot_of(found).job == job.name}
+    if homes:
+        drain(history, history.random.choice(sorted(homes)))
         _only_canaries_are_new(history, job, canary)
         open_every_gate(history)
     finish(history, "promote", asking(Manager.promote, job.name))
