@@ -10,16 +10,22 @@ from cube.store.store import Store
 
 
 def carry_cordons(store: Store, observed: Mapping[str, Observation], now: float) -> None:
-    """Record them under the present names. `observed` are all nodes, and not recorded yet."""
-    for old, new in _followed(store, store.cordons(), observed).items():
-        store.carry_cordon(old, new, now=now)
+    """Record them under the present names. `observed` are all nodes, and not recorded yet.
+
+    Of two that were called otherwise, and are one machine, the newer word holds: it is carried first.
+    """
+    cordons = store.cordons()
+    names = _followed(store, cordons, observed)
+    for old in sorted(names, key=lambda name: -cordons[name].at):
+        store.carry_cordon(old, names[old], now=now)
 
 
 def cordons_now(store: Store, observed: Mapping[str, Observation]) -> Mapping[str, Cordon]:
     """The cordons under the present names of their nodes, be those recorded by now or not."""
     cordons = store.cordons()
     names = _followed(store, cordons, observed)
-    carried = {new: replace(cordons[old], node=new) for old, new in names.items()}
+    oldest_first = sorted(names, key=lambda name: cordons[name].at)
+    carried = {names[old]: replace(cordons[old], node=names[old]) for old in oldest_first}
     return carried | {name: cordon for name, cordon in cordons.items() if name not in names}
 
 

@@ -41,7 +41,7 @@ def under_new_names(world: World) -> tuple[World, tuple[Note, ...]]:
     former = tuple(_renamed(task, names) for task in world.former)
     cordons = {
         names.get(name, name): replace(cordon, node=names.get(name, name))
-        for name, cordon in world.cordons.items()
+        for name, cordon in sorted(world.cordons.items(), key=lambda each: each[1].at)
     }
     notes = tuple(
         Note(task=old, target=old.state, reason=f"{old.node} is called {new.node} now", node=new.node)

@@ -225,11 +225,15 @@ def _told(history: History, name: str, ask: Ask) -> Ask:
 
 
 def _opening(history: History, name: str, act: Callable[[Manager, str, Run], bool | None]) -> Ask:
-    """The node is to be empty until the manager has written down that it need not be."""
+    """The node is to be empty until the manager has written down that it need not be.
+
+    Where it was renamed, and no look has told that yet, what was said of it is said of another one.
+    """
 
     def ask(manager: Manager, run: Run) -> bool | None:
+        is_closed = name in manager.store.cordons()
         answer = act(manager, name, run)
-        if answer is not False:  # Nothing to lift: it was renamed, and no look has told that yet.
+        if is_closed and answer is not False:
             history.drained.discard(name)
             history.given_up.discard(name)
         return answer
