@@ -118,6 +118,24 @@ def only(store: Store) -> Task:
     return task
 
 
+@pytest.mark.parametrize("again", [place(), wait("it was there before")], ids=["place", "wait"])
+def test_a_task_that_waits_and_ends_in_the_same_plan_in_which_its_slot_is_filled_is_not_begun_p11(
+    store: Store, again: Place | Wait
+) -> None:
+    """Seed 882002224: its event said that it was Pending, and the one before that it was Completed."""
+    put(store, job())
+    plan(store, wait())
+    waited = only(store)
+    plan(store, Note(task=waited, target=State.COMPLETED, reason="its slot is filled by another task"), again)
+    sources = [(event.task == waited.id, event.source, event.target) for event in about_tasks(store)]
+    fresh = State.SCHEDULED if isinstance(again, Place) else State.PENDING
+    assert sources == [
+        (True, None, State.PENDING),
+        (True, State.PENDING, State.COMPLETED),
+        (False, None, fresh),
+    ]
+
+
 class TestJobs:
     def test_a_job_gets_version_1_then_2(self, store: Store) -> None:
         assert put(store, job(count=2)).version == 2

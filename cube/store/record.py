@@ -29,7 +29,7 @@ from cube.model.job import Job
 from cube.model.move import Move
 from cube.model.observation import PostMortem
 from cube.model.rollout import Rollout
-from cube.model.task import Slot, Task, TaskEvent
+from cube.model.task import Slot, State, Task, TaskEvent
 from cube.store import changes, read, rows, write
 from cube.store.answers import answers_of
 from cube.store.changes import Change
@@ -213,13 +213,13 @@ class Recording:
         return Start(task=task, reason=reason, job=job, parent=parent)
 
     def _place(self, action: Place) -> Task:
-        pending = read.pending_task(self._connection, action.slot)
+        pending = self._pending(action.slot)
         change = changes.place(action, pending, pending or self._fresh(action), now=self._now)
         self._change(change)
         return change.after
 
     def _wait(self, action: Wait) -> None:
-        pending = read.pending_task(self._connection, action.slot)
+        pending = self._pending(action.slot)
         last = read.last_event(self._connection, pending.id) if pending else None
         told = last.detail if last else None
         self._change(changes.wait(action, pending, pending or self._fresh(action), told=told))
@@ -229,6 +229,11 @@ class Recording:
             self._change(changes.stop(action, self._known(action.task)))
         else:
             self._tell_of_orphan(action, changes.orphan_intent(action))
+
+    def _pending(self, slot: Slot) -> Task | None:
+        """The slot's task that waits, unless it has just been ended."""
+        found = read.pending_task(self._connection, slot)
+        return found if found is None or self._known(found).state is State.PENDING else None
 
     def _fresh(self, action: Place | Wait) -> Task:
         return changes.wanted(action, identity=self._new_id(), order=next(self._orders), now=self._now)
