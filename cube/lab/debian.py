@@ -31,8 +31,10 @@ def debian_image(
         return pulled
     archive = cache / f"debian-{debian}.tar"
     if not archive.exists():
+        if not shutil.which("mmdebstrap"):
+            _install_mmdebstrap(pulled, say)
         say(f"making a Debian {debian} with mmdebstrap: {pulled} cannot be pulled (half a minute, once)")
-        _make(archive, SUITES[debian], say)
+        _make(archive, SUITES[debian])
     client.api.import_image_from_file(str(archive), *made.split(":"))
     return made
 
@@ -55,22 +57,20 @@ def _registry_answers(client: docker.DockerClient, image: str) -> bool:
     return True
 
 
-def _make(archive: Path, suite: str, say: Callable[[str], None]) -> None:
-    if not shutil.which("mmdebstrap"):
-        _install_mmdebstrap(say)
+def _make(archive: Path, suite: str) -> None:
     archive.parent.mkdir(parents=True, exist_ok=True)
     unfinished = archive.with_name(f"unfinished-{os.getpid()}.tar")
     _run(["mmdebstrap", "--variant=minbase", suite, str(unfinished)])
     unfinished.rename(archive)
 
 
-def _install_mmdebstrap(say: Callable[[str], None]) -> None:
+def _install_mmdebstrap(image: str, say: Callable[[str], None]) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise CubeError(
-            "mmdebstrap, which could make the nodes' Debian, is not installed",
-            cure="install mmdebstrap, or load a debian:12-slim image into the engine",
+            f"{image} cannot be pulled, and mmdebstrap, which could make it, is not installed",
+            cure=f"install mmdebstrap, or load a {image} image into the engine",
         )
-    say("installing mmdebstrap to make the nodes' Debian with")
+    say(f"installing mmdebstrap because {image} cannot be pulled")
     _run(["apt-get", "update", "-q"])
     _run(["apt-get", "install", "-qy", "--no-install-recommends", "mmdebstrap", "debian-archive-keyring"])
 

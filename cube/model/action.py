@@ -166,7 +166,7 @@ class Quarantine:
 class Push:
     """Bring an image of the operator's engine to a node, for that job.
 
-    `image` is its full name, `pinned` its id there; empty: nobody knows the id that it has elsewhere.
+    `image` is its full name, `pinned` its id there.
     """
 
     node: str

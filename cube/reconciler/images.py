@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cube.model.action import Action, Fetch, Held, Place, Push, Start, Stop
-from cube.model.image import full_name
+from cube.model.image import Image, full_name
 from cube.model.job import TaskSpec
 from cube.model.policy import Pull
 from cube.model.task import GroupKey, Slot, Task
@@ -36,18 +36,20 @@ class Need:
 
 def lacks(world: World, node: str | None, spec: TaskSpec) -> bool:
     """The node is known not to have the spec's image."""
-    seen = world.seen(node)
-    if seen is None or seen.images is None:
-        return False
-    return not any(image.may_be_of(spec.image, spec.pinned) for image in seen.images)
+    told = _told(world, node)
+    return told is not None and not any(image.may_be_of(spec.image, spec.pinned) for image in told)
 
 
 def _is_unsure(world: World, node: str, spec: TaskSpec) -> bool:
     """Nobody knows whether what the node has by that name is the spec's image: a push of it would tell."""
+    told = _told(world, node)
+    return told is not None and not any(image.is_of(spec.image, spec.pinned) for image in told)
+
+
+def _told(world: World, node: str | None) -> tuple[Image, ...] | None:
+    """The images of a node that has told which it has."""
     seen = world.seen(node)
-    if seen is None or seen.images is None:
-        return False
-    return not any(image.is_of(spec.image, spec.pinned) for image in seen.images)
+    return seen.images if seen is not None else None
 
 
 def images_first(
@@ -159,10 +161,12 @@ def _need(world: World, wants: Mapping[Slot, Want], slot: Slot, node: str, spec:
     held = world.stock.get(full_name(spec.image))
     is_here = held is not None and spec.pinned in ("", held)
     if lacks(world, node, spec):
-        yield Need(slot=slot, node=node, spec=spec, is_here=is_here, why="the node does not have it")
+        why = "the node does not have it"
     elif is_here and _is_unsure(world, node, spec):
         why = "the node has one of that name, of which nobody knows whether it is this one"
-        yield Need(slot=slot, node=node, spec=spec, is_here=True, why=why)
+    else:
+        return
+    yield Need(slot=slot, node=node, spec=spec, is_here=is_here, why=why)
 
 
 def _has_registry(want: Want, need: Need) -> bool:

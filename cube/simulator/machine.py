@@ -96,11 +96,6 @@ class Machine:
             volumes=tuple(sorted(self.volumes)),
         )
 
-    @property
-    def _own(self) -> str:
-        """What its ids of images begin with, whatever name it has in the inventory; empty: all agree."""
-        return self.machine_id if self.on_containerd else ""
-
     def perform(self, effect: Effect, now: float, epoch: int = 1) -> Outcome:
         """Carry the effect out as an engine would."""
         self.mutations += 1
@@ -252,6 +247,11 @@ class Machine:
         )
         self.containers[container.id] = container
         return container
+
+    @property
+    def _own(self) -> str:
+        """What its ids of images begin with, whatever name it has in the inventory; empty: all agree."""
+        return self.machine_id if self.on_containerd else ""
 
     def _stats(self, now: float) -> Stats:
         return Stats(

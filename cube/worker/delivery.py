@@ -112,7 +112,7 @@ def perform(
 
 def _as_planned(effect: Push, cargo: Cargo) -> Cargo:
     """Raises CubeError where the name means another image here than when the plan was made."""
-    if effect.pinned not in ("", cargo.recipe.id):
+    if effect.pinned != cargo.recipe.id:
         raise CubeError(
             f"{effect.image} means another image on this machine than a moment ago",
             cure="Deploy again, to run what it means now.",
