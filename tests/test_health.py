@@ -371,5 +371,62 @@ def test_what_one_check_says_is_told_of_no_other_container() -> None:
     well, plain = CONTAINER, replace(CONTAINER, id="c2")
     own = OwnCheck(status="healthy", ended_at=CLOCK, interval=10.0, timeout=2.0)
     asked = replace(check(CheckKind.IMAGE), inspected=replace(RUNS, own_check=own))
-    told = health.with_health((well, plain), (asked,), reach())
+    told = health.Rounds().with_health((well, plain), (asked,), reach())
     assert [(found.health, found.check) for found in told] == [(Health.HEALTHY, ""), (Health.UNCHECKED, "")]
+
+
+class TestLookAfterLook:
+    """A manager that looks every second, at a task whose check has an interval of ten."""
+
+    @pytest.fixture
+    def asked(self) -> list[float]:
+        """When the task was asked."""
+        return []
+
+    @pytest.fixture
+    def look(self, asked: list[float]) -> Callable[..., Health]:
+        """A look at that second; what listens at the port answers well, or not at all."""
+        now = 0.0
+        rounds = health.Rounds(lambda: now)
+
+        def look(at: float, *, answers: bool = True, since: str = "noon") -> Health:
+            nonlocal now
+            now = at
+
+            def forward(*_: Any) -> Channel:
+                asked.append(at)
+                if not answers:
+                    raise TimeoutError
+                ours, theirs = socket.socketpair()
+                theirs.close()
+                return channel_over(ours)
+
+            one = replace(check(CheckKind.TCP, interval=10.0), inspected=replace(RUNS, started_at=since))
+            return rounds.with_health((CONTAINER,), (one,), reach(forward))[0].health
+
+        return look
+
+    def test_who_answers_well_is_asked_once_in_an_interval(self, asked: list[float], look: Any) -> None:
+        assert {look(float(at)) for at in range(31)} == {Health.HEALTHY}
+        assert asked == [0.0, 9.0, 18.0, 27.0]
+
+    def test_a_look_that_comes_a_moment_early_asks_all_the_same(self, asked: list[float], look: Any) -> None:
+        for at in (0.0, 9.99, 19.98):
+            look(at)
+        assert asked == [0.0, 9.99, 19.98]
+
+    def test_who_does_not_is_asked_at_every_look_until_it_does(self, asked: list[float], look: Any) -> None:
+        for at in (0.0, 1.0, 2.0):
+            assert look(at, answers=False) is Health.UNHEALTHY
+        assert (look(3.0), look(4.0)) == (Health.HEALTHY, Health.HEALTHY)
+        assert asked == [0.0, 1.0, 2.0, 3.0]
+
+    def test_an_answer_says_nothing_of_the_next_process(self, asked: list[float], look: Any) -> None:
+        look(0.0)
+        assert look(1.0, answers=False, since="a second after noon") is Health.UNHEALTHY
+        assert asked == [0.0, 1.0]
+
+    def test_a_good_answer_that_is_over_is_not_repeated(self, look: Any) -> None:
+        look(0.0)
+        assert look(8.9, answers=False) is Health.HEALTHY
+        assert look(9.0, answers=False) is Health.UNHEALTHY

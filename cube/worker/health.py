@@ -4,10 +4,12 @@ A task's port is asked at the container's own address, so nothing need be publis
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from math import inf
 
 from cube.connection import Channel, ChannelRefused, after
 from cube.model.job import CheckKind, HealthCheck, TaskSpec
@@ -23,6 +25,12 @@ PARALLEL = 4
 
 MAX_TIMEOUT = 60.0
 """Seconds. The job file allows no more; but a check is read from a label, which anybody may have written."""
+
+Life = tuple[str, str]
+"""A container's id, and when its process began."""
+
+HOLDS = 0.9
+"""For how much of its interval a good answer holds: a look that comes a moment early asks, too."""
 
 AGE = 3
 """Intervals after which the engine's word on a check is stale. After a restart of the engine under
@@ -53,6 +61,11 @@ class Check:
     how: HealthCheck
     port: int | None = None
     inspected: Inspected | None = None
+
+    @property
+    def life(self) -> Life:
+        """The process that is asked: an answer says nothing of the next one in the same container."""
+        return self.container.id, self.inspected.started_at if self.inspected is not None else ""
 
     @property
     def timeout(self) -> float:
@@ -93,22 +106,44 @@ GOOD = Answer(health=Health.HEALTHY)
 UNSEEN = "the engine did not tell enough of its container"
 
 
-def with_health(
-    containers: tuple[Container, ...], checks: Iterable[Check], reach: Reach
-) -> tuple[Container, ...]:
-    """The containers with what their checks say. Raises ConnectionFailed where the node itself is lost."""
-    asked = tuple(checks)
-    if not asked:
-        return containers
-    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(asked)), thread_name_prefix="health") as pool:
-        answers = pool.map(lambda check: ask(check, reach), asked)
-        found = dict(zip((check.container.id for check in asked), answers, strict=True))
-    return tuple(
-        replace(container, health=answer.health, check=answer.why)
-        if (answer := found.get(container.id))
-        else container
-        for container in containers
-    )
+class Rounds:
+    """Asks the tasks of one node, look by look: who has answered well only once its interval is over.
+
+    Any other answer is asked for again at the next look: how soon a task is known to be up depends on it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._well: Mapping[Life, float] = {}
+
+    def with_health(
+        self, containers: tuple[Container, ...], checks: Iterable[Check], reach: Reach
+    ) -> tuple[Container, ...]:
+        """The containers, with what their checks say. Raises ConnectionFailed where the node is lost."""
+        now, checked = self._clock(), tuple(checks)
+        well = {check.life: self._well[check.life] for check in checked if self._holds(check, now)}
+        due = tuple(check for check in checked if check.life not in well)
+        answers = dict(zip((check.container.id for check in due), _ask_each(due, reach), strict=True))
+        self._well = well | {check.life: now for check in due if answers[check.container.id] is GOOD}
+        found = {check.container.id: GOOD for check in checked} | answers
+        return tuple(
+            replace(container, health=answer.health, check=answer.why)
+            if (answer := found.get(container.id))
+            else container
+            for container in containers
+        )
+
+    def _holds(self, check: Check, now: float) -> bool:
+        """Its good answer is still young. The engine's own word costs nothing, and is taken at each look."""
+        is_asked_anew = check.how.kind is CheckKind.IMAGE or check.inspected is None
+        return not is_asked_anew and now - self._well.get(check.life, -inf) < HOLDS * check.how.interval
+
+
+def _ask_each(checks: Sequence[Check], reach: Reach) -> Sequence[Answer]:
+    if not checks:
+        return ()
+    with ThreadPoolExecutor(max_workers=min(PARALLEL, len(checks)), thread_name_prefix="health") as pool:
+        return tuple(pool.map(lambda check: ask(check, reach), checks))
 
 
 def ask(check: Check, reach: Reach) -> Answer:

@@ -94,6 +94,7 @@ class Worker:
         self.connections = 0
         self._api_version = ""
         self._forwards = Forwards(self._forward)
+        self._rounds = health.Rounds()
         self._porter = Porter(connect=self.connection, secret=secret, render=render, registries=registries)
 
     def observe(self, now: float) -> Observation:
@@ -286,7 +287,7 @@ class Worker:
         containers = delivered.with_files(containers, listing.specs, self._read)
         checks = health.checks_of(containers, listing.specs, inspections.told)
         reach = health.Reach(forward=self._forwards.open, open_engine=self._open_asking_channel, clock=clock)
-        return health.with_health(containers, checks, reach)
+        return self._rounds.with_health(containers, checks, reach)
 
     def _forward(self, address: str, port: int, seconds: float) -> Channel:
         return self.connection().forward(address, port, deadline=after(seconds))

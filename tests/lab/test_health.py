@@ -46,11 +46,11 @@ def is_now(worker: Worker, health: Health) -> None:
 
 
 def test_http_follows_the_task(worker: Worker) -> None:
-    container = start(worker, demo(worker)).container
+    container = start(worker, demo(worker, interval=1.0)).container
     is_now(worker, Health.HEALTHY)
     assert container is not None
     run_in(worker, container, "wget", "-qO-", "http://127.0.0.1:8080/unhealthy")
-    assert only(worker).health is Health.UNHEALTHY
+    is_now(worker, Health.UNHEALTHY)
 
 
 @pytest.mark.parametrize(
