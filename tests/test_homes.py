@@ -133,7 +133,7 @@ class TestItWaits:
             silences=[LONG_SILENT],
         )
         assert waiting(given) == (
-            "its data is on node2, which does not answer: timed out; "
+            "node2 is lost: its data is on node2, which does not answer: timed out; "
             "to begin anew without it: cube node drain node2 --leave-data"
         )
         (warning,) = reconcile(given, ALGORITHMS["spread"]).warnings

@@ -201,6 +201,7 @@ class TestServer:
             "DROP TABLE managers",
             "DROP TABLE shares",
             "DROP TABLE left_volumes",
+            "DROP TABLE notices",
             "ALTER TABLE looks DROP COLUMN news",
             "UPDATE schema_version SET version = 2",
         ):

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 from cube.errors import CubeError, InputError
 from cube.model.codec import to_data
 from cube.model.task import State, TaskEvent
+from cube.reconciler.silence import tells_of_loss
 from cube.store.store import Store
 
 PAUSE = 1.0
@@ -49,7 +50,7 @@ def kind_of(event: TaskEvent) -> str | None:
     """What somebody should know of: failed, lost, silent, rollback, rollout, backup, brake. None: nothing."""
     if event.target is State.FAILED:
         return "failed"
-    if event.task and event.reason.endswith("is lost"):
+    if event.task and tells_of_loss(event):
         return "lost"
     if not event.task and event.slot.job:
         return _kind_of_job(event.reason)
@@ -96,11 +97,17 @@ class Notifier:
         while not self._ending.wait(PAUSE):
             try:
                 for event in self._store.events(after=self._last):
+                    kind = self._to_tell(event)
                     self._last = event.number
-                    if (kind := kind_of(event)) is not None:
+                    if kind is not None:
                         tell(self._notices, notice_of(event, kind, self._cluster))
             except CubeError as error:
                 self._warn(error)
+
+    def _to_tell(self, event: TaskEvent) -> str | None:
+        """What to tell of it as; None where nobody has to know, or another manager tells."""
+        kind = kind_of(event)
+        return kind if kind is not None and self._store.shares.take_notice(event.number) else None
 
 
 def tell(notices: Notices, notice: Mapping[str, Any]) -> None:
@@ -134,7 +141,7 @@ def _run(command: Sequence[str], body: bytes) -> None:
 
 
 def _kind_of_job(reason: str) -> str | None:
-    if reason.startswith("went back to version"):
+    if reason.startswith(("went back to version", "rolled back to version")):
         return "rollback"
     begins = {"the rollout of version": "rollout", "backup of": "backup"}
     kinds = (kind for begin, kind in begins.items() if reason.startswith(begin) and " failed: " in reason)

@@ -193,12 +193,13 @@ def _told(actions: Sequence[Place | Wait | None], answers: Sequence[Answer]) -> 
 
 
 def _wait(opening: Opening, decision: Decision, reason: str) -> Wait:
+    why = f"{opening.why}: " if opening.is_move and opening.why else ""
     return Wait(
         slot=opening.want.slot,
         version=opening.want.job.version,
         spec=opening.want.group.spec,
         decision=decision,
-        reason=reason,
+        reason=f"{why}{reason}",
         pending=opening.waiting,
         reschedules=opening.reschedules,
         failed_on=opening.failed_on,

@@ -22,6 +22,7 @@ from cube.reconciler.preemption import BY, crowd_of, going_now, spare_of, was_pr
 from cube.reconciler.renames import crowded_out, under_new_names
 from cube.reconciler.restarts import can_restart, makes_way, restart_due
 from cube.reconciler.rollout import next_wave
+from cube.reconciler.silence import on_lost
 from cube.reconciler.tasks import recover, restart, serves, stop, stop_as_failed
 from cube.reconciler.wants import Want, wants_of
 from cube.reconciler.world import World
@@ -185,13 +186,14 @@ def check_all(world: World, tasks: Sorted, leaving: Iterable[Stop | Note]) -> It
 def hold_back(world: World, wants: Mapping[Slot, Want], tasks: Sorted) -> tuple[Wait, ...]:
     """The slots of groups that wait for another group."""
     pending = {task.slot: task for task in tasks.of(Bucket.PENDING)}
+    lost = why_lost(world, tasks)
     return tuple(
         Wait(
             slot=want.slot,
             version=want.job.version,
             spec=want.group.spec,
             decision=Decision(scores={}),
-            reason=reason,
+            reason=f"{lost[want.slot]}: {reason}" if want.slot in lost else reason,
             pending=pending.get(want.slot),
         )
         for want in tasks.unfilled
@@ -207,9 +209,10 @@ def openings(
     waiting = {task.slot: task for task in tasks.of(Bucket.PENDING)}
     replaced = sorted(tasks.of(Bucket.EXTRA, Bucket.QUARANTINED), key=lambda task: task.order)
     former = {task.slot: task for task in replaced if _has_failed(task)}
-    lost = {task.slot: f"{task.node} is lost" for task in tasks.of(Bucket.LOST)}
+    moving = {task.slot for task in tasks.of(Bucket.LOST)}
+    lost = why_lost(world, tasks)
     preempted = {task.slot: task.reason for task in tasks.of(Bucket.FINISHED) if was_preempted(task)}
-    why = lost | preempted | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
+    why = preempted | lost | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
     exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)} - set(preempted)
     return tuple(
         Opening(
@@ -218,13 +221,19 @@ def openings(
             former=former.get(want.slot),
             why=why.get(want.slot, ""),
             resumes=want.slot in exchanged,
-            is_move=want.slot in lost,
+            is_move=want.slot in moving,
             is_later=is_later,
         )
         for want in tasks.unfilled
         if want.job.name not in going_back
         and (not (is_later := bool(unmet(want, world, wants, tasks.holders))) or _needs_room_beside(want))
     )
+
+
+def why_lost(world: World, tasks: Sorted) -> dict[Slot, str]:
+    """The slots whose last task on a node is lost, and with which node."""
+    last = world.last_on_a_node
+    return {task.slot: on_lost(task.node) for task in tasks.of(Bucket.LOST) if last[task.slot].id == task.id}
 
 
 def moves_left(world: World, tasks: Sorted) -> int:

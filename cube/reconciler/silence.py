@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from cube.model.node import Silence
 from cube.model.observation import Observation, Seen, Unknown
 from cube.model.policy import OnDisconnect
-from cube.model.task import Task
+from cube.model.task import Task, TaskEvent
 from cube.reconciler.wants import Want
 from cube.reconciler.world import World
 
@@ -14,6 +14,19 @@ GAP = 120.0
 
 MISSES = 3
 """Looks that a node must have missed before it can be lost."""
+
+
+LOST = " is lost"
+
+
+def on_lost(node: str | None) -> str:
+    """Why a slot is filled anew whose task is lost: what a reason begins with, or all of it."""
+    return f"{node}{LOST}"
+
+
+def tells_of_loss(event: TaskEvent) -> bool:
+    """It is the first about the task that takes a lost one's slot: it got a place, or waits for one."""
+    return event.source is None and event.reason.partition(": ")[0].endswith(LOST)
 
 
 def is_cut_off(observed: Mapping[str, Observation]) -> bool:

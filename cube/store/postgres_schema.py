@@ -219,8 +219,10 @@ LEFT_VOLUMES = (
     )""",
 )
 
+NOTICES = ("CREATE TABLE notices (event BIGINT PRIMARY KEY)",)
+
 MIGRATIONS: tuple[Sequence[str], ...] = (
-    MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES, LEAVE_DATA, SHARES, LEFT_VOLUMES,
+    MOVES, TOKENS, DEVICES, MAINTENANCES, MEASURES, LEAVE_DATA, SHARES, LEFT_VOLUMES, NOTICES,
 )  # fmt: skip
 """What each later one of schema.py's is here. Released ones are never edited."""
 

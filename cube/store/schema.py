@@ -253,9 +253,13 @@ def _left_volumes(connection: sqlite3.Connection) -> None:
     )
 
 
+def _notices(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE notices (event INTEGER PRIMARY KEY) STRICT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _first, _rollouts_and_silences, _moves, _tokens, _devices, _maintenances, _measures, _leave_data, _shares,
-    _left_volumes,
+    _left_volumes, _notices,
 )  # fmt: skip
 """Released ones are never edited: a change of the schema is one more function at the end."""
 

@@ -2,7 +2,7 @@
 
 Each has a fair part of the nodes, by leases that run out: what a dead one had is taken by those who live.
 A manager that was stopped and goes on may look beside the one that has its nodes by now; only looks are
-shared, and who acts is the lock's to say.
+shared, and who acts is the lock's to say. Of several that could tell people of an event one does, too.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +12,9 @@ from typing import NamedTuple
 from cube.store import read
 from cube.store.database import Database
 from cube.store.guard import Guard
+
+REMEMBERED = 100_000
+"""Of how many events it is known whether somebody was to tell of them: no manager is that late."""
 
 
 class Told(NamedTuple):
@@ -69,6 +72,13 @@ class Shares:
         with self._guard as connection:
             sql = "SELECT node, at, news, cause IS NOT NULL FROM looks"
             return dict(read.select(connection, lambda row: (row[0], Told(row[1], row[2], row[3])), sql))
+
+    def take_notice(self, event: int) -> bool:
+        """Whether the caller is the one manager that tells people of that event: the first that asks."""
+        with self._change() as connection:
+            connection.execute("DELETE FROM notices WHERE event <= ?", [event - REMEMBERED])
+            sql = "INSERT INTO notices (event) VALUES (?) ON CONFLICT (event) DO NOTHING"
+            return connection.execute(sql, [event]).rowcount == 1
 
     @contextmanager
     def _change(self) -> Iterator[Database]:
