@@ -60,7 +60,7 @@ class Gate:
             async with self._admitted.watching():
                 await self._app(scope, receive, send)
             return
-        refusal = None if scope["path"] == HEALTH else await self._refuse(scope)
+        refusal = await self._refuse(scope)
         if refusal is None:
             await self._admitted.answer(self._app, scope, receive, send, scope.get("token"))
         else:
@@ -105,7 +105,7 @@ class Gate:
         return self._known
 
     async def _admit(self, scope: Scope, headers: Headers) -> Refusal | None:
-        if self._tokens is None or is_open(scope["path"]):
+        if self._tokens is None or scope["path"] == HEALTH or is_open(scope["path"]):
             scope["caller"] = OPEN
             return None
         if (theft := _refuse_borrowed(scope, headers)) is not None:

@@ -59,10 +59,19 @@ class Address:
             return self.host == "localhost"
 
     @property
+    def name(self) -> str:
+        """The host as it stands in a URL, and in what a request says it is for."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
     def url(self) -> str:
         """Where it is found."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://{self.name}:{self.port}"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """What it is called by without being told so."""
+        return self.name, "localhost", "127.0.0.1", "[::1]"
 
 
 def refuse_unsafe(address: Address, *, has_tokens: bool) -> None:

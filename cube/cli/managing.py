@@ -124,7 +124,7 @@ def start(terms: Terms) -> None:
             feed=Feed(service.store),
             standings=Standings(service.store),
         )
-        hosts = (address.host, "localhost", "127.0.0.1", "[::1]", *terms.hosts)
+        hosts = (*address.hosts, *terms.hosts)
         tokens = None if terms.no_tokens else service.store.tokens
         with listening(guarded(desk, hosts=hosts, tokens=tokens), address):
             render.line(f"the manager of cluster {service.cluster.name} is at {address.url}", "green")
