@@ -181,6 +181,7 @@ class TestAnOption:
             (("token", "create", "ci", "--role", "read", "--expires", "0s"), "no token is good for so long"),
             (("token", "create", "ci", "--role", "read", "--expires", "99999d"), "at most 3660d"),
             (("adopt", "nosuch", "db"), "Known nodes: node1, node2"),
+            (("move", "web/main[0]", "--to", "node2"), "web/main[0]"),
         ],
     )
     def test_that_means_nothing_is_refused(self, folder: Folder, words: tuple[str, ...], says: str) -> None:

@@ -112,6 +112,7 @@ def test_what_a_drain_would_move_is_told_through_a_manager_with_its_data(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["task"], row["volumes"], row["bytes"]) == ("web/main[0]", "web-data", len(a_tar()))
     assert sorted(row["nodes"]) == sorted(set(NAMES) - {home})
+    assert row["seconds"] == len(a_tar()) / 20_000_000
     assert leaving.preview(office, next(iter(row["nodes"])), options.Output.TABLE) == 0
     assert "no task would have to move" in capsys.readouterr().out
     assert api.stage.store.cordons() == {}

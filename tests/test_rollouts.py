@@ -23,6 +23,7 @@ NEW = spec("app:2")
 CHECKED = spec("app:2", health=CHECK)
 FIXED_PORT = spec("app:2", ports=(Port(name="http", container=80, host=8080),))
 WRITES = spec("app:2", volumes=(Volume(source="data", target="/data"),))
+CACHES = spec("app:2", volumes=(Volume(source="data", target="/data", sticky=False),))
 READS = spec("app:2", volumes=(Volume(source="data", target="/data", read_only=True),))
 TIGHT = 200 * 2**20
 
@@ -69,7 +70,7 @@ class TestTheOrder:
         found = plan(update(task()))
         assert (begun(found), stopped(found)) == (["web/main[0]"], [])
 
-    @pytest.mark.parametrize("wanted", [FIXED_PORT, WRITES])
+    @pytest.mark.parametrize("wanted", [FIXED_PORT, WRITES, CACHES])
     def test_is_stop_first_by_itself_where_both_would_clash(self, wanted: TaskSpec) -> None:
         found = plan(update(task(), to=wanted))
         assert (begun(found), stopped(found)) == ([], [task().container_name])

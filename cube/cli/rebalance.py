@@ -48,7 +48,7 @@ def move(
     task: Annotated[
         str, typer.Argument(metavar="TASK", help="A task: job/group[index], or the start of its id.")
     ],
-    node: Annotated[str, typer.Argument(metavar="NODE", help="Where it is to run.")],
+    to: Annotated[str, typer.Option("--to", metavar="NODE", help="Where it is to run.")],
     with_data: Annotated[
         bool,
         typer.Option(
@@ -68,7 +68,7 @@ def move(
     """Move one task to a node: the new one is proven before the old one stops, if both may run at once.
 
     Dropped, and exit 1, where the node cannot take it: the old one stays, or with its data is started again.
-    Example: cube move 'web/main[2]' node3
+    Example: cube move 'web/main[2]' --to node3
     """
     from cube.cli import moves, settle
     from cube.cli.office import seconds
@@ -77,8 +77,8 @@ def move(
 
     place = office(inventory, state)
     if with_data:
-        asked = Asked(task=task, node=node, keep=seconds(keep_old, "--keep-old"))
+        asked = Asked(task=task, node=to, keep=seconds(keep_old, "--keep-old"))
         carry_out = moves.moved_with_data(place, asked)
     else:
-        carry_out = moves.moved(place, task, node)
+        carry_out = moves.moved(place, task, to)
     settle.settle(place, f"move {task}", carry_out, (timeout, lock_wait), output)

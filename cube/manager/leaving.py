@@ -1,6 +1,6 @@
 """What leaves a node that is drained: where each task could go, and what it has written there."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cube.manager.left_behind import services_on
@@ -33,6 +33,13 @@ class Leaver:
     def seconds(self) -> float | None:
         """About how long its data would take to follow it; most of that time it still serves."""
         return None if self.size is None else self.size / PACE
+
+
+def copying(leavers: Iterable[Leaver]) -> float | None:
+    """The seconds of all of them, one after another; None where those of one are not known."""
+    seconds = [leaver.seconds for leaver in leavers]
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None
 
 
 def leavers(manager: Manager, workers: Mapping[str, Hand], node: str) -> tuple[Leaver, ...]:

@@ -29,6 +29,6 @@ def refuse_data_left(store: Store, node: str) -> None:
         raise InputError(
             f"tasks would leave their data on {node}",
             why=told,
-            cure=f"Move it along: cube move '{next(iter(leaving))}' NODE --with-data (sizes: cube node drain "
-            f"{node} --plan). To have them begin anew elsewhere, with nothing: --leave-data",
+            cure=f"Move it along: cube move '{next(iter(leaving))}' --to NODE --with-data (sizes: cube node "
+            f"drain {node} --plan). To have them begin anew elsewhere, with nothing: --leave-data",
         )

@@ -54,7 +54,7 @@ def test_a_move_that_was_cut_short_is_finished_by_the_next_sweep_p9(desk: Desk) 
     before = homes(desk)
     task = next(row for row in desk.data("status", "slow") if row["state"] == "Running")
     there = next(node.name for node in desk.nodes if node.name not in before)
-    moving = desk.begin("move", task["task"], there)
+    moving = desk.begin("move", task["task"], "--to", there)
     moving.send_signal(signal.SIGINT)
     told, errors = moving.communicate(timeout=60)
     assert moving.returncode == 130, f"{told}{errors}"

@@ -145,7 +145,7 @@ def moves_alike(desk: Desk, far: Far) -> None:
     assert far("deploy", "writer.yml").returncode == 0
     (old,) = (row["node"] for row in desk.data("status", "writer") if row["state"] == "Running")
     new = next(node.name for node in desk.nodes if node.name != old)
-    told = far("move", "writer/main[0]", new, "--with-data")
+    told = far("move", "writer/main[0]", "--to", new, "--with-data")
     assert told.returncode == 0, told
     assert [re.split(":|, too", line)[0].strip() for line in told.stdout.splitlines()] == [
         "copied noted while its task runs",

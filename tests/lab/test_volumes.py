@@ -219,19 +219,19 @@ def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(des
     task, home, other = serving(desk)
     old, new = number_of(desk, home), number_of(desk, other)
     in_volume(desk, old, FILL)
-    assert "--with-data" in desk.cube("move", task, other, code=2).stderr
+    assert "--with-data" in desk.cube("move", task, "--to", other, code=2).stderr
     (leaver,) = desk.data("node", "drain", home, "--plan")
     assert (leaver["task"], leaver["volumes"], other in leaver["nodes"]) == (task, "kept", True)
     assert leaver["bytes"] > 3_000_000
     assert f"leave their data on {home}" in desk.cube("node", "drain", home, code=2).stderr
-    killed_once(IT_FILLS, desk, new, ("move", task, other, "--with-data"))
+    killed_once(IT_FILLS, desk, new, ("move", task, "--to", other, "--with-data"))
     assert homes(desk) == [home]
     assert in_volume(desk, old, "ls /kept/doomed") == ["/kept/doomed"]
-    killed_once(IT_MENDS, desk, new, ("move", task, other, "--with-data"))
+    killed_once(IT_MENDS, desk, new, ("move", task, "--to", other, "--with-data"))
     assert homes(desk) == []
     desk.cube("reconcile")
     assert homes(desk) == [home]
-    done = desk.cube("move", task, other, "--with-data", "--keep-old", "0s")
+    done = desk.cube("move", task, "--to", other, "--with-data", "--keep-old", "0s")
     assert "copied kept while its task runs: 5 files" in done.stdout
     assert "copied and compared kept: 4 files" in done.stdout
     assert re.search("; after the stop 2 entries with [0-9]{2} bytes, 1 removed", done.stdout)
@@ -244,12 +244,12 @@ def test_a_task_moves_with_what_it_has_written_or_runs_again_where_it_was_p9(des
         row["node"]: row["tasks"].split("; kept until 20")[0] for row in desk.data("volume", "ls", "serves")
     }
     assert left == {home: f"left behind: its tasks are on {other}", other: task}
-    assert "is not empty" in desk.cube("move", task, home, "--with-data", code=2).stderr
+    assert "is not empty" in desk.cube("move", task, "--to", home, "--with-data", code=2).stderr
     desk.cube("reconcile")
     assert [row["node"] for row in desk.data("volume", "ls")] == [other]
     assert f"kept removed from {home}" in desk.cube("events", "--job", "serves").stdout
     in_volume(desk, new, f"echo {home} >/kept/refused")
-    failed = desk.cube("move", task, home, "--with-data", code=1)
+    failed = desk.cube("move", task, "--to", home, "--with-data", code=1)
     assert f"not moved {task} to {home}" in failed.stdout
     assert homes(desk) == [other]
     assert in_volume(desk, new, "cat /kept/refused") == [home]
