@@ -29,11 +29,11 @@ def encrypted(pair: Pair, password: bytes) -> Pair:
     return Pair(pair.certificate, file)
 
 
-def certified(folder: Path, name: str, *addresses: str) -> Pair:
-    """A certificate for those addresses that vouches for itself, and its key."""
+def certified(folder: Path, name: str, *whom: str) -> Pair:
+    """A certificate for those addresses and hosts that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    names = [_name(each) for each in whom]
     made = (
         x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
         .serial_number(x509.random_serial_number()).not_valid_before(BEGAN).not_valid_after(BEGAN + CENTURY)
@@ -47,3 +47,10 @@ def certified(folder: Path, name: str, *addresses: str) -> Pair:
     forms = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     pair.key.write_bytes(key.private_bytes(*forms))
     return pair
+
+
+def _name(whom: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(whom))
+    except ValueError:
+        return x509.DNSName(whom)

@@ -191,6 +191,10 @@ class TestTheExample:
         )
         assert remembered.endswith("Strict-Transport-Security max-age=86400 if { ssl_fc }")
 
+    def test_has_a_certificate_for_each_host_where_it_is_given_a_folder_of_them(self) -> None:
+        said = self.said("{}", "bind :8443", env={"CERTIFICATE": "/run/certificates/"})
+        assert said == ["bind :8443 ssl crt /run/certificates/"]
+
     @pytest.mark.parametrize(
         ("written", "says"),
         [
@@ -228,6 +232,14 @@ class TestTheOtherExample:
 
     def test_keeps_who_comes_again_at_one_task_where_that_is_asked(self) -> None:
         assert self.said("{sticky: true}", "lb_policy") == ["lb_policy cookie cube"]
+
+    @pytest.mark.parametrize(
+        ("certificate", "said"), [("/x.pem", ["tls /x.pem /x.pem"]), ("/x/", ["tls {", "load /x/"])]
+    )
+    def test_has_a_certificate_from_a_file_or_those_of_a_folder(
+        self, certificate: str, said: list[str]
+    ) -> None:
+        assert self.said("{}", "tls", "load", env={"CERTIFICATE": certificate}) == said
 
     def test_refuses_to_serve_by_tls_without_a_certificate(self) -> None:
         with pytest.raises(InputError, match="write 'tls: acme' for it to get one"):

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import ssl
 import subprocess
 import threading
 import time  # noqa: TID251 - real nodes take real time
@@ -159,14 +160,26 @@ NEW, KEPT, BOTH = (False,), (True,), (False, True)
 
 @contextmanager
 def constantly_asked(
-    places: Sequence[tuple[str, int]], *, clients: int = 10, each: float = 25.0, kept: Sequence[bool] = BOTH
+    places: Sequence[tuple[str, int]],
+    *,
+    clients: int = 10,
+    each: float = 25.0,
+    kept: Sequence[bool] = BOTH,
+    trusting: ssl.SSLContext | None = None,
 ) -> Iterator[Answers]:
-    """Clients that ask so many times a second; `kept`: whether each in turn keeps its connection."""
+    """Clients that ask so many times a second; `kept`: whether each in turn keeps its connection.
+
+    `trusting`: they ask over TLS, and a certificate that is not to be trusted is no good answer.
+    """
     answers, over, alone = Answers(), threading.Event(), threading.Lock()
 
     def ask(number: int) -> None:
         address, port = places[number // 2 % len(places)]
-        connection = http.client.HTTPConnection(address, port, timeout=10)
+        connection = (
+            http.client.HTTPSConnection(address, port, timeout=10, context=trusting)
+            if trusting
+            else http.client.HTTPConnection(address, port, timeout=10)
+        )
         headers = {} if kept[number % len(kept)] else {"Connection": "close"}
         due = time.monotonic()
         while not over.is_set():

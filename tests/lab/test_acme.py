@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from docker import DockerClient
 
 from cube.lab.debian import debian_image
 from tests.certificate import Pair, certified
@@ -65,12 +64,9 @@ def root(desk: Desk) -> Pair:
 
 @pytest.mark.timeout(240)
 def test_a_proxy_gets_the_certificate_of_its_host_from_an_authority_and_keeps_it(
-    desk: Desk, engine: DockerClient, root: Pair
+    desk: Desk, root: Pair
 ) -> None:
     """The authority is Caddy, too: it asks for proof at port 80 or 443 of the host, over the wire."""
-    dockerfile = desk.folder / "jobs" / "caddy" / "Dockerfile"
-    debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
-    dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
     write(desk, "authority", authority(desk))
     write(desk, "proxy", proxy(desk))
     (desk.folder / "jobs" / "api.yml").write_text(API)
@@ -125,7 +121,9 @@ def caddy(desk: Desk, name: str, *, node: int, knows: dict[str, str]) -> dict[st
     """The job of jobs/caddy.yml by another name, as one task on that node, which knows these hosts."""
     job: dict[str, Any] = yaml.safe_load((desk.folder / "jobs" / "caddy.yml").read_text())
     job |= {"job": name, "type": "service"}
+    debian = debian_image(desk.engine, cache=Path.home() / ".cache" / "cube", say=print)
     group = job["groups"]["caddy"]
+    group["build"]["args"] = {"BASE": debian}
     group |= {"constraints": [f"node.name = {desk.nodes[node].name}"], "extra_hosts": knows}
     group["update"] = {"min_healthy_time": "0s"}
     return job

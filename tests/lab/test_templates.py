@@ -2,6 +2,13 @@
 
 import json
 import shutil
+import socket
+import ssl
+import time  # noqa: TID251 - real nodes take real time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,8 +17,11 @@ import pytest
 from docker import DockerClient
 
 from cube.lab.debian import debian_image
+from tests.certificate import certified
 from tests.lab.beside import NEW, constantly_asked
 from tests.lab.desk import Desk, wait_until
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
 
@@ -173,22 +183,23 @@ def test_a_list_of_tasks_follows_them_is_told_of_and_is_put_back(desk: Desk) -> 
     assert "no change" in desk.cube("plan").stdout
 
 
+@pytest.fixture
+def debian(desk: Desk, engine: DockerClient) -> str:
+    """What the proxies' images are made from; their jobs and templates are copied from the repository."""
+    for name in ("templates", "jobs"):
+        shutil.copytree(ROOT / name, desk.folder / name)
+    return debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
+
+
 @pytest.mark.timeout(240)
-def test_behind_a_proxy_no_change_loses_a_request_p19(desk: Desk, engine: DockerClient) -> None:
+def test_behind_a_proxy_no_change_loses_a_request_p19(desk: Desk, debian: str) -> None:
     """The examples of docs/templates.md, as they are in the repository: HAProxy, and Caddy beside it."""
-    root = Path(__file__).parent.parent.parent
-    (desk.folder / "templates").mkdir()
-    shutil.copytree(root / "templates", desk.folder / "templates", dirs_exist_ok=True)
-    shutil.copytree(root / "jobs", desk.folder / "jobs")
-    debian = debian_image(engine, cache=Path.home() / ".cache" / "cube", say=print)
-    for dockerfile in (desk.folder / "jobs").glob("*/Dockerfile"):
-        dockerfile.write_text(dockerfile.read_text().replace("debian:12-slim", debian))
     web = WEB.replace("drain: 0s", "drain: 4s") + "    ingress: {{}}\n"
     desk.cube("deploy", desk.write(web, count=3, most=3))
     (desk.folder / "api.yml").write_text(API)
     desk.cube("deploy", "api.yml")
-    desk.cube("deploy", "jobs/ingress.yml")
-    desk.cube("deploy", "jobs/caddy.yml")
+    for proxy in ("ingress", "caddy"):
+        desk.cube("deploy", f"jobs/{proxy}.yml", "--var", f"debian={debian}")
     places = [(node.address, 8000) for node in desk.nodes[1:]]
     by_caddy = [(address, 8080) for address, _ in places]
     with (
@@ -220,8 +231,64 @@ def test_behind_a_proxy_no_change_loses_a_request_p19(desk: Desk, engine: Docker
     assert any(line.startswith('haproxy_backend_http_responses_total{proxy="web.main"') for line in figures)
     desk.cube("maintenance", "web", "off")
     assert "version 1" in asked_for(by_caddy[0], "/", "shop.example")
+    assert " web.main/web-main-" in desk.cube("logs", "ingress").stdout, "each request is a line"
     (desk.folder / "api.yml").write_text(API.replace("api.example", "api.example, tls: acme"))
     assert "HAProxy gets no certificates itself" in desk.cube("deploy", "api.yml", code=2).stderr
+    assert asked_for(places[0], "/slow?seconds=4", "api.example") == "slow from now on\n"
+    for place, proxy in ((places[0], "ingress"), (by_caddy[0], "caddy")):
+        assert "version api" in asked_while(partial(desk.cube, "stop", proxy), place, "api.example")
+
+
+HTTPS = """
+    env: {CERTIFICATE: /run/certificates/}
+    secrets: {shop: /run/certificates/shop.pem, blog: /run/certificates/blog.pem}
+"""
+
+
+@pytest.mark.timeout(150)
+def test_haproxy_gives_canaries_their_share_keeps_to_a_cookie_and_shows_each_host_its_certificate(
+    desk: Desk, debian: str
+) -> None:
+    pairs = {f"{name}.example": certified(desk.folder, name, f"{name}.example") for name in ("shop", "blog")}
+    (desk.folder / "secrets").mkdir()
+    for pair in pairs.values():
+        whole = desk.folder / "secrets" / pair.certificate.name
+        whole.write_bytes(pair.certificate.read_bytes() + pair.key.read_bytes())
+    (desk.folder / "secrets" / f"{desk.inventory.stem}.yml").write_text(
+        "shop: {file: secrets/shop.pem}\nblog: {file: secrets/blog.pem}\n"
+    )
+    job = desk.folder / "jobs" / "ingress.yml"
+    https = "    ports:\n      https: {container: 8443, host: 8443, public: true}\n"
+    job.write_text(job.read_text().replace("    ports:\n", https) + HTTPS)
+    web = WEB.replace("max_parallel:", "canary: 1, max_parallel:")
+    web += "    ingress: {{sticky: true, canary_weight: 60}}\n"
+    desk.cube("deploy", desk.write(web, count=3, most=3))
+    desk.cube("deploy", "jobs/ingress.yml", "--var", f"debian={debian}")
+    desk.cube("deploy", desk.write(web, count=3, most=3, mark="2"))
+
+    door = (desk.nodes[1].address, 8000)
+    met = [answered(door) for _ in range(300)]
+    canaries = sum("version 2" in page for page, _ in met)
+    assert 135 < canaries < 225, "180, more or less by five times the deviation of mere chance"
+    kept = {cookie.partition(";")[0]: page for page, cookie in met}
+    assert len(kept) == 4, "three old tasks and the canary"
+    for cookie, page in kept.items():
+        assert {answered(door, cookie)[0] for _ in range(10)} == {page}
+    for host, pair in pairs.items():
+        trusting = ssl.create_default_context(cafile=str(pair.certificate))
+        with (
+            socket.create_connection((door[0], 8443), 10) as plain,
+            trusting.wrap_socket(plain, server_hostname=host) as by_tls,
+        ):
+            assert by_tls.version()
+
+
+def answered(place: tuple[str, int], cookie: str = "") -> tuple[str, str]:
+    """The page that one gets who has that cookie, and the cookie that comes with it."""
+    with closing(HTTPConnection(*place, timeout=10)) as connection:
+        connection.request("GET", "/", headers={"Cookie": cookie} if cookie else {})
+        answer = connection.getresponse()
+        return answer.read().decode(), answer.getheader("Set-Cookie") or ""
 
 
 def drains(desk: Desk) -> list[float]:
@@ -234,6 +301,15 @@ def drains(desk: Desk) -> list[float]:
         event["time"] for event in events if event["slot"]["job"] == "web" and event["target"] == "Completed"
     ]
     return [end - max(at for at in told if at < end) for end in ends]
+
+
+def asked_while(acting: Callable[[], object], place: tuple[str, int], host: str) -> str:
+    """What a request is answered that has arrived before."""
+    with ThreadPoolExecutor(1) as beside:
+        page = beside.submit(asked_for, place, "/", host)
+        time.sleep(0.5)
+        acting()
+        return page.result()
 
 
 def asked_for(place: tuple[str, int], path: str, host: str) -> str:
