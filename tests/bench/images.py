@@ -63,9 +63,10 @@ def main() -> None:
                         found += _both(name, push, to)
     print("\n" + as_section(found))
     if runs >= ENOUGH:
-        (DOCS / "benchmarks" / "images.json").write_text(as_json(found, own_facts()))
+        facts = own_facts()
+        (DOCS / "benchmarks" / "images.json").write_text(as_json(found, facts))
         page = DOCS / "images.md"
-        page.write_text(with_section(page.read_text(), as_section(found, own_facts().machine)))
+        page.write_text(with_section(page.read_text(), as_section(found, facts.machine)))
         print("written: docs/images.md, docs/benchmarks/images.json")
 
 

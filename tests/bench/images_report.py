@@ -1,6 +1,7 @@
 """What pushing images costs, as people read it: the last section of docs/images.md. Pure."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -9,11 +10,13 @@ from tests.bench.facts import Facts
 
 TITLE = "## What it costs"
 
+NODES = re.compile(r"(\d+) nodes?$")
+
 HOW = """\
 An image of Debian with one layer of 200 kB upon it, from the operator's engine to nodes of a lab that have
 nothing of it, then a second one that differs from it in that layer. Medians of {runs} runs in which the
 contestants took turns, on {machine}; every run is in
-[images.json](benchmarks/images.json), and `make bench-images` makes it and this section.
+[images.json](benchmarks/images.json), and `NODES={nodes} make bench-images` makes it and this section.
 
 Seconds are of the whole process, CPU that of the client alone; bytes are what the nodes' network cards have
 received, SSH included, and what of it this machine has sent. The registry begins empty, on the client's own
@@ -50,7 +53,12 @@ def as_section(found: Sequence[Push], machine: str = "one machine") -> str:
     ]
     head = "| | | time | client CPU | received | from here |\n| --- | --- | --: | --: | --: | --: |"
     runs = max((len(runs) for runs in groups.values()), default=0)
-    return "\n".join([TITLE, "", head, *rows, "", HOW.format(runs=runs, machine=machine)])
+    return "\n".join([TITLE, "", head, *rows, "", HOW.format(runs=runs, nodes=_most(found), machine=machine)])
+
+
+def _most(found: Sequence[Push]) -> int:
+    """To how many nodes at once."""
+    return max((int(count) for push in found for count in NODES.findall(push.benchmark)), default=1)
 
 
 def with_section(page: str, section: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from cube.lab.debian import debian_image
 from cube.manager.served import Served
 from cube.manager.templates import rendered
 from cube.model.job import Template
@@ -81,9 +82,10 @@ def main() -> None:
                 found.append(_one(name, rival, kit))
     print("\n" + as_section(found))
     if runs >= ENOUGH:
-        (DOCS / "benchmarks" / "ingress.json").write_text(as_json(found, own_facts()))
+        facts = own_facts()
+        (DOCS / "benchmarks" / "ingress.json").write_text(as_json(found, facts))
         page = DOCS / "templates.md"
-        page.write_text(with_section(page.read_text(), as_section(found, own_facts().machine)))
+        page.write_text(with_section(page.read_text(), as_section(found, facts.machine)))
         print("written: docs/templates.md, docs/benchmarks/ingress.json")
 
 
@@ -153,7 +155,8 @@ def _cube(kit: Kit) -> Iterator[Callable[[], None]]:
         run(kit.command(kit.cube, *words, "-i", kit.fleet.lab.inventory))
 
     cube("deploy", "web.yml", "--var", "mark=1")
-    cube("deploy", "jobs/ingress.yml")
+    debian = debian_image(kit.fleet.engine, cache=Path.home() / ".cache" / "cube", say=print)
+    cube("deploy", "jobs/ingress.yml", "--var", f"debian={debian}")
     yield lambda: cube("deploy", "web.yml", "--var", "mark=2")
 
 

@@ -70,6 +70,10 @@ machine, so engines and contestants share its cores. Every single run is in
   nodes` sees a node it samples the CPU twice, and never again. pyinfra `exec`; Ansible's `raw` module
   with 50 forks (its other modules need Python on the nodes).
 
+Measured beside others, too: [pushes of images](images.md#what-it-costs), by bytes and seconds;
+[requests lost](templates.md#requests-lost-beside-docker-swarm) while a service is updated; and
+[placements](scheduling.md#how-quickly-how-tightly).
+
 `make bench` makes this page. `RUNS=3 make bench` is quicker; `ONLY=deploy make bench` runs one part,
 prints it, and writes nothing.
 """

@@ -7,7 +7,7 @@ from tests.bench import images_report, ingress_report
 from tests.bench.facts import Facts
 from tests.bench.measure import Collection, Figure, Sample
 from tests.bench.recovery_report import as_section, section_of, with_section
-from tests.bench.report import as_json, figures_of, table
+from tests.bench.report import HOW, as_json, figures_of, table
 
 FACTS = Facts(day="2026-11-21", machine="a machine", versions={"cube": "1"})
 
@@ -79,6 +79,20 @@ def test_a_push_is_told_by_medians_with_what_the_nodes_received() -> None:
     page = images_report.with_section("# Images\n\nText.\n\n## What it costs\n\nold\n", section)
     assert page.startswith("# Images\n\nText.\n\n## What it costs\n\n|")
     assert "old" not in page
+
+
+def test_the_table_of_pushes_says_what_its_runs_say_and_how_to_make_as_many() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    kept = json.loads((docs / "benchmarks" / "images.json").read_text())
+    runs = [images_report.Push(**each) for each in kept["runs"]]
+    page = (docs / "images.md").read_text()
+    assert images_report.with_section(page, images_report.as_section(runs, kept["machine"])) == page
+    most = max(int(each.benchmark.split()[-2]) for each in runs)
+    assert f"`NODES={most} make bench-images`" in page
+
+
+def test_the_page_of_benchmarks_says_how_it_was_measured_and_where_others_are() -> None:
+    assert HOW in (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
 
 
 def test_the_table_of_lost_requests_says_what_its_runs_say() -> None:
