@@ -143,42 +143,81 @@ services:
 
 
 def test_a_variable_that_is_not_set_is_told_with_its_place() -> None:
-    found = converted("services: {a: {image: 'nginx$TAG', mem_limit: 8m, user: '${UID:-5}'}}")
+    found = converted(
+        "services: {a: {image: 'nginx$TAG', restart: always, mem_limit: 8m, user: '${UID:-5}'}}"
+    )
     assert [str(each) for each in found.told] == [
         "compose.yaml:1:23: the variable TAG is not set, and stands for nothing"
     ]
 
 
+def two(a: str, cache: str) -> str:
+    """Services of which the first may name the second."""
+    return (
+        f"services: {{a: {{image: x, restart: always, mem_limit: 8m, {a}}}, "
+        f"cache: {{image: y, restart: always, mem_limit: 8m, {cache}}}}}"
+    )
+
+
+URL = "environment: {U: 'redis://cache:6379/0', V: my-cache}"
+
+
 @pytest.mark.parametrize(
-    ("cache", "says", "discovers"),
+    ("a", "cache", "says"),
     [
-        ("", "is no name that tasks of Cube resolve", {}),
-        ("ports: ['6379']", "is no name that tasks of Cube resolve", {}),
-        ("ports: ['127.0.0.1:6379:6379', '53:53/udp']", "is no name that tasks of Cube resolve", {}),
-        ("ports: ['6379:6379']", "the nodes that run it, at port 6379", {"cache": "some-folder/cache"}),
-        ("ports: ['80:8080']", "run it, at port 80, where it has 8080", {"cache": "some-folder/cache"}),
+        (URL, "ports: ['6379:6379']", "the nodes that run it, at port 6379"),
+        ("environment: {U: 'redis://cache'}", "ports: ['80:8080']", "run it, at port 80, where it has 8080"),
+        ("environment: {STATS: 'cache:8125'}", "ports: ['8125:8125/udp']", "run it, at port 8125/udp"),
+        ("command: --db-host=cache", "ports: ['6379:6379']", "the nodes that run it, at port 6379"),
     ],
 )
 def test_a_service_that_names_another_as_a_host_finds_it_where_it_publishes(
-    cache: str, says: str, discovers: dict[str, str]
+    a: str, cache: str, says: str
 ) -> None:
-    text = (
-        "services: {a: {image: x, mem_limit: 8m, environment: {U: 'redis://cache:6379/0', V: my-cache}}, "
-        f"cache: {{image: y, mem_limit: 8m, {cache}}}}}"
-    )
-    found = converted(text)
+    found = converted(two(a, cache))
     (told,) = found.told
-    assert str(told).startswith("compose.yaml:1:58: 'cache' ")
+    assert str(told).startswith("compose.yaml:1:")
     assert says in str(told)
     job: Any = plain(found.job)
-    assert job["groups"]["a"].get("discover", {}) == discovers
+    assert job["groups"]["a"].get("discover") == {"cache": "some-folder/cache"}
     resolve(found.job)
+
+
+@pytest.mark.parametrize(
+    ("a", "cache", "port"),
+    [
+        (URL, "", "6379:6379"),
+        (URL, "ports: ['6379']", "6379:6379"),
+        (URL, "ports: ['127.0.0.1:6379:6379', '53:53/udp']", "6379:6379"),
+        (URL, "ports: ['80:6379']", "6379:6379"),
+        ("environment: [REDIS_HOST=cache]", "", "PORT:PORT"),
+        ("environment: [REDIS_HOST=cache]", "expose: ['6379']", "6379:6379"),
+        ("environment: {KV: cache}, depends_on: [cache]", "", "PORT:PORT"),
+        ("command: [serve, --db-host=cache]", "", "PORT:PORT"),
+        ("links: [cache]", "", "PORT:PORT"),
+    ],
+)
+def test_a_service_that_names_another_that_it_could_not_reach_is_refused_with_what_to_write(
+    a: str, cache: str, port: str
+) -> None:
+    with pytest.raises(InputError) as refusal:
+        converted(two(a, cache))
+    says = f'write ports: ["{port}"] in cache (compose.yaml:1:'
+    assert says in str(refusal.value)
+    job: Any = plain(converted(f"{two(a, cache)}\nx-cube: {{ignore: [discover]}}").job)
+    assert "discover" not in job["groups"]["a"]
+
+
+@pytest.mark.parametrize("a", ["environment: {MODE: cache}", "command: [warm, cache]"])
+def test_a_word_that_happens_to_be_a_service_s_name_is_only_told(a: str) -> None:
+    (told,) = converted(two(a, "")).told
+    assert "'cache' is no name that tasks of Cube resolve, if a service is meant" in str(told)
 
 
 @pytest.mark.parametrize(
     ("a", "cache", "name"),
     [
-        ("environment: {U: 'redis://kv/0'}", "networks: {default: {aliases: [kv, store]}}", "kv"),
+        ("environment: {U: 'redis://kv:6379/0'}", "networks: {default: {aliases: [kv, store]}}", "kv"),
         ("links: ['cache:kv']", "", "kv"),
         ("links: [cache]", "", "cache"),
     ],
@@ -196,21 +235,23 @@ def test_a_service_finds_another_by_whatever_name_compose_gives_it(a: str, cache
 
 def test_a_service_that_is_to_have_started_is_waited_for_until_it_is_healthy_and_that_is_told() -> None:
     text = (
-        "services: {a: {image: x, mem_limit: 8m, depends_on: [db]}, "
-        "db: {image: y, mem_limit: 8m, healthcheck: {test: [CMD, 'true']}}}"
+        "services: {a: {image: x, restart: always, mem_limit: 8m, depends_on: [db]}, "
+        "db: {image: y, restart: always, mem_limit: 8m, healthcheck: {test: [CMD, 'true']}}}"
     )
     (told,) = converted(text).told
     assert "the service 'db' is waited for until it is healthy" in str(told)
 
 
-@pytest.mark.parametrize("hosts", ["'cache:10.0.0.7'", "'out:host-gateway'"])
-def test_a_name_that_has_an_address_already_is_left_as_it_is(hosts: str) -> None:
-    text = (
-        f"services: {{a: {{image: x, mem_limit: 8m, environment: {{U: 'cache:1'}}, extra_hosts: [{hosts}]}}, "
-        "cache: {image: y, mem_limit: 8m, ports: ['1:1']}}"
-    )
-    (group, _) = resolve(converted(text).job).groups
+def test_a_name_that_has_an_address_already_is_left_as_it_is() -> None:
+    (group, _) = resolve(
+        converted(two("environment: {U: 'cache:1'}, extra_hosts: ['cache:10.0.0.7']", "ports: ['1:1']")).job
+    ).groups
     assert group.spec.templates == ()
+
+
+def test_a_task_whose_names_the_engine_alone_knows_finds_no_others() -> None:
+    with pytest.raises(InputError, match="is not found where extra_hosts has 'host-gateway'"):
+        converted(two("environment: {U: 'cache:1'}, extra_hosts: ['out:host-gateway']", "ports: ['1:1']"))
 
 
 INCLUDED = {

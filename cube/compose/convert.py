@@ -1,16 +1,17 @@
 """A Compose project as the document of a job, and all that is to be said about it."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cube.compose import words
+from cube.compose import networks, words
 from cube.compose.health import COMPLETED
 from cube.compose.keys import SAYS
 from cube.compose.loader import Source
 from cube.compose.names import names
 from cube.compose.project import Project, Surroundings, project_of
-from cube.compose.scene import Lost, Odd, Put, Scene, Told
+from cube.compose.scene import Lost, Odd, Put, Scene, Told, lost
+from cube.compose.shape import SERVICE, strange, without_strange
 from cube.compose.tree import (
     Finding,
     StrangeError,
@@ -26,9 +27,14 @@ from cube.compose.tree import (
     text_of,
 )
 from cube.document.check import shown
-from cube.document.reader import Document, Scalar, Table
+from cube.document.reader import Document, Scalar, Table, plain
 
 _TOP = frozenset({"version", "name", "services", "volumes", "networks", "configs", "secrets"})
+_STARTED_AGAIN = frozenset({"restart", "deploy"})
+_KEPT_ALIVE = (
+    "without 'restart' Compose starts a service once, and Cube keeps it alive; write restart: always, or "
+    "x-cube: {type: batch} where it is to end"
+)
 _UNLIMITED = "nothing is written of its memory, so it has 128MiB; write deploy.resources.limits.memory"
 
 
@@ -59,12 +65,17 @@ def convert(sources: Sequence[Source], around: Surroundings) -> Converted:
 
 def _job(project: Project) -> tuple[Table, list[Told]]:
     own = entries_of(project.document).get("x-cube")
-    told = [_softened(each, _ignored(own)) for each in _of_the_whole(project)]
+    whole = _ignored(own)
+    told = [_softened(each, whole) for each in _of_the_whole(project)]
+    slips = {name: [*map(Lost, strange(service, SERVICE))] for name, (_, service) in project.services.items()}
+    project = _without_strange(project)
     ending = frozenset(_ending(project))
+    told += [_softened(each, whole) for each in _of_all_services(project, ending)]
     groups, kept = _groups(project), {}
     for name, (mark, service) in project.services.items():
         scene = Scene(project=project, service=name, mark=mark, written=service, groups=groups, ending=ending)
-        found = list(_told_of(scene, _ignored(own)))
+        ignored = whole | _ignored(scene.at("x-cube"))
+        found = [_softened(each, ignored) for each in (*slips[name], *_told_of(scene))]
         told += found
         kept[groups[name]] = _group(scene, found)
     mark = project.document.mark
@@ -74,28 +85,59 @@ def _job(project: Project) -> tuple[Table, list[Told]]:
     return overlaid(job, _without_ignore(own)) if isinstance(own, Table) else job, told
 
 
+def _without_strange(project: Project) -> Project:
+    """What of it Compose knows."""
+    document = without_strange(project.document, "")
+    assert isinstance(document, Table)
+    found = keyed(entries_of(document)["services"])
+    services = {key.text: (key.mark, value) for key, value in found if isinstance(value, Table)}
+    return replace(project, document=document, services={name: services[name] for name in project.services})
+
+
 def _of_the_whole(project: Project) -> Iterator[Told]:
     if not project.services:
         raise StrangeError(project.document.mark, "there is no service to run")
-    for key, _ in project.document.entries:
+    for key, value in project.document.entries:
         if key.text not in _TOP and not key.text.startswith("x-"):
             what = f"Cube has nothing for {shown(key.text)}"
             yield Lost(Finding(key.mark, what, key.text))
+        elif key.text != "services":
+            yield from map(Lost, strange(value, key.text))
 
 
-def _told_of(scene: Scene, ignored: frozenset[str]) -> Iterator[Told]:
+def _of_all_services(project: Project, ending: frozenset[str]) -> Iterator[Told]:
+    """What is said once, though it be true of many of them."""
+    yield from networks.declared(project)
+    written = {name: entries_of(service) for name, (_, service) in project.services.items()}
+    silent = [name for name in written if name not in ending and not _STARTED_AGAIN & written[name].keys()]
+    if silent:
+        what = f"{', '.join(silent)}: {_KEPT_ALIVE}"
+        yield Odd(Finding(project.services[silent[0]][0], what, "restart"))
+
+
+def _told_of(scene: Scene) -> Iterator[Told]:
     """What is put and said of one service, in the order of the keys' table."""
-    ignored |= _ignored(scene.at("x-cube"))
     written = {key.text: (key, value) for key, value in scene.written.entries}
     yield from _unknown(written)
     for key, say in SAYS.items():
         if key in written and not is_null(written[key][1]):
             try:
-                for told in say(scene, written[key][1]):
-                    yield _softened(told, ignored)
+                yield from _none_twice(key, say(scene, written[key][1]))
             except StrangeError as error:
-                yield _softened(Lost(error.finding), ignored)
+                yield Lost(error.finding)
     yield from _unwritten(scene)
+
+
+def _none_twice(key: str, found: Iterable[Told]) -> Iterator[Told]:
+    """Of two values for one entry only the later would be left; for a variable or a label, it is meant."""
+    before: dict[tuple[str, ...], Document] = {}
+    for told in found:
+        if isinstance(told, Put) and told.path[0] not in ("env", "labels"):
+            first = before.setdefault(told.path, told.value)
+            if plain(first) != plain(told.value):
+                what = f"{key}: a job has {shown(told.path[-1])} once, and {first.mark} says another"
+                yield lost(told.value, what, key)
+        yield told
 
 
 def _softened(told: Told, ignored: frozenset[str]) -> Told:

@@ -24,7 +24,7 @@ def deploy(scene: Scene, document: Document) -> Iterator[Told]:
     for key, value in written.items():
         if key in _PARTS:
             yield from _PARTS[key](scene, value)
-        elif not key.startswith("x-") and not is_null(value):
+        elif not is_null(value):
             yield lost(value, f"Cube has nothing for {key}", f"deploy.{key}")
 
 
@@ -157,8 +157,6 @@ def _update(document: Document) -> Iterator[Told]:
             case "max_failure_ratio":
                 if not _is_zero(value):
                     yield lost(value, _NO_RATIO, "deploy.update_config.max_failure_ratio")
-            case _:
-                raise StrangeError(value.mark, f"unknown key {shown(key)} of update_config")
 
 
 _NO_RATIO = "with Cube, one new task that fails, fails the rollout"
@@ -188,22 +186,34 @@ def _rollback(scene: Scene, document: Document) -> Iterator[Told]:
     """Cube goes back as it goes forward."""
     forward = entries_of(scene.at("deploy", "update_config"))
     for key, value in entries_of(document).items():
-        is_same = (
-            text_of(forward[key]) == text_of(value) if key in forward else key == "delay" and _is_zero(value)
-        )
-        if not is_same and key not in ("failure_action", "max_failure_ratio", "monitor"):
-            what = f"Cube goes back as it goes forward: by the {key} of update_config"
-            yield odd(value, what, "deploy.rollback_config")
+        if key == "failure_action":
+            if text_of(value) != "pause":
+                yield odd(value, _NOT_BACK, "deploy.rollback_config")
+        elif key in forward:
+            if text_of(forward[key]) != text_of(value):
+                yield odd(value, f"{_BACK}: by the {key} of update_config", "deploy.rollback_config")
+        elif key not in ("delay", "max_failure_ratio") or not _is_zero(value):
+            yield odd(value, f"{_BACK}, whatever {key} is here", "deploy.rollback_config")
+
+
+_BACK = "Cube goes back as it goes forward"
+_NOT_BACK = "a way back whose task fails does not go on"
 
 
 def _restart_policy(scene: Scene, document: Document) -> Iterator[Told]:
     written = entries_of(document)
-    if strange := sorted(written.keys() - {"condition", "delay", "max_attempts", "window"}):
-        raise StrangeError(document.mark, f"unknown key {shown(strange[0])} of restart_policy")
-    for key in ("delay", "window"):
-        if key in written and text_of(written[key]) not in ("0", "0s"):
-            yield put(f"restart.{key}", in_words(written[key], words.duration))
+    if "delay" in written:
+        yield put("restart.delay", in_words(written["delay"], words.duration))
+    if "window" in written and _is_zero(written["window"]):
+        yield odd(written["window"], _NO_WINDOW, "deploy.restart_policy.window")
+        yield put("restart.window", made(_LONGEST, written["window"].mark))
+    elif "window" in written:
+        yield put("restart.window", in_words(written["window"], words.duration))
     yield from _condition(scene, written, document)
+
+
+_LONGEST = "7d"
+_NO_WINDOW = f"a task that has run for {_LONGEST} without a failure gets all of its attempts back"
 
 
 def _condition(scene: Scene, written: Mapping[str, Document], document: Document) -> Iterator[Told]:

@@ -1,10 +1,11 @@
 """Files that the project brings along: `configs`, and single files of its folder that are mounted."""
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 
 from cube.compose.scene import Put, Scene, Told, lost, odd
-from cube.compose.tree import StrangeError, entries_of, is_null, items_of, made, table, text_of
+from cube.compose.tree import StrangeError, called, entries_of, is_null, items_of, made, table, text_of
 from cube.document.check import shown
 from cube.document.reader import Document, Scalar, Table, check_text
 from cube.errors import InputError
@@ -12,6 +13,10 @@ from cube.errors import InputError
 MAX_BYTES = 1 << 16
 """Of one file: it is part of the job, and travels in the labels of its containers."""
 
+_READABLE = 0o444
+_FOR_ALL = (
+    "everybody in the container may read it, and nobody write (mode 0444); what is secret goes to 'secrets'"
+)
 _AS_NOW = "the file is brought along as it is now; cube deploy brings it anew"
 
 
@@ -33,13 +38,35 @@ def configs(scene: Scene, document: Document) -> Iterator[Told]:
 def _ownership(written: Mapping[str, Document]) -> Iterator[Told]:
     for key in ("uid", "gid"):
         if key in written:
-            yield odd(written[key], "everybody in the container may read it, and nobody write", "configs")
-    if "mode" in written and int(text_of(written["mode"]) or "0", 8) & 0o111:
+            yield odd(written[key], _FOR_ALL, "configs")
+    mode = _mode(written["mode"]) if "mode" in written else _READABLE
+    if mode & 0o111:
         yield lost(written["mode"], "a file that is brought along cannot be executed", "configs")
+    elif mode != _READABLE:
+        yield odd(written["mode"], _FOR_ALL, "configs")
+
+
+def _mode(document: Document) -> int:
+    """Raises StrangeError."""
+    text = text_of(document)
+    if re.fullmatch(r"(0o?)?[0-7]{3,4}", text) is None:
+        raise StrangeError(document.mark, f"{shown(text)} is no mode; write one such as 0444")
+    return int(text, 8)
 
 
 def _declared(scene: Scene, name: str, document: Document, target: str) -> Iterator[Told]:
     written = entries_of(document)
+    if "labels" in written:
+        yield odd(written["labels"], "a file that is brought along has no labels", "configs")
+    if "template_driver" in written:
+        yield lost(written["template_driver"], "Cube fills in no templates of others", "configs")
+    if called(written)[1]:
+        yield lost(
+            document,
+            f"the config {shown(name)} is somebody else's; write what is in it: content, environment or file",
+            "configs",
+        )
+        return
     match [key for key in ("content", "environment", "file") if not is_null(written.get(key))]:
         case ["content"]:
             yield _file(target, made(text_of(written["content"]), written["content"].mark))

@@ -11,16 +11,10 @@ from cube.document.reader import Document, Listing, Scalar
 DEFAULTS: Mapping[str, str] = {"interval": "30s", "timeout": "30s", "start_period": "0s"}
 """Docker's own."""
 
-_KNOWN = frozenset({"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"})
-
 
 def healthcheck(document: Document) -> Iterator[Told]:
     """A command in the container, or the image's own check."""
     written = entries_of(document)
-    if strange := sorted(written.keys() - _KNOWN):
-        raise StrangeError(
-            document.mark, f"unknown key {shown(strange[0])}; known are {', '.join(sorted(_KNOWN))}"
-        )
     if "disable" in written and switch_of(written["disable"]):
         return
     test = written.get("test")
@@ -92,6 +86,8 @@ def _waits(scene: Scene, name: str, value: Document) -> Iterator[Told]:
             why = "its profile is not asked for" if name in scene.project.asleep else "there is none"
             raise StrangeError(value.mark, f"the service {shown(name)} is waited for, and {why}")
         return
+    if "required" in written and not switch_of(written["required"]):
+        yield odd(written["required"], f"the service {shown(name)} is waited for all the same", "depends_on")
     if "restart" in written and switch_of(written["restart"]):
         yield odd(written["restart"], "Cube does not restart a service because another one was", "depends_on")
     if condition != COMPLETED and name in scene.ending:

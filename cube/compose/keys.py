@@ -2,11 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 
-from cube.compose import building, deploy, devices, files, health, ports, process, volumes, words
+from cube.compose import (
+    building,
+    deploy,
+    devices,
+    files,
+    health,
+    networks,
+    ports,
+    process,
+    secrets,
+    volumes,
+    words,
+)
 from cube.compose.process import environment
 from cube.compose.scene import Say, Scene, Told, alone, in_words, lost, odd, put
 from cube.compose.tree import (
-    entries_of,
     is_null,
     items_of,
     listing,
@@ -73,16 +84,9 @@ def _pull_policy(scene: Scene, document: Document) -> Iterator[Told]:
         yield lost(document, f"pull_policy: Cube does not know {shown(word)}", "pull_policy")
 
 
-def _networks(document: Document) -> Iterator[Told]:
-    names = [text_of(item) for item in items_of(document)] if isinstance(document, Listing) else None
-    options = {} if names is not None else entries_of(document)
-    for name, value in options.items():
-        for key, option in entries_of(value).items():
-            if key not in ("aliases", "priority", "gw_priority", "interface_name"):
-                what = f"Cube has no networks of its own, and no {key} in {shown(name)}"
-                yield lost(option, what, "networks")
-    if set(names or options) - {"default"}:
-        yield odd(document, _NO_NETWORKS, "networks")
+def _attach(document: Document) -> Iterator[Told]:
+    if not switch_of(document):
+        yield odd(document, "cube deploy shows nobody's output; cube logs does, also this one's", "attach")
 
 
 def _network_mode(document: Document) -> Iterator[Told]:
@@ -99,7 +103,6 @@ def _platform(document: Document) -> Iterator[Told]:
     yield put("architecture", listing([machine], document.mark))
 
 
-_NO_NETWORKS = "Cube has no networks between tasks: they reach each other by the ports that nodes publish"
 _NAMES = "Cube names its containers itself, cube-JOB-GROUP-INDEX-ID, and nobody finds them by this name"
 _HOLD = "a task that could ask for it could take over the node"
 
@@ -120,7 +123,7 @@ _HERE: Mapping[str, Say] = {
     "volumes": volumes.volumes,
     "tmpfs": alone(process.tmpfs),
     "configs": files.configs,
-    "secrets": volumes.secrets,
+    "secrets": secrets.secrets,
     "devices": alone(devices.devices),
     "gpus": alone(devices.gpus),
     "cap_add": _texts("cap_add"),
@@ -143,16 +146,18 @@ _HERE: Mapping[str, Say] = {
     "mem_reservation": deploy.mem_reservation,
     "pids_limit": alone(process.pids),
     "deploy": deploy.deploy,
-    "networks": alone(_networks),
+    "networks": alone(networks.joined),
     "network_mode": alone(_network_mode),
     "pull_policy": _pull_policy,
     "platform": alone(_platform),
     "container_name": _otherwise("container_name", _NAMES),
-    "links": _otherwise("links", _NO_NETWORKS),
-    "domainname": _nothing,
+    "links": _otherwise("links", networks.NONE),
+    "domainname": process.domainname,
     "expose": _nothing,
-    "attach": _nothing,
-    "develop": _nothing,
+    "attach": alone(_attach),
+    "develop": _otherwise(
+        "develop", "cube deploy watches no files; what is written here is docker compose's"
+    ),
     "profiles": _nothing,
     "x-cube": _nothing,
 }
@@ -161,12 +166,19 @@ _BEYOND: Mapping[str, str] = {
     **dict.fromkeys(("privileged", "device_cgroup_rules", "cgroup", "cgroup_parent"), _HOLD),
     **dict.fromkeys(("ipc", "pid", "uts", "userns_mode", "use_api_socket", "sysctls", "runtime"), _HOLD),
     **dict.fromkeys(("credential_spec", "isolation"), "Cube's tasks have no such devices"),
-    **dict.fromkeys(("tty", "stdin_open"), "nobody sits before a task; cube exec -it opens a terminal"),
+    **dict.fromkeys(
+        ("tty", "stdin_open"),
+        "nobody sits before a task; cube exec -t JOB/GROUP -- sh opens a terminal in one",
+    ),
     **dict.fromkeys(("volumes_from", "external_links"), "Cube's tasks share nothing with other containers"),
     **dict.fromkeys(("dns", "dns_search", "dns_opt", "mac_address"), "a task has its engine's network"),
-    **dict.fromkeys(("post_start", "pre_stop"), "Cube runs no commands beside a task; write a service"),
+    **dict.fromkeys(
+        ("pre_start", "post_start", "pre_stop"), "Cube runs no commands beside a task; write a service"
+    ),
     **dict.fromkeys(("provider", "models"), "Cube runs containers only"),
     "annotations": "write 'labels'",
+    "umask": "Cube leaves what new files may be to the image",
+    "pull_refresh_after": "Cube pulls what is missing, always, or never: write 'pull_policy'",
     **dict.fromkeys(
         ("cpu_shares", "cpu_quota", "cpu_period", "cpu_count", "cpu_percent", "cpu_rt_runtime"),
         "write 'cpus', or deploy.resources",

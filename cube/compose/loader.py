@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from cube.compose.dotenv import variables
 from cube.compose.interpolation import interpolate
 from cube.compose.merge import NAMED, SERVICE, TAGS, merged, without_tags
+from cube.compose.shape import SERVICE as EVERY_SERVICE
+from cube.compose.shape import strange
 from cube.compose.tree import (
     Finding,
     StrangeError,
@@ -126,6 +128,7 @@ class Loader:
 
     def _base(self, document: Table, wanted: Document) -> tuple[Table, str]:
         """The document and the name of what is extended."""
+        _without_slips(wanted, f"{EVERY_SERVICE}.extends")
         written = {"service": wanted} if isinstance(wanted, Scalar) else entries_of(wanted)
         if "service" not in written:
             raise StrangeError(wanted.mark, "the key 'service' is missing")
@@ -160,6 +163,7 @@ class Loader:
 
     def _included(self, item: Document) -> Table:
         """Files with a folder, and defaults of variables, of their own."""
+        _without_slips(item, "include")
         written = entries_of(item) if isinstance(item, Table) else {"path": item}
         places = one_or_more(written.get("path"))
         if not places:
@@ -188,6 +192,12 @@ class Loader:
         for source in sources:
             found |= variables(source.text, source.path, self.environment.get)
         return found
+
+
+def _without_slips(document: Document, path: str) -> None:
+    """Raises StrangeError for a key that Compose does not know: what is done here is gone afterwards."""
+    for slip in strange(document, path):
+        raise StrangeError(slip.mark, slip.what)
 
 
 _OF_ITS_OWN = frozenset({"name", "version"})

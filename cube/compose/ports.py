@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from cube.compose.scene import Put, Told, lost, odd
 from cube.compose.tree import StrangeError, entries_of, items_of, table, text_of
 from cube.document.check import shown
-from cube.document.reader import Document, Mark, Table
+from cube.document.reader import Document, Mark, Table, plain
 
 _SHORT = re.compile(
     r"(?:(?P<host_ip>\[[0-9A-Fa-f:.]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<published>\d*(?:-\d+)?):)?(?P<target>\d+(?:-\d+)?)"
@@ -14,13 +14,23 @@ _SHORT = re.compile(
 )
 _ANY, _LOOPBACK = ("", "0.0.0.0", "::"), ("127.0.0.1", "::1", "localhost")  # noqa: S104 - what somebody wrote
 _MODE = "the port is open on the nodes that run a task: there is no routing mesh"
-_KEYS = frozenset({"target", "published", "host_ip", "protocol", "name", "mode", "app_protocol"})
+_APP = "Cube does not ask what is spoken there, but in an ingress"
 
 
 def ports(document: Document) -> Iterator[Told]:
-    """Each in the short form or the long one; a range is several."""
+    """Each in the short form or the long one; a range is several; a name that is taken gets a number."""
+    before: dict[str, list[Document]] = {}
     for item in items_of(document):
-        yield from _long(item) if isinstance(item, Table) else _short(item)
+        for told in _long(item) if isinstance(item, Table) else _short(item):
+            if isinstance(told, Put):
+                name = told.path[1]
+                alike = before.setdefault(name, [])
+                if plain(told.value) not in map(plain, alike):
+                    alike.append(told.value)
+                    number = f"-{len(alike)}" if len(alike) > 1 else ""
+                    yield told._replace(path=("ports", f"{name}{number}"))
+            else:
+                yield told
 
 
 def _short(item: Document) -> Iterator[Told]:
@@ -36,8 +46,8 @@ def _long(item: Document) -> Iterator[Told]:
     written = {key: text_of(value) for key, value in entries_of(item).items()}
     if "target" not in written:
         raise StrangeError(item.mark, "the key 'target' is missing")
-    if strange := sorted(written.keys() - _KEYS):
-        raise StrangeError(item.mark, f"unknown key {shown(strange[0])} of a port")
+    if "app_protocol" in written:
+        yield odd(item, _APP, "ports")
     if written.get("mode") == "ingress":
         yield odd(item, _MODE, "ports")
     yield from _published(item, written)

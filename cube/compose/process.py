@@ -9,7 +9,6 @@ from cube.compose.dotenv import variables
 from cube.compose.scene import Put, Scene, Told, in_words, lost, odd, put
 from cube.compose.tree import (
     StrangeError,
-    as_table,
     entries_of,
     is_null,
     items_of,
@@ -117,6 +116,13 @@ def hostname(scene: Scene, document: Document) -> Iterator[Told]:
     yield put("hostname", made(name, document.mark))
 
 
+def domainname(scene: Scene, document: Document) -> Iterator[Told]:
+    """It is part of the hostname."""
+    if scene.at("hostname") is None:
+        what = f"it is said with the name before it only; write hostname: {scene.service}"
+        yield odd(document, what, "domainname")
+
+
 def tmpfs(document: Document) -> Iterator[Told]:
     """Filesystems in memory, each with a size."""
     for item in one_or_more(document):
@@ -156,11 +162,8 @@ def ulimits(document: Document) -> Iterator[Told]:
 
 def extra_hosts(document: Document) -> Iterator[Told]:
     """`name:address`, `name=address`, or a table."""
-    for key, value in as_table(document, "=:").entries:
-        addresses = one_or_more(value)
-        if len(addresses) > 1:
-            yield lost(value, "Cube gives a name one address", "extra_hosts")
-        yield from (Put(("extra_hosts", key.text), _bare(address)) for address in addresses[:1])
+    for key, value in pairs_of(document, "=:"):
+        yield from (Put(("extra_hosts", key.text), _bare(address)) for address in one_or_more(value))
 
 
 def _bare(address: Document) -> Scalar:

@@ -128,6 +128,15 @@ def overlaid(below: Table, above: Table) -> Table:
     return Table(tuple(found.values()), below.mark)
 
 
+def called(written: Mapping[str, Document]) -> tuple[str, bool]:
+    """The name of its own, or none, and whether somebody else makes it. An older form has both in one."""
+    external = written.get("external")
+    is_old = isinstance(external, Table)
+    found = entries_of(external).get("name") if is_old else written.get("name")
+    is_external = external is not None and (is_old or switch_of(external))
+    return "" if found is None else text_of(found), is_external
+
+
 def scalars(document: Document) -> Iterator[Scalar]:
     """Every value in it, however deep."""
     match document:

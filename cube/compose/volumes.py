@@ -1,16 +1,33 @@
 """What is mounted: named volumes of the project, paths of the node, memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from cube.compose import files, words
 from cube.compose.process import TMPFS_SIZE, in_memory
 from cube.compose.scene import Put, Scene, Told, in_words, lost, odd, put
-from cube.compose.tree import StrangeError, entries_of, is_null, items_of, made, switch_of, table, text_of
+from cube.compose.tree import (
+    StrangeError,
+    called,
+    entries_of,
+    is_null,
+    items_of,
+    made,
+    switch_of,
+    table,
+    text_of,
+)
 from cube.document.check import shown
 from cube.document.reader import Document, Listing, Table
 
-_HARMLESS = frozenset({"rw", "z", "Z", "cached", "consistent", "delegated", "nocopy"})
+_HARMLESS = frozenset({"rw", "cached", "consistent", "delegated"})
+"""What the engine does anyway, or does on a desktop only."""
+
+_ODD: Mapping[str, str] = {
+    "nocopy": "a new volume begins with what the image has there",
+    **dict.fromkeys(("z", "Z", "selinux"), "Cube changes no label of SELinux on a node"),
+}
+_MUST_BE_THERE = "the path is to be on each node that may run it: Cube makes none"
 _LOCAL = (
     "the path is one of this machine, and the task runs on a node; put the file into the image, "
     "name an absolute path of the nodes, or, for a file of text, write :ro after it: it is brought along then"
@@ -19,10 +36,11 @@ _NAMELESS = "a volume without a name is nobody's once its container is replaced;
 
 
 class _Kind(NamedTuple):
-    """A volume or a path, to be written to or not."""
+    """A volume or a path, to be written to or not. `is_made`: Compose would make the path."""
 
     is_named: bool
     is_read_only: bool
+    is_made: bool = True
 
 
 def volumes(scene: Scene, document: Document) -> Iterator[Told]:
@@ -48,7 +66,8 @@ def _short(scene: Scene, item: Document) -> Iterator[Told]:
             item.mark, f"{shown(text_of(item))} is no volume; write source:target or source:target:ro"
         )
     modes = set(parts[2].split(",")) if len(parts) == 3 else set()
-    if strange := sorted(modes - _HARMLESS - {"ro"}):
+    yield from (odd(item, _ODD[mode], "volumes") for mode in sorted(modes & _ODD.keys()))
+    if strange := sorted(modes - _HARMLESS - _ODD.keys() - {"ro"}):
         yield lost(item, f"Cube has no mode {shown(strange[0])} of a volume", "volumes")
     kind = _Kind(is_named=not parts[0].startswith(("/", ".", "~")), is_read_only="ro" in modes)
     yield from _mount(scene, item, parts[0], parts[1], kind)
@@ -71,14 +90,17 @@ def _long(scene: Scene, item: Document) -> Iterator[Told]:
         yield lost(item, f"{_NAMELESS}{target}", "volumes")
         return
     is_read_only = "read_only" in written and switch_of(written["read_only"])
-    found = _Kind(is_named=kind == "volume", is_read_only=is_read_only)
+    create = entries_of(written.get("bind")).get("create_host_path")
+    is_made = create is None or switch_of(create)
+    found = _Kind(is_named=kind == "volume", is_read_only=is_read_only, is_made=is_made)
     yield from _mount(scene, item, text_of(written["source"]), target, found)
 
 
 def _options(written: dict[str, Document], kind: str) -> Iterator[Told]:
-    harmless = {"bind": {"create_host_path", "selinux"}, "volume": {"nocopy"}}
     for key, value in entries_of(written.get(kind)).items():
-        if key not in harmless[kind]:
+        if key in _ODD:
+            yield odd(value, _ODD[key], "volumes")
+        elif key != "create_host_path":
             yield lost(value, f"Cube has no {key} of a {kind} mount", "volumes")
     for key in sorted(
         written.keys() - {"type", "source", "target", "read_only", "bind", "volume", "consistency"}
@@ -112,17 +134,22 @@ def _octal(text: str) -> str:
 
 
 def _mount(scene: Scene, item: Document, source: str, target: str, kind: _Kind) -> Iterator[Told]:
+    is_external = False
     if kind.is_named:
         yield from _named(scene, item, source)
-        source = _name_of(scene, source)
+        source, is_external = _name_of(scene, source)
     elif kind.is_read_only and source.startswith("."):
         yield from files.mounted(scene, made(source, item.mark), target)
         return
     elif not source.startswith("/"):
         yield lost(item, f"{shown(source)}: {_LOCAL}", "volumes")
         return
+    elif kind.is_made:
+        yield odd(item, f"{shown(source)}: {_MUST_BE_THERE}", "volumes")
     written: dict[str, Document | str] = {"source": source, "target": target}
-    yield put("volumes", table(written | ({"read_only": "true"} if kind.is_read_only else {}), item.mark))
+    written |= {"read_only": "true"} if kind.is_read_only else {}
+    written |= {"external": "true"} if is_external else {}
+    yield put("volumes", table(written, item.mark))
 
 
 def _named(scene: Scene, item: Document, source: str) -> Iterator[Told]:
@@ -131,42 +158,15 @@ def _named(scene: Scene, item: Document, source: str) -> Iterator[Told]:
     if source not in entries_of(declared):
         raise StrangeError(item.mark, f"the volume {shown(source)} is not declared under 'volumes'")
     for key, value in entries_of(entries_of(declared)[source]).items():
-        is_plain = key in ("name", "external", "labels") or (key == "driver" and text_of(value) == "local")
-        if not is_plain and not key.startswith("x-") and not is_null(value):
+        is_plain = key in ("name", "external") or (key == "driver" and text_of(value) == "local")
+        if key == "labels":
+            yield odd(value, "Cube gives its volumes no labels but its own", "volumes")
+        elif not is_plain and not is_null(value):
             yield lost(value, f"Cube's volumes are plain ones of the node's engine, without {key}", "volumes")
 
 
-def _name_of(scene: Scene, source: str) -> str:
-    """As Compose calls it: data that is there already is found again."""
+def _name_of(scene: Scene, source: str) -> tuple[str, bool]:
+    """As Compose calls it: data that is there already is found again. And whether somebody else makes it."""
     written = entries_of(entries_of(entries_of(scene.project.document).get("volumes"))[source])
-    if "name" in written:
-        return text_of(written["name"])
-    external = written.get("external")
-    is_external = external is not None and (isinstance(external, Table) or switch_of(external))
-    return source if is_external else f"{scene.project.name}_{source}"
-
-
-def secrets(scene: Scene, document: Document) -> Iterator[Told]:
-    """By name; where a secret comes from is said in the project's vault."""
-    declared = entries_of(scene.project.document).get("secrets")
-    for item in items_of(document):
-        written = entries_of(item) if isinstance(item, Table) else {"source": item}
-        if "source" not in written:
-            raise StrangeError(item.mark, "the key 'source' is missing")
-        name = text_of(written["source"])
-        if name not in entries_of(declared):
-            raise StrangeError(item.mark, f"the secret {shown(name)} is not declared under 'secrets'")
-        yield from _origin(name, entries_of(entries_of(declared)[name]), item)
-        for key in sorted(written.keys() & {"uid", "gid", "mode"}):
-            yield odd(written[key], "the task's user alone may read it, mode 0400", "secrets")
-        target = text_of(written["target"]) if "target" in written else name
-        path = target if target.startswith("/") else f"/run/secrets/{target}"
-        yield Put(("secrets", name), made(path, item.mark))
-
-
-def _origin(name: str, declared: dict[str, Document], item: Document) -> Iterator[Told]:
-    words_ = {"file": "file", "environment": "env"}
-    for key, word in words_.items():
-        if key in declared:
-            source = f"{name}: {{{word}: {text_of(declared[key])}}}"
-            yield odd(item, f"say where it comes from in secrets/CLUSTER.yml: {source}", "secrets")
+    name, is_external = called(written)
+    return name or (source if is_external else f"{scene.project.name}_{source}"), is_external
