@@ -83,8 +83,10 @@ def test_the_whole_command_writes_what_it_showed(tmp_path: Path) -> None:
     stub.chmod(0o700)
     shown = _cube(tmp_path, "cron", "install", "-i", "inv.yml")
     assert (shown.returncode, table.read_text()) == (2, OTHERS)
+    assert not (tmp_path / ".cube").exists()
     assert _cube(tmp_path, "cron", "install", "-i", "inv.yml", "--yes").returncode == 0
     assert table.read_text() == OTHERS + shown.stdout
+    assert (tmp_path / ".cube").is_dir(), "cron's shell opens the log there before there is a state"
     assert _cube(tmp_path, "cron", "remove", "-i", "inv.yml", "--yes").returncode == 0
     assert table.read_text() == OTHERS
 

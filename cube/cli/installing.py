@@ -49,6 +49,14 @@ def beside(place: Office, name: str) -> Path:
     return kept.with_name(name)
 
 
+def make_folder_of(log: Path) -> None:
+    """Whoever opens the log finds its folder, also before there is a state. Raises InputError."""
+    try:
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("the log cannot be written", where=str(log), why=str(error.strerror)) from error
+
+
 def install_line(found: Sweeping, *, yes: bool) -> None:
     """Put the line into this user's crontab."""
     before = _crontab()
@@ -58,6 +66,7 @@ def install_line(found: Sweeping, *, yes: bool) -> None:
         return
     render.line(line_of(found))
     agree("Write this line into your crontab?", yes=yes)
+    make_folder_of(found.log)
     _run(["crontab", "-"], after)
     render.line(f"written; what the sweeps say goes to {found.log}", "green")
 

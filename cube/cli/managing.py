@@ -17,7 +17,7 @@ from cube.api.server import Address, listening, refuse_unsafe
 from cube.api.standing import Standings
 from cube.cli import installing, render
 from cube.cli.crontab import Serving, unit_of
-from cube.cli.installing import beside, lasting_name, own_command
+from cube.cli.installing import beside, lasting_name, make_folder_of, own_command
 from cube.cli.load import find_inventory, read_text
 from cube.cli.office import actor, office, seconds
 from cube.errors import CubeError, InputError
@@ -142,6 +142,7 @@ def detach(terms: Terms) -> None:
     words = terms.words(place)
     assert place.state != ":memory:"
     log = beside(place, f"{place.cluster.name}.manager.log")
+    make_folder_of(log)
     with log.open("a") as file:
         begun = file.tell()
         process = subprocess.Popen(  # noqa: S603 - this Cube itself
