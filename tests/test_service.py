@@ -35,13 +35,14 @@ def test_a_deploy_through_the_service_settles_and_a_second_one_changes_nothing_p
     assert stage.manager.deploy(job(count=3), run()).done == ()
 
 
-def test_what_the_engine_tells_is_acted_upon_without_waiting_for_the_next_look(stage: Stage) -> None:
-    stage.manager.deploy(job(count=1, restart=RestartPolicy(delay=0.01)), run())
-    (task,) = stage.store.current_tasks()
-    machine = stage.machines[str(task.node)]
-    machine.machine.end(str(task.container), 1)
-    machine.told.put("die")
-    stage.until(lambda: stage.store.current_tasks()[0].restarts == 1)
+def test_what_the_engine_tells_is_acted_upon_without_waiting_for_the_next_look() -> None:
+    with staged(every=3600.0) as stage:
+        stage.manager.deploy(job(count=1, restart=RestartPolicy(delay=0.01)), run())
+        (task,) = stage.store.current_tasks()
+        machine = stage.machines[str(task.node)]
+        machine.machine.end(str(task.container), 1)
+        machine.told.put("die")
+        stage.until(lambda: stage.store.current_tasks()[0].restarts == 1)
 
 
 @pytest.mark.parametrize("code", [0, 1])
