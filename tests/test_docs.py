@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from cube.model.task import TRANSITIONS, State
 from cube.reconciler.buckets import Bucket
 from cube.scheduler.algorithms import ALGORITHMS
+from cube.store.transfer import LEASES, TABLES
 from tests import cli_reference
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +64,25 @@ def test_every_bucket_state_and_algorithm_is_explained(word: str) -> None:
 def test_every_exit_code_is_explained() -> None:
     for code in ("0", "1", "2", "3", "4", "130"):
         assert f"| {code} | " in TEXTS["errors.md"]
+
+
+def test_the_tables_of_the_state_are_those_that_it_has() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", TEXTS["state.md"], re.MULTILINE)
+    listed = [name for row in rows for name in re.findall(r"\w+", row)]
+    assert sorted(listed) == sorted((*TABLES, *LEASES, "identity"))
+
+
+def test_every_extra_that_is_to_be_installed_exists() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    sources = {path.name: path.read_text() for path in ROOT.glob("cube/**/*.py")}
+    found = {
+        name: words
+        for name, text in {**TEXTS, **sources}.items()
+        if (words := set(re.findall(r"pip install (?:-e )?'(?:cube|\.)?\[?([^']+?)\]?'", text)))
+    }
+    assert found
+    for name, words in found.items():
+        assert words <= {*extras}, name
 
 
 def test_every_key_of_cube_s_in_an_inventory_is_explained() -> None:

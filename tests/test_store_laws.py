@@ -1,6 +1,7 @@
 """Laws of the store, tried with random histories: what is recorded is what the events add up to."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +37,7 @@ from cube.model.move import Move
 from cube.model.task import TRANSITIONS, Health, Slot, State, Task, TaskEvent
 from cube.store.address import StatePlace
 from cube.store.store import Store, open_store
-from cube.store.transfer import IN_ORDER, TABLES
+from cube.store.transfer import IN_ORDER, LEASES, TABLES
 from tests.postgres import Cluster
 
 JOBS = ("api", "web")
@@ -278,6 +279,14 @@ def everything(store: Store) -> dict[str, list[dict[str, Any]]]:
         for table, rows in found.items()
     }
     return {**found, "identity": [{"owner": store.owner, "epoch": store.epoch}]}
+
+
+def test_a_copy_forgets_no_table_that_a_new_state_has() -> None:
+    """The comparisons above go by the list that a copy goes by: here it is held against the state itself."""
+    with TemporaryDirectory() as folder, closing(open_store(Path(folder) / "new.db")) as store:
+        found = store._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = sorted(row["name"] for row in found)
+    assert sorted((*TABLES, *LEASES, "identity")) == tables
 
 
 def test_the_same_holds_at_a_server_and_nothing_is_lost_on_the_way_there_and_back(postgres: Cluster) -> None:

@@ -65,7 +65,7 @@ def _at_server(place: Server, *, create: bool, patience: float) -> Database:
     try:
         from cube.store.postgres import open_server  # noqa: PLC0415 - it takes 60 ms to load, and few have one
     except ImportError as error:
-        cure = "Install it beside Cube: pip install 'psycopg[binary]'"
+        cure = "Install it beside Cube: pip install 'cube[postgresql]'"
         raise InputError("psycopg is missing", where=str(place), why=str(error), cure=cure) from error
     return open_server(place, create=create, patience=patience)
 

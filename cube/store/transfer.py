@@ -14,7 +14,10 @@ TABLES = (
     "jobs", "specs", "tasks", "rollouts", "events", "post_mortems", "cordons", "silences", "looks", "sweeps",
     "moves", "tokens", "maintenances", "measures", "left_volumes",
 )  # fmt: skip
-"""What is copied row by row, each after those that it refers to; who holds a lease is left behind."""
+"""What is copied row by row, each after those that it refers to; the identity is told by its own words."""
+
+LEASES = ("lease", "managers", "shares")
+"""What is left behind: who holds the lock, and who looks after which node."""
 
 IN_ORDER = {"moves": "rowid"}
 """Tables that are read in the order in which they were filled, and by what that is told."""

@@ -58,7 +58,7 @@ def shares(place: Server) -> list[int]:
 def test_a_manager_that_is_killed_in_a_rollout_is_followed_by_another_that_ends_it_p10(
     desk: Desk, postgres: Cluster
 ) -> None:
-    """P10, P11: kill -9 of the leader; nothing runs twice, and nothing that was begun is lost."""
+    """P9, P10, P11: kill -9 of the leader; nothing runs twice, and nothing that was begun is lost."""
     place = postgres.place()
     leader, url = begin_manager(desk, place)
     _, other = begin_manager(desk, place)
