@@ -19,10 +19,10 @@ ALERTS: Any = yaml.safe_load((FOLDER / "alerts.yml").read_text())
 RECORDED = Recorded(samples={"node1": replace(stats(), at=NOW - 10)}, cordons={})
 
 
-def told() -> set[str]:
-    """The names of all figures of a service that looks after one node."""
+def text() -> str:
+    """All figures of a service that looks after one node."""
     tasks = [task(0)]
-    text = metrics(
+    return metrics(
         [node_view(node("node1"), seen("node1"), tasks, RECORDED, CLUSTER)],
         [job_view(job(), tasks, None, set())],
         tasks,
@@ -35,7 +35,11 @@ def told() -> set[str]:
             lookouts=(Watching(node="node1", looks=1, seconds=1.0, streams=1, connections=2),),
         ),
     )
-    return set(re.findall(r"^(cube_\w+)", text, re.MULTILINE))
+
+
+def told() -> set[str]:
+    """Their names."""
+    return set(re.findall(r"^(cube_\w+)", text(), re.MULTILINE))
 
 
 def test_every_panel_and_every_alert_asks_for_figures_that_the_manager_tells() -> None:
