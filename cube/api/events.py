@@ -23,7 +23,10 @@ MOST = 1000
 Number = Annotated[int | None, Query(ge=0, le=2**53)]
 Id = Annotated[str, Path(max_length=64)]
 READS = responses(404, 422)
-LIVE: dict[str, Any] = {"responses": {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}, **READS}}
+TEXT = {"type": "string"}
+ITEM = {"type": "object", "properties": {"id": TEXT, "event": TEXT, "data": TEXT}, "required": ["data"]}
+LIVE: dict[str, Any] = {"responses": {200: {"content": {EVENTS: {"itemSchema": ITEM}}}, **READS}}
+"""A stream is described by what each event of it is."""
 
 
 @router.get("/events", response_model=list[TaskEvent], responses=READS)
