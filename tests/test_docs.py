@@ -12,7 +12,7 @@ import pytest
 from cube.model.task import TRANSITIONS, State
 from cube.reconciler.buckets import Bucket
 from cube.scheduler.algorithms import ALGORITHMS
-from cube.store.transfer import LEASES, TABLES
+from cube.store.transfer import LEFT_BEHIND, TABLES
 from tests import cli_reference
 
 ROOT = Path(__file__).parent.parent
@@ -69,7 +69,7 @@ def test_every_exit_code_is_explained() -> None:
 def test_the_tables_of_the_state_are_those_that_it_has() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", TEXTS["state.md"], re.MULTILINE)
     listed = [name for row in rows for name in re.findall(r"\w+", row)]
-    assert sorted(listed) == sorted((*TABLES, *LEASES, "identity"))
+    assert sorted(listed) == sorted((*TABLES, *LEFT_BEHIND, "identity"))
 
 
 def test_every_extra_that_is_to_be_installed_exists() -> None:

@@ -37,7 +37,7 @@ from cube.model.move import Move
 from cube.model.task import TRANSITIONS, Health, Slot, State, Task, TaskEvent
 from cube.store.address import StatePlace
 from cube.store.store import Store, open_store
-from cube.store.transfer import IN_ORDER, LEASES, TABLES
+from cube.store.transfer import IN_ORDER, LEFT_BEHIND, TABLES
 from tests.postgres import Cluster
 
 JOBS = ("api", "web")
@@ -286,7 +286,7 @@ def test_a_copy_forgets_no_table_that_a_new_state_has() -> None:
     with TemporaryDirectory() as folder, closing(open_store(Path(folder) / "new.db")) as store:
         found = store._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         tables = sorted(row["name"] for row in found)
-    assert sorted((*TABLES, *LEASES, "identity")) == tables
+    assert sorted((*TABLES, *LEFT_BEHIND, "identity")) == tables
 
 
 def test_the_same_holds_at_a_server_and_nothing_is_lost_on_the_way_there_and_back(postgres: Cluster) -> None:

@@ -16,8 +16,8 @@ TABLES = (
 )  # fmt: skip
 """What is copied row by row, each after those that it refers to; the identity is told by its own words."""
 
-LEASES = ("lease", "managers", "shares")
-"""What is left behind: who holds the lock, and who looks after which node."""
+LEFT_BEHIND = ("lease", "managers", "shares", "notices")
+"""What only those need who work there: who holds the lock, looks after which node, and tells of which event."""
 
 IN_ORDER = {"moves": "rowid"}
 """Tables that are read in the order in which they were filled, and by what that is told."""
