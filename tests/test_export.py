@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import hcl2
+import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from check_jsonschema.builtin_schemas import get_builtin_schema
 
 from cube.compose.convert import convert
 from cube.compose.loader import Source
@@ -17,7 +19,7 @@ from cube.export.compose import compose
 from cube.export.kubernetes import kubernetes
 from cube.export.nomad import nomad
 from cube.export.unsaid import unsaid
-from cube.model.job import Group, HealthCheck, Job, JobType, TaskSpec, Template
+from cube.model.job import Group, HealthCheck, Job, JobType, TaskSpec, Template, Volume
 from cube.spec.parse import parse, resolve
 from tests.test_spec import FULL, VARIABLES
 
@@ -41,6 +43,10 @@ def _job(request: pytest.FixtureRequest) -> Job:
 def taken_back(job: Job) -> Job:
     found = convert([Source(path="compose.yaml", text=compose(job).text)], Surroundings())
     return resolve(found.job)
+
+
+def test_the_schema_of_the_compose_specification_takes_the_file(job: Job) -> None:
+    jsonschema.validate(yaml.safe_load(compose(job).text), get_builtin_schema("vendor.compose-spec"))
 
 
 def test_kubernetes_takes_the_manifests(job: Job) -> None:
@@ -109,6 +115,11 @@ def _alike(group: Group) -> tuple[Template, ...]:
     return tuple(each for each in group.spec.templates if each.text and as_literal(each.text) is not None)
 
 
+def _of_compose(volume: Volume) -> Volume:
+    """Whose data follows whom, Compose has no word for."""
+    return replace(volume, sticky=True)
+
+
 @pytest.mark.parametrize("name", [name for name, job in EXAMPLES.items() if not job.type.is_template])
 def test_a_compose_file_that_was_exported_is_the_same_containers_again(name: str) -> None:
     job = EXAMPLES[name]
@@ -121,8 +132,7 @@ def test_a_compose_file_that_was_exported_is_the_same_containers_again(name: str
         # Disk, and files that differ, have no words in Compose; CPU is told in whole millicores.
         resources = replace(again.spec.resources, disk=group.spec.resources.disk)
         found = replace(again.spec, resources=resources, templates=_alike(again))
-        volumes = {(each.source, each.target, each.read_only) for each in same.volumes}
-        assert {(each.source, each.target, each.read_only) for each in found.volumes} == volumes
+        assert {_of_compose(each) for each in found.volumes} == {_of_compose(each) for each in same.volumes}
         assert replace(found, volumes=()) == replace(same, volumes=())
         assert (again.count, again.max_per_node) == (group.count, group.max_per_node)
         assert again.update.max_parallel == group.update.max_parallel
@@ -155,3 +165,54 @@ def test_a_check_that_compose_cannot_ask_is_told() -> None:
         EXAMPLES["web"], type=JobType.SERVICE, groups=(replace(EXAMPLES["web"].groups[0], spec=spec),)
     )
     assert any("a check by http" in line for line in compose(job).lost)
+
+
+SHOP = """
+job: shop
+groups:
+  web:
+    image: web:7
+    ports: {http: {container: 80, host: 80, public: true}, admin: {container: 81, host: 9090}}
+    volumes: [data:/data, {source: theirs, target: /theirs, external: true}]
+    depends_on: {db: healthy}
+    restart: {attempts: 3}
+  db:
+    image: db:1
+    health: {tcp: true, port: sql}
+    ports: {sql: {container: 5432}}
+    restart: {attempts: 3}
+    reschedule: {attempts: 1}
+"""
+
+
+def test_swarm_gives_up_where_cube_would_and_nowhere_else() -> None:
+    found = compose(parse(SHOP, "job.yml", {}))
+    services = yaml.safe_load(found.text)["services"]
+    policies = {name: service["deploy"]["restart_policy"] for name, service in services.items()}
+    assert "max_attempts" not in policies["web"], "Cube tries elsewhere, for ever"
+    assert policies["db"]["max_attempts"] == 7, "four times here, four times elsewhere"
+    assert "web.restart.attempts: 3; Swarm tries for ever, anywhere" in found.lost
+
+
+def test_compose_is_told_whose_volume_it_is_and_who_waits_for_less() -> None:
+    found = compose(parse(SHOP, "job.yml", {}))
+    volumes = yaml.safe_load(found.text)["volumes"]
+    assert volumes == {"data": {"name": "data"}, "theirs": {"name": "theirs", "external": True}}
+    assert "web.depends_on: db: healthy; Compose waits until it has started, no more" in found.lost
+
+
+def test_kubernetes_keeps_to_its_node_what_listens_on_the_loopback_and_makes_no_volume_of_another() -> None:
+    found = kubernetes(parse(SHOP, "job.yml", {}))
+    manifests = list(yaml.safe_load_all(found.text))
+    services = {each["metadata"]["name"]: each["spec"] for each in manifests if each["kind"] == "Service"}
+    assert {name: [port["name"] for port in spec["ports"]] for name, spec in services.items()} == {
+        "shop-web": ["http"]
+    }
+    (web, *_) = (each["spec"]["template"]["spec"] for each in manifests if each["kind"] == "Deployment")
+    ports = {port["name"]: port for port in web["containers"][0]["ports"]}
+    assert (ports["admin"]["hostPort"], ports["admin"]["hostIP"]) == (9090, "127.0.0.1")
+    assert "hostIP" not in ports["http"]
+    claims = [each["metadata"]["name"] for each in manifests if each["kind"] == "PersistentVolumeClaim"]
+    assert claims == ["shop-data"]
+    assert "web.volumes: theirs: its claim is to be there" in found.lost
+    assert "web.ports: admin: on the node's loopback; with Kubernetes every pod reaches it" in found.lost

@@ -21,16 +21,18 @@ from cube.model.job import (
     TaskSpec,
     Tmpfs,
 )
-from cube.model.policy import Condition, Order
+from cube.model.policy import Condition, Order, RestartMode, RestartPolicy
 
 _SAID = frozenset(
     f"{kind}.{name}"
     for kind, names in {
         "Job": "name type",
         "Group": "name count type build depends_on max_per_node constraints spread",
-        "TaskSpec": "image command entrypoint env user ports volumes labels stop_signal stop_grace "
+        "TaskSpec": "image command entrypoint env user labels stop_signal stop_grace "
         "pids_limit allow_new_privileges working_dir hostname group_add cap_add cap_drop read_only tmpfs "
         "secrets templates shm_size devices ulimits cpu_limit extra_hosts logging init health",
+        "Port": "name container host host_range protocol public",
+        "Volume": "source target read_only external sticky",
         "Resources": "cpu memory",
         "RestartPolicy": "attempts delay window",
         "UpdatePolicy": "max_parallel delay order min_healthy_time auto_revert",
@@ -44,7 +46,11 @@ _BY_ITSELF = (20000, 29999)
 def compose(job: Job) -> Export:
     """Every group a service. What neither Compose nor Swarm has a word for is lost."""
     services = {group.name: _service(job, group) for group in job.groups}
-    volumes = {_key(name): {"name": name} for name in sorted(job.named_volumes)}
+    others = {each.source for group in job.groups for each in group.spec.volumes if each.external}
+    volumes = {
+        _key(name): {"name": name, **({"external": True} if name in others else {})}
+        for name in sorted(job.named_volumes)
+    }
     found = {"name": job.name, "services": services, **({"volumes": volumes} if volumes else {})}
     used = sorted({use.name for group in job.groups for use in group.spec.secrets if use.target})
     found |= {"secrets": {name: {"external": True} for name in used}} if used else {}
@@ -156,7 +162,7 @@ def _deploy(group: Group, kind: JobType) -> dict[str, Any]:
         "replicas": None if kind is JobType.SYSTEM else group.count,
         "resources": {"limits": limits, "reservations": _reserved(spec)},
         "placement": {key: value for key, value in placement.items() if value},
-        "restart_policy": restart | {"max_attempts": group.restart.attempts},
+        "restart_policy": restart | _attempts(group),
         "update_config": {
             "parallelism": update.max_parallel,
             **({"delay": f"{update.delay:g}s"} if update.delay else {}),
@@ -166,6 +172,14 @@ def _deploy(group: Group, kind: JobType) -> dict[str, Any]:
         },
     }
     return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _attempts(group: Group) -> dict[str, int]:
+    """All of them, here and elsewhere; none where it is tried for ever, for Swarm's end is the end."""
+    elsewhere = group.reschedule.attempts
+    if elsewhere is None or group.restart.mode is RestartMode.DELAY:
+        return {}
+    return {"max_attempts": (group.restart.attempts + 1) * (elsewhere + 1) - 1}
 
 
 def _in_options(memory: Tmpfs) -> str:
@@ -224,14 +238,31 @@ def _lost(job: Job) -> Iterator[str]:
             yield f"{group.name}.health: a check by {check.kind}; Compose asks by a command in the container"
         elif check is not None and (check.successes, check.headers, check.body) != (1, {}, ""):
             yield f"{group.name}.health.successes: {check.successes}"
+        yield from _lost_of_dependencies(job, group)
+        if not _attempts(group) and group.restart.attempts != RestartPolicy().attempts:
+            yield f"{group.name}.restart.attempts: {group.restart.attempts}; Swarm tries for ever, anywhere"
+        yield from (
+            f"{group.name}.volumes: {name}: its data; Swarm places the next task without regard to it"
+            for name in sorted(group.spec.data)
+        )
         for constraint in group.constraints:
             if not _constraint(constraint):
                 yield f"{group.name}.constraints: {constraint}"
         for spread in group.spread:
             if spread.targets or not _attribute(spread.attribute):
-                yield f"{group.name}.spread: {spread.attribute}"
+                shares = ", ".join(f"{value} {percent}%" for value, percent in spread.targets)
+                yield f"{group.name}.spread: {spread.attribute} {shares or 'evenly'}"
     if job.type.is_template:
         yield f"type: {job.type}; Compose runs it once, at once"
+
+
+def _lost_of_dependencies(job: Job, group: Group) -> Iterator[str]:
+    """Who waits for health waits for the start alone where no check can be said."""
+    for name, state in group.depends_on.items():
+        other = job.group(name)
+        has_check = other is not None and other.spec.health is not None
+        if state is Condition.HEALTHY and has_check and _condition(job, name, state) == "service_started":
+            yield f"{group.name}.depends_on: {name}: {state}; Compose waits until it has started, no more"
 
 
 def _list(words: tuple[str, ...] | None) -> list[str] | None:

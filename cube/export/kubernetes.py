@@ -26,11 +26,15 @@ from cube.model.policy import Order
 _SAID = frozenset(
     f"{kind}.{name}"
     for kind, names in {
-        "Job": "name type schedule datacenters",
-        "Group": "name count type constraints spread",
+        "Job": "name type datacenters",
+        "Group": "name count type constraints",
         "Ingress": "port hosts path tls",
-        "TaskSpec": "image command entrypoint env ports volumes labels stop_grace user allow_new_privileges "
+        "TaskSpec": "image command entrypoint env labels stop_grace user allow_new_privileges "
         "working_dir hostname cap_add cap_drop read_only tmpfs cpu_limit extra_hosts health secrets",
+        "Schedule": "cron timezone prohibit_overlap deadline",
+        "Spread": "attribute",
+        "Port": "name container host protocol public",
+        "Volume": "source target read_only external",
         "Resources": "cpu memory disk",
         "UpdatePolicy": "max_parallel order min_healthy_time progress_deadline",
     }.items()
@@ -45,6 +49,7 @@ _OPERATORS = {
     Operator.EQUAL: "In", Operator.IN: "In", Operator.NOT_EQUAL: "NotIn", Operator.NOT_IN: "NotIn",
     Operator.IS_SET: "Exists",
 }  # fmt: skip
+_GOOD = (200, 399)
 _CLAIM = "1Gi"
 
 
@@ -58,9 +63,14 @@ def kubernetes(job: Job) -> Export:
         reached = traffic(_name(job, group), group, _labels(job, group))
         manifests.append(_workload(job, group))
         manifests += [_manifest(version, kind, _name(job, group), spec) for version, kind, spec in reached]
-    manifests += [_claim(job, name) for name in sorted(job.named_volumes)]
+    manifests += [_claim(job, name) for name in sorted(job.named_volumes - _of_others(job))]
     lost = (*unsaid(job, _SAID), *_lost(job))
     return Export(text=_written(manifests), lost=lost)
+
+
+def _of_others(job: Job) -> frozenset[str]:
+    """Volumes that somebody else makes."""
+    return frozenset(each.source for group in job.groups for each in group.spec.volumes if each.external)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -232,7 +242,9 @@ def _port(port: Port) -> dict[str, Any]:
         "containerPort": port.container,
         "protocol": port.protocol.upper(),
     }
-    return found | ({} if port.host is None or not port.public else {"hostPort": port.host})
+    if port.host is None:
+        return found
+    return found | {"hostPort": port.host} | ({} if port.public else {"hostIP": "127.0.0.1"})
 
 
 def _probes(spec: TaskSpec) -> dict[str, Any]:
@@ -311,6 +323,16 @@ def _attribute(attribute: str) -> str:
     return _ATTRIBUTES.get(attribute, attribute.removeprefix("label."))
 
 
+def _lost_of_answers(group: Group) -> Iterator[str]:
+    """What is asked of the answer to a check."""
+    check = group.spec.health
+    if check is not None and check.status != _GOOD:
+        low, high = check.status
+        yield f"{group.name}.health.status: {low} to {high}; 200 to 399 is good for Kubernetes"
+    if check is not None and check.body:
+        yield f"{group.name}.health.body: {check.body}"
+
+
 def _lost(job: Job) -> Iterator[str]:
     for group in job.groups:
         spec = group.spec
@@ -322,12 +344,21 @@ def _lost(job: Job) -> Iterator[str]:
             yield f"{group.name}.user: {spec.user}; Kubernetes knows users by number"
         if spec.health is not None and spec.health.kind is CheckKind.IMAGE:
             yield f"{group.name}.health: Kubernetes does not ask the image's own check"
-        if spec.health is not None and (spec.health.body or spec.health.status != (200, 399)):
-            yield f"{group.name}.health: the answer's status and body; 200 to 399 is good for Kubernetes"
+        yield from _lost_of_answers(group)
+        yield from (
+            f"{group.name}.ports: {port.name}: on the node's loopback; with Kubernetes every pod reaches it"
+            for port in spec.ports
+            if not port.public
+        )
+        yield from (
+            f"{group.name}.volumes: {volume.source}: its claim is to be there"
+            for volume in spec.volumes
+            if volume.external
+        )
         yield from (
             f"{group.name}.volumes: {volume.source}: how large it must be: {_CLAIM} is written"
             for volume in spec.volumes
-            if volume.is_named
+            if volume.is_named and not volume.external
         )
         yield from (
             f"{group.name}.secrets: {use.name}: it is to be there: "

@@ -11,13 +11,10 @@ Manifest = tuple[str, str, dict[str, Any]]
 
 
 def traffic(name: str, group: Group, labels: dict[str, str]) -> Iterator[Manifest]:
-    """Its Service, where it has ports, and its Ingress, where it takes requests; both by that name."""
-    if group.spec.ports:
-        yield (
-            "v1",
-            "Service",
-            {"selector": labels, "ports": [_service_port(port) for port in group.spec.ports]},
-        )
+    """Its Service, where others reach it, and its Ingress, where it takes requests; both by that name."""
+    wanted = None if group.ingress is None else group.ingress.port
+    if ports := [_service_port(port) for port in group.spec.ports if port.public or port.name == wanted]:
+        yield "v1", "Service", {"selector": labels, "ports": ports}
     if group.ingress is not None:
         yield "networking.k8s.io/v1", "Ingress", _ingress(name, group.ingress)
 

@@ -18,16 +18,21 @@ from cube.model.job import (
     Port,
     TaskSpec,
 )
+from cube.model.policy import ReschedulePolicy
 
 _SAID = frozenset(
     f"{kind}.{name}"
     for kind, names in {
-        "Job": "name type datacenters priority schedule parameters",
-        "Group": "name count constraints affinities spread max_per_node restart",
-        "TaskSpec": "image command entrypoint env user ports volumes health labels stop_signal stop_grace "
+        "Job": "name type datacenters priority parameters",
+        "Group": "name count constraints affinities spread max_per_node",
+        "TaskSpec": "image command entrypoint env user health labels stop_signal stop_grace "
         "pids_limit "
         "working_dir hostname cap_add cap_drop read_only tmpfs shm_size ulimits extra_hosts logging "
         "group_add init",
+        "Schedule": "cron timezone prohibit_overlap",
+        "Port": "name container host public",
+        "Volume": "source target read_only sticky",
+        "RestartPolicy": "attempts window delay mode",
         "Resources": "cpu memory disk",
         "ReschedulePolicy": "attempts window delay max_delay",
         "UpdatePolicy": "max_parallel min_healthy_time healthy_deadline progress_deadline canary auto_revert",
@@ -331,8 +336,19 @@ def _lost(job: Job) -> Iterator[str]:
         for constraint in (*group.constraints, *(each.constraint for each in group.affinities)):
             if not _is_said(constraint):
                 yield f"{group.name}.constraints: {constraint}"
+        yield from (
+            f"{group.name}.volumes: {name}: its data; Nomad places the next task without regard to it"
+            for name in sorted(group.spec.data)
+        )
         check = group.spec.health
+        if check is not None and check.successes != 1:
+            yield f"{group.name}.health.successes: {check.successes}"
         if check is not None and check.kind is CheckKind.IMAGE:
             yield f"{group.name}.health: Nomad does not ask the image's own check"
-        if check is not None and (check.body or check.status != (200, 399)):
-            yield f"{group.name}.health: the answer's status and body; any 2xx is good for Nomad"
+        if check is not None and check.kind is CheckKind.HTTP:
+            yield f"{group.name}.health.status: {check.status[0]} to {check.status[1]}; 2xx is good for Nomad"
+        if check is not None and check.body:
+            yield f"{group.name}.health.body: {check.body}"
+        again = group.reschedule
+        if again.attempts is None and again.window != ReschedulePolicy().window:
+            yield f"{group.name}.reschedule.window: {again.window:g}; Nomad has none where it tries for ever"

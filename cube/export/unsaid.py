@@ -28,7 +28,7 @@ class Export:
 def unsaid(job: Job, said: Collection[str]) -> Iterator[str]:
     """Each field of the job that is not as it is by itself, and not among those `said`: `Group.count`.
 
-    A policy is said as a whole, or field by field.
+    A policy is said as a whole, or field by field; so are the volumes, the ports and their like of a task.
     """
     yield from _within(job, "", said)
 
@@ -41,10 +41,17 @@ def _within(value: Any, where: str, said: Collection[str]) -> Iterator[str]:
         if name == "Job.groups":
             for group in found:
                 yield from _within(group, f"{where}{group.name}.", said)
-        elif is_dataclass(found) and any(other.startswith(f"{type(found).__name__}.") for other in said):
+        elif _is_in_parts(found, said):
             yield from _within(found, where if each.name == "spec" else f"{where}{each.name}.", said)
+        elif isinstance(found, tuple) and all(_is_in_parts(item, said) for item in found):
+            for item in found:
+                yield from _within(item, f"{where}{each.name}.{getattr(item, fields(item)[0].name)}.", said)
         else:
             yield f"{where}{each.name}: {_shown(found)}"
+
+
+def _is_in_parts(found: Any, said: Collection[str]) -> bool:
+    return is_dataclass(found) and any(other.startswith(f"{type(found).__name__}.") for other in said)
 
 
 def _default(each: "Field[Any]") -> Any:
