@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cube.connection import Channel, ConnectionFailed
-from cube.model.action import Start, Verdict
+from cube.model.action import Fetch, Start, Verdict
 from cube.model.job import CheckKind, HealthCheck, Port, SecretUse, TaskSpec, Volume
 from cube.model.labels import labels_of, spec_of
 from cube.model.node import Login
@@ -18,12 +19,15 @@ from cube.model.observation import ContainerState, PostMortem
 from cube.model.resources import Resources
 from cube.model.secret import Secret
 from cube.model.task import Slot, State, Task
+from cube.model.transit import Transit
 from cube.worker import effects, sdk
 from cube.worker.belongings import Porter, no_secrets, no_templates
 from cube.worker.container import Claim, container_config, container_of
 from cube.worker.engine import EngineError, EngineSilentError, frames, lines, list_containers, read_logs
 from cube.worker.lines import Lines
-from tests.wire import answering, response
+from cube.worker.worker import Patience, Worker
+from tests import build
+from tests.wire import answering, channel_over, response
 
 PORTER = Porter(connect=lambda: cast("Any", None), secret=no_secrets, render=no_templates)
 CLAIM = Claim(cluster="lab", owner="store-1", epoch=3)
@@ -57,6 +61,48 @@ TASK = Task(
     node="n1",
     ports={"http": 20001, "admin": 20002, "dns": 5353},
 )
+
+
+class FallsSilent:
+    """A connection to an engine that begins to pull, and then says nothing any more."""
+
+    is_alive = True
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def channel(self, _address: object, *, deadline: float) -> Channel:  # noqa: ARG002 - the worker sets another
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
+        return channel_over(ours)
+
+    def _serve(self, theirs: socket.socket) -> None:
+        with theirs:
+            if b"/_ping" in theirs.recv(65536):
+                theirs.sendall(response(b"OK"))
+                return
+            said = b'{"status": "Pulling fs layer", "id": "a1"}\r\n'
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            theirs.sendall(head + b"%x\r\n%s\r\n" % (len(said), said))
+            self._end.recv(1)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_a_pull_that_stalls_is_given_up_and_says_so() -> None:
+    """It has no other end for half an hour: a large image over a thin line takes what it takes."""
+    heard: list[Transit] = []
+    ours, theirs = socket.socketpair()
+    connection = cast("Any", FallsSilent(theirs))
+    with ours, theirs:
+        worker = Worker(build.node("n1"), lambda: connection, CLAIM, patience=Patience(stall=0.2))
+        wanted = Fetch(node="n1", image="web:1", pinned="", job="shop", reason="it is new")
+        outcome = worker.perform(wanted, heard.append)
+    assert outcome.verdict is Verdict.FAILED
+    assert "image web:1 is not on node n1 and cannot be pulled: the pull broke off" in outcome.why
+    assert "imed out" in outcome.why
+    assert [transit.layers for transit in heard][-1:] == [1], "it had begun"
 
 
 def test_a_container_gets_what_the_spec_asks_for() -> None:

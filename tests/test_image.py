@@ -4,7 +4,8 @@ import gzip
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,34 @@ class TestASavedImage:
         }
         pack = packed(tmp_path, archive(zipped))
         assert layers_in(parcel_of(pack, 0)) == {digest(each): each for each in LAYERS}
+
+
+@pytest.mark.parametrize("is_zipped", [False, True])
+def test_of_a_large_layer_no_more_than_a_few_pieces_are_in_memory(tmp_path: Path, is_zipped: bool) -> None:
+    """Neither while it is taken apart nor while it is sent, however small it was when it was saved."""
+    files = unarchived(image("web:1", (bytes(64 << 20),)))
+    saved = tmp_path / "saved.tar"
+    saved.write_bytes(archive({
+        path: (gzip.compress(content) if is_zipped and path.endswith("layer.tar") else content, 0o644)
+        for path, content in files.items()
+    }))  # fmt: skip
+    del files
+    with saved.open("rb") as stream, growth() as grown:
+        parcel = unpack(stream, "web:1", tmp_path).parcel(0)
+        assert sum(map(len, parcel.pieces())) == parcel.size
+        assert grown() < 4 << 20
+
+
+@contextmanager
+def growth() -> Iterator[Callable[[], int]]:
+    """By how many bytes the memory was larger, at most, than where it was begun."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        yield lambda: tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
 
 
 class TestTwoRecipes:

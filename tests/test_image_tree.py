@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random  # noqa: TID251 - drawn from the test's own seed
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cube.cli.pushing import hint
 from cube.connection.agent import Agent
 from cube.connection.known_hosts import parse_key
 from cube.image import pack
 from cube.image.freight import Freight
 from cube.image.relay import HERE, HOPELESS, TRIES, Party, Relay
+from cube.manager.images import Pushed
+from cube.worker.delivery import Delivered
 from tests.imagery import image, layer
 
 WHOLE = ("base", "lib", "app", "end")
@@ -185,6 +189,25 @@ def test_what_a_node_lacks_ends_with_all_that_one_with_more_of_its_layers_lacks(
         for fewer in freights[count:]:
             assert sent.endswith(b"".join(fewer.pieces()))
             assert rich.can_serve(Party(name="poor", datacenter="dc1", lacks=fewer.names))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "changes", "is_told"),
+    [
+        (8, {}, True),
+        (7, {}, False),
+        (20, {"is_new": False}, False),
+        (20, {"source": "node1"}, False),
+        (20, {"note": "node1 takes no connection from node2"}, False),
+    ],
+)
+def test_who_pushes_to_many_nodes_without_a_tree_is_told_that_there_is_one(
+    nodes: int, changes: dict[str, Any], is_told: bool
+) -> None:
+    done = Delivered(sent=1 << 20, layers=1, seconds=1.0, **changes)
+    said = hint([Pushed(node=f"node{number}", delivered=done) for number in range(nodes)])
+    told = "  sent from here 8 times, 8MiB; once, if the inventory has cube_image_tree: true"
+    assert said == (told if is_told else "")
 
 
 class TestTheKeyOfOneTransfer:

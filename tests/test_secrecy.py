@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,23 @@ from cube.manager.operations import Operations, Request
 from cube.vault.entry import checked_value
 from cube.vault.place import VaultPlace
 from cube.vault.sealed import own_recipient, table
-from cube.vault.vault import MAX_BYTES
+from cube.vault.vault import MAX_BYTES, Vault
+from tests.api_examples import filled
 from tests.stage import staged
+from tests.test_api import ENDLESS, EVERY, api_over
 
 CANARY = "canary-77c1"
+
+AS_ELSEWHERE = {
+    ENDLESS: "the events, of which another route tells",
+    "/live/{kind}": "the parts of the page",
+    "/assets/{file}": "files of the package",
+    "/tasks/{id}": "a task of the book's own shape, which has no secrets",
+    "/api/v1/tasks/{id}/exec": "a socket",
+    "/api/v1/images/push": "a socket",
+    "/api/v1/images/lend": "a socket",
+}
+"""What is not asked: it has no end, or none of a job's words, or says what others say."""
 
 
 def raised() -> Exception:
@@ -82,6 +96,30 @@ def test_p15_the_log_of_the_api_has_calls_and_no_words(caplog: pytest.LogCapture
         log.removeFilter(without_words)
     assert "UnicodeEncodeError" in caplog.text
     assert CANARY not in caplog.text
+
+
+def test_p15_no_route_of_the_api_or_the_page_answers_with_a_secret() -> None:
+    """Of a job that runs with one as a file and as a variable, beside a variable that is no secret."""
+    vault = Vault(
+        sealed=lambda: {"db": CANARY, "loud": CANARY}, sources=dict, environment={}, key=lambda: b"k"
+    )
+    group = "{image: 'app:1', env: {PLAIN: seen-by-all}, secrets: {db: /run/db, loud: {env: LOUD}}}"
+    with staged(vault=vault) as stage, api_over(stage) as api:
+        source = f"job: shop\ngroups: {{main: {group}}}"
+        ended = api.done(api.ask("POST", "/api/v1/jobs", {"source": source}))
+        stage.machines["node1"].volumes.content["shop-data"] = b"tar"
+        (task, *_) = stage.store.current_tasks()
+        known = {"/node/{name}": "/node/node1", "/task/{name}": f"/task/{task.id}"}
+        asked = {
+            path: api.ask("GET", filled(api, known.get(path, path)))
+            for method, path in EVERY
+            if method == "GET" and path not in AS_ELSEWHERE
+        }
+    assert ended["exit_code"] == 0, ended
+    told = {path: f"{answer.headers}{answer.text}" for path, answer in asked.items()}
+    assert [path for path, text in told.items() if CANARY in text] == []
+    assert [path for path, text in told.items() if "seen-by-all" in text], "what is no secret is shown"
+    assert [path for path, answer in asked.items() if answer.status != HTTPStatus.OK] == []
 
 
 def test_a_bug_that_was_never_raised_has_no_place() -> None:

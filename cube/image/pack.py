@@ -267,7 +267,10 @@ def _plain(file: IO[bytes]) -> Iterator[bytes]:
         return
     unpacking = zlib.decompressobj(wbits=_AS_GZIP)
     for chunk in _chunks(file):
-        yield unpacking.decompress(chunk)
+        packed = chunk
+        while packed and (plain := unpacking.decompress(packed, CHUNK)):
+            yield plain
+            packed = unpacking.unconsumed_tail
 
 
 def _pack(layer: Layer, packed: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Self
 
 import pytest
 
+from cube.lab import faults
 from tests.lab.desk import Desk
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("fleet")]
@@ -216,9 +217,10 @@ def test_a_change_is_an_update_a_reboot_brings_all_back_and_removal_leaves_nothi
     assert any("fingerprint" in change for change in changes)
     assert canaries.said_in(json.dumps(changes)) == []
 
-    number, name = where(desk, "vault-main-0")
-    desk.on(number, "docker", "kill", name)
-    desk.on(number, "sh", "-c", "rm -rf /run/cube/*")
+    number, _ = where(desk, "vault-main-0")
+    faults.kill(desk.engine, desk.nodes[number])
+    faults.start(desk.engine, desk.nodes[number])
+    assert desk.asked(number, "sh", "-c", "ls -A /run/cube 2>/dev/null || true") == []
     desk.cube("reconcile")
     inside = ["docker", "exec", where(desk, "vault-main-0")[1]]
     assert desk.on(number, *inside, "cat", "/run/secrets/sealed") == canaries.values["sealed"]
