@@ -169,6 +169,7 @@ URL = "environment: {U: 'redis://cache:6379/0', V: my-cache}"
         ("environment: {U: 'redis://cache'}", "ports: ['80:8080']", "run it, at port 80, where it has 8080"),
         ("environment: {STATS: 'cache:8125'}", "ports: ['8125:8125/udp']", "run it, at port 8125/udp"),
         ("command: --db-host=cache", "ports: ['6379:6379']", "the nodes that run it, at port 6379"),
+        ("environment: {DSN: 'a:b@tcp(cache:7)/a'}", "ports: ['7:7']", "the nodes that run it, at port 7"),
     ],
 )
 def test_a_service_that_names_another_as_a_host_finds_it_where_it_publishes(
@@ -206,6 +207,11 @@ def test_a_service_that_names_another_that_it_could_not_reach_is_refused_with_wh
     assert says in str(refusal.value)
     job: Any = plain(converted(f"{two(a, cache)}\nx-cube: {{ignore: [discover]}}").job)
     assert "discover" not in job["groups"]["a"]
+
+
+@pytest.mark.parametrize("a", ["URL: 'http://example.org/cache/x'", "CACHE_DIR: /var/cache"])
+def test_a_path_is_no_service(a: str) -> None:
+    assert converted(two(f"environment: {{{a}}}", "")).told == ()
 
 
 @pytest.mark.parametrize("a", ["environment: {MODE: cache}", "command: [warm, cache]"])

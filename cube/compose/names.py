@@ -116,7 +116,7 @@ def _naming(scene: Scene, name: str, other: str) -> Iterator[_Reference]:
     for link in _links(scene):
         if link.text.split(":")[-1] == name:
             yield _Reference(name, link, "", is_certain=True)
-    named = re.compile(rf"(?P<before>^|//|[/@,=\s]){re.escape(name)}(?::(?P<port>\d+)|(?=[/,\s])|$)")
+    named = re.compile(rf"(?P<before>^|//|[@,=(\s]){re.escape(name)}(?::(?P<port>\d+)|(?=[/,\s])|$)")
     is_waited_for = other in _waited_for(scene)
     for variable, scalar, text in _settings(scene):
         for found in named.finditer(text):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from cube.compose.scene import Put, Told, lost, odd
-from cube.compose.tree import StrangeError, entries_of, items_of, table, text_of
+from cube.compose.tree import StrangeError, entries_of, items_of, made, table, text_of
 from cube.document.check import shown
 from cube.document.reader import Document, Mark, Table, plain
 
@@ -18,19 +18,33 @@ _APP = "Cube does not ask what is spoken there, but in an ingress"
 
 
 def ports(document: Document) -> Iterator[Told]:
-    """Each in the short form or the long one; a range is several; a name that is taken gets a number."""
-    before: dict[str, list[Document]] = {}
+    """Each in the short form or the long one; a range is several."""
+    before: dict[tuple[str, str], Document] = {}
+    names: list[str] = []
     for item in items_of(document):
         for told in _long(item) if isinstance(item, Table) else _short(item):
-            if isinstance(told, Put):
-                name = told.path[1]
-                alike = before.setdefault(name, [])
-                if plain(told.value) not in map(plain, alike):
-                    alike.append(told.value)
-                    number = f"-{len(alike)}" if len(alike) > 1 else ""
-                    yield told._replace(path=("ports", f"{name}{number}"))
-            else:
+            if not isinstance(told, Put):
                 yield told
+                continue
+            first = before.setdefault(_inside(told.value), told.value)
+            if first is told.value:
+                names.append(told.path[1])
+                yield told._replace(path=("ports", _numbered(told.path[1], names.count(told.path[1]))))
+            elif plain(first) != plain(told.value):
+                number, protocol = _inside(told.value)
+                what = f"the container's {protocol} port {number} is published already ({first.mark})"
+                yield lost(item, f"{what}; Cube publishes a port once, so leave one of them", "ports")
+
+
+def _inside(port: Document) -> tuple[str, str]:
+    """What tells it apart in the container."""
+    written = entries_of(port)
+    return text_of(written["container"]), text_of(written.get("protocol", made("tcp", port.mark)))
+
+
+def _numbered(name: str, number: int) -> str:
+    """Compose's names of ports are for people, and two may be alike."""
+    return name if number == 1 else f"{name}-{number}"
 
 
 def _short(item: Document) -> Iterator[Told]:
