@@ -47,4 +47,4 @@ def _origin(scene: Scene, name: str, declared: Mapping[str, Document]) -> Iterat
 
 def _to_write(name: str, kind: str, where: str) -> str:
     line = yaml.safe_dump({name: {kind: where}}, default_flow_style=True, width=10_000).strip()[1:-1]
-    return f"write into secrets/CLUSTER.yml, where CLUSTER is the inventory's name, this line: {line}"
+    return f"secrets/CLUSTER.yml, where CLUSTER is the inventory's name, has to say: {line}"
