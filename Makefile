@@ -73,5 +73,5 @@ bench-scheduler: ## measure how quickly and how tightly tasks are placed (CUBE_T
 bench-manager: ## measure one manager over 1,000 simulated nodes with 10,000 tasks, and write it down
 	$(BIN)/python -m tests.bench.manager
 
-bench-soak: ## an hour of one manager's work in six minutes, a thousand listeners, and what it grows by
+bench-soak: ## an hour's looks at nodes in six minutes, crashes and a thousand listeners meanwhile, and what grows
 	$(BIN)/python -m tests.bench.soak

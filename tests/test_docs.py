@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,7 @@ from cube.reconciler.buckets import Bucket
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.transfer import LEFT_BEHIND, TABLES
 from tests import cli_reference
+from tests.bench import manager, soak
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(ROOT.glob("docs/*.md"))
@@ -96,6 +98,12 @@ def test_the_table_of_crash_points_is_that_of_the_last_whole_run() -> None:
     for run in json.loads((ROOT / "docs" / "benchmarks" / "crash.json").read_text()):
         points = len(run["points"])
         assert f"| {run['scenario']} | {points} | {points - len(run['failed'])} |" in page
+
+
+@pytest.mark.parametrize(("name", "bench"), [("manager", manager), ("soak", soak)])
+def test_the_tables_of_the_manager_are_those_of_the_recorded_runs(name: str, bench: ModuleType) -> None:
+    facts = json.loads((ROOT / "docs" / "benchmarks" / f"{name}.json").read_text())
+    assert f"{bench.BEGIN}\n{bench.table(facts)}{bench.END}" in TEXTS["manager.md"]
 
 
 def test_every_seed_that_found_something_is_lived_through_again() -> None:

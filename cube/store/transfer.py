@@ -17,7 +17,7 @@ TABLES = (
 """What is copied row by row, each after those that it refers to; the identity is told by its own words."""
 
 LEFT_BEHIND = ("lease", "managers", "shares", "notices")
-"""What only those need who work there: who holds the lock, looks after which node, and tells of which event."""
+"""What those need who work there now: who holds the lock, looks after a node, or tells of an event."""
 
 IN_ORDER = {"moves": "rowid"}
 """Tables that are read in the order in which they were filled, and by what that is told."""

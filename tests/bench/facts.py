@@ -36,16 +36,21 @@ def own_facts() -> Facts:
     with engine(LOCAL) as client:
         docker = str(client.version()["Version"])
     return Facts(
-        day=datetime.now(UTC).date().isoformat(),
+        day=made()["day"],
         machine=f"{os.cpu_count()} cores ({_processor()}), {_memory()} GiB, Linux {platform.release()}, "
         f"which add twenty million numbers in Python in {pace():.1f} s",
         versions={
-            "cube": f"{__version__} ({_commit()})",
+            "cube": made()["cube"],
             "Python": platform.python_version(),
             "paramiko": version("paramiko"),
             "Docker of the host": docker,
         },
     )
+
+
+def made() -> dict[str, str]:
+    """When a run was made, and of which Cube: what every record of one has."""
+    return {"day": datetime.now(UTC).date().isoformat(), "cube": f"{__version__} ({_commit()})"}
 
 
 def _peer_version(peers: Path, package: str) -> str:

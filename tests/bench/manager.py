@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.facts import made
 from tests.build import job
 from tests.stage import Stage, run, staged
 from tests.test_api import Api, api_over
@@ -41,6 +42,7 @@ def main() -> None:
         found = {**deployed(stage), **at_rest(stage), **asked(api)}
         assert stage.warnings == [], stage.warnings
     facts = {
+        **made(),
         "machine": f"{os.cpu_count()} cores",
         "load_of_others": busy,
         "python": platform.python_version(),
@@ -124,7 +126,10 @@ def table(facts: Mapping[str, Any]) -> str:
             f"{RATE} requests a second: p50, p90, p99",
             f"{facts['api_p50_ms']:.0f}, {facts['api_p90_ms']:.0f}, {facts['api_p99_ms']:.0f} ms",
         ),
-        ("CPU meanwhile, listeners included", f"{facts['asking_cpu_percent']:.0f}% of one core"),
+        (
+            "CPU over those requests, and then the listeners below",
+            f"{facts['asking_cpu_percent']:.0f}% of one core",
+        ),
         (
             "an event to 1,000 listeners: to half of them, to the last",
             f"{facts['event_p50_ms']:.0f}, {facts['event_last_ms']:.0f} ms",

@@ -1,4 +1,4 @@
-"""`make bench-soak`: an hour of a manager's work in six minutes, a thousand listeners, and what it grows by.
+"""`make bench-soak`: an hour's looks of a manager in six minutes, a thousand listeners, and what it grows by.
 
 Writes docs/benchmarks/soak.json and the table in docs/manager.md. Each simulated node is looked at as often
 as in an hour, ten times as quickly; meanwhile tasks crash and are started again, a job is scaled, and
@@ -22,6 +22,7 @@ from typing import Any
 from cube.model.job import Job
 from cube.model.policy import RestartPolicy
 from cube.simulator.laws import ours, runs
+from tests.bench.facts import made
 from tests.bench.pace import pace
 from tests.build import job
 from tests.stage import Stage, run, staged
@@ -62,7 +63,15 @@ def main() -> None:
         assert load.returncode == 0
         assert len(answers["heard"]) == LISTENERS
         assert stage.warnings == [], stage.warnings
-    facts = {"cores": os.cpu_count(), "pace_s": pace(), "samples": samples, **_asked(answers["took"])}
+    size = {"nodes": NODES, "tasks": TASKS}
+    facts = {
+        **made(),
+        **size,
+        "cores": os.cpu_count(),
+        "pace_s": pace(),
+        "samples": samples,
+        **_asked(answers["took"]),
+    }
     print(json.dumps(facts, indent=1))
     if seconds >= HOUR:
         (ROOT / "docs" / "benchmarks" / "soak.json").write_text(json.dumps(facts, indent=1) + "\n")
@@ -120,7 +129,8 @@ def _asked(took: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def table(facts: Mapping[str, Any]) -> str:
     """The figures as a page has them."""
     samples: Sequence[Mapping[str, float]] = facts["samples"]
-    at = [samples[0], samples[len(samples) // 2 - 1], samples[-1]]
+    places = (0, len(samples) // 2 - 1, len(samples) - 1)
+    at = [samples[place] for place in places]
     rows: tuple[tuple[str, Callable[[Mapping[str, float]], str]], ...] = (
         ("memory", lambda found: f"{found['memory_mib']:.0f} MiB"),
         ("threads, open files", lambda found: f"{found['threads']:.0f}, {found['files']:.0f}"),
@@ -129,8 +139,11 @@ def table(facts: Mapping[str, Any]) -> str:
         ("looks at nodes", lambda found: f"{found['looks']:,.0f}"),
     )
     lines = [f"| {what} | {' | '.join(map(show, at))} |\n" for what, show in rows]
-    head = "| after | 5 minutes' work | half an hour's | an hour's |\n| --- | --- | --- | --- |\n"
-    return head + "".join(lines)
+    times = f"p50 {facts['api_p50_ms']:.0f}, p99 {facts['api_p99_ms']:.0f} ms"
+    last = f"| {facts['requests']:,} requests, {RATE} a second | | | {times} |\n"
+    where = f"{NODES} nodes, {TASKS:,} tasks, {facts['cores']} cores"
+    after = " | ".join(f"after {HOUR * (place + 1) / SAMPLES:.0f} s" for place in places)
+    return f"| {where} | {after} |\n| --- | --- | --- | --- |\n{''.join(lines)}{last}"
 
 
 if __name__ == "__main__":
