@@ -1,7 +1,7 @@
 # Everything starts here: `make help`.
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-unit test-containerd coverage lint format sim crash docs bench bench-recovery bench-images bench-ingress bench-scheduler bench-manager bench-soak mutants
+.PHONY: help setup demo test test-unit test-containerd coverage lint format sim crash docs pictures bench bench-recovery bench-images bench-ingress bench-scheduler bench-manager bench-soak mutants
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ crash: setup ## kill cube at every point of its way on two nodes, and see it men
 
 docs: ## build the documentation into site/
 	$(BIN)/python -m mkdocs build --strict
+
+pictures: ## draw the pictures of the dashboard anew, from simulated nodes
+	$(BIN)/python -m tests.pictures
 
 bench: setup ## measure Cube beside others on the lab, and write docs/benchmarks.md
 	@scripts/bench

@@ -79,6 +79,7 @@ def test_who_signs_in_sees_the_fleet_and_what_happens_to_it_without_reloading(ap
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     nodes, tasks = page.get_by_role("region", name="Nodes"), page.get_by_role("region", name="Tasks")
     expect(nodes.get_by_role("listitem")).to_have_count(3)
+    expect(nodes.get_by_role("heading")).to_contain_text("in use by all of it by tasks")
     expect(tasks.get_by_role("row")).to_have_count(1 + 3)
     page.evaluate("window.mark = 'the same document'")
     api.stage.manager.deploy(job("mail", 2, min_healthy_time=0.0), run())
