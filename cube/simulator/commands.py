@@ -24,6 +24,9 @@ from cube.store.store import Store
 COMMAND = 300.0
 """Seconds that a command may take."""
 
+MOST_EFFECTS = 300
+"""That one command may have: ten times what any has needed."""
+
 LIMIT = 4000.0
 """Seconds after which a command hangs, whatever was waited for: P1."""
 
@@ -37,6 +40,7 @@ class Observer:
 
     history: History
     watch: Watch
+    effects: int = 0
 
     def looked(self, observed: Mapping[str, Observation]) -> None:
         """A look; the manager may be killed after it."""
@@ -44,7 +48,9 @@ class Observer:
         self.history.may_die(self.history.profile.kill)
 
     def begins(self, effect: Effect) -> None:
-        """Between the record of the intent and the effect."""
+        """Between the record of the intent and the effect. Raises BrokenLawError where there are too many."""
+        self.effects += 1
+        must(self.effects <= MOST_EFFECTS, f"P1 bounded: a command has {self.effects} effects, and goes on")
         self.history.may_die(self.history.profile.kill)
         self.watch.begins(effect)
         self.history.tell(f"effect {type(effect).__name__} {effect.node} {effect.reason}")

@@ -150,7 +150,7 @@ def what_waits_has_nothing_lesser_in_its_way(fleet: Settled) -> None:
     """Where tasks may have to give way: what waits would not fit if all went that matter less by far."""
     for waiting in (task for task in fleet.waiting if _may_go_anywhere(task.slot, fleet)):
         above = fleet.wanted[waiting.slot.job].priority
-        staying = [task for task in fleet.tasks if not _gives_way(task, above, fleet.wanted)]
+        staying = [task for task in fleet.tasks if not gives_way(task, above, fleet.wanted)]
         fit = _at_home(fleet, waiting.slot)
         free = [machine.name for machine in fit if has_room(machine, waiting.spec, staying)]
         must(not free, f"preemption: {waiting.slot} waits, and what matters less is on {free}")
@@ -160,7 +160,8 @@ def _at_home(fleet: Settled, slot: Slot) -> list[Machine]:
     return [machine for name, machine in fleet.machines.items() if fleet.homes.get(slot) in (None, name)]
 
 
-def _gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
+def gives_way(task: Task, above: int, wanted: Mapping[str, Job]) -> bool:
+    """It matters less by far than what has that priority."""
     job = wanted.get(parent_of(task.slot.job))
     is_lesser = job is not None and not is_of_nodes(job, task.slot.group) and job.priority + GAP <= above
     return is_lesser and task.quarantined_until is None

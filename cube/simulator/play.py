@@ -20,7 +20,7 @@ from cube.simulator.endings import end
 from cube.simulator.faults import Fault, Weather
 from cube.simulator.happenings import HAPPENINGS, leave_for_a_while, nodes_leave
 from cube.simulator.history import PRIORITIES, SMALL, History, Profile, begun, end_doubts, happen
-from cube.simulator.laws import BrokenLawError
+from cube.simulator.laws import BrokenLawError, must, ours, runs, slot_of
 from cube.simulator.requests import REQUESTS, forget
 
 STEPS = 4
@@ -32,6 +32,9 @@ LEAVING = 0.5
 
 FORGETTING = 0.3
 """How often somebody does not wait for a node that has left."""
+
+SILENT = 0.3
+"""How often a node is silent when all jobs are removed for the first time."""
 
 
 def play(seed: int) -> str:
@@ -117,6 +120,8 @@ def stop_everything(history: History) -> None:
         history.site.down.clear()
         settle(history)
     removal = history.random.random() < 0.5
+    if removal and Random(f"silent {history.seed}").random() < SILENT:
+        remove_while_a_node_is_silent(history)
     for name, job in sorted(history.wanted.items()):
         history.wanted[name] = replace(job, stopped=True)
         finish(
@@ -130,3 +135,16 @@ def stop_everything(history: History) -> None:
     if removal:
         laws.nothing_is_remembered(store, history.nodes)
     history.put_back(store)
+
+
+def remove_while_a_node_is_silent(history: History) -> None:
+    """P20, 13: what may still run on a node that does not answer is not forgotten."""
+    machine = history.random.choice([history.site.machines[name] for name in sorted(history.nodes)])
+    there = {slot_of(found).job for _, found in ours({machine.name: machine}) if runs(found)}
+    history.site.down.add(machine.name)
+    for name in sorted(there & history.wanted.keys()):
+        history.wanted[name] = replace(history.wanted[name], stopped=True)
+        finish(history, "remove", asking(Manager.remove, name))
+        is_known = history.reading.job(name) is not None
+        must(is_known, f"P20, 13 {name} is forgotten, and runs on {machine.name}, which is silent")
+    history.site.down.clear()

@@ -1,5 +1,6 @@
 """Endings in which a job gets a new version, or a new job its room: what serves meanwhile, and what goes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -7,11 +8,19 @@ from cube.manager.manager import Manager
 from cube.model.job import Group, Job, TaskSpec
 from cube.model.policy import Order
 from cube.model.resources import Resources
+from cube.model.task import Task
 from cube.simulator.calm import drain, open_every_gate, settle
 from cube.simulator.commands import asking, deploying, finish
 from cube.simulator.history import LARGE, History
-from cube.simulator.laws import must, slot_of
-from cube.simulator.standing import a_service, all_that_runs, containers_of, is_in_place, while_serving
+from cube.simulator.laws import gives_way, has_room, must, slot_of
+from cube.simulator.standing import (
+    a_service,
+    all_that_runs,
+    containers_of,
+    is_in_place,
+    tasks_of,
+    while_serving,
+)
 
 GAPS = 0.5
 """How often those that give way leave a part of each node free."""
@@ -97,6 +106,7 @@ def what_matters_more_goes_first(history: History) -> None:
 
     Of tasks of two sizes the small ones do not take what others have given up for the large ones.
     """
+    before = [task for task in tasks_of(history) if not task.state.is_terminal]
     count = 2 * len(history.nodes) + 1
     groups: tuple[Group, ...] = (_group("main", cpu=1500, count=count),)
     crowd = history.wanted.get("crowd")
@@ -106,6 +116,23 @@ def what_matters_more_goes_first(history: History) -> None:
         groups = (_group("main", cpu=LARGE, count=count), _group("small", cpu=1500, count=count))
     history.wanted["vip"] = Job(name="vip", groups=groups, priority=100)
     finish(history, "deploy", deploying(history.wanted["vip"]))
+    if len(groups) > 1:
+        _small_ones_leave_room(history, groups[0], before)
+
+
+def _small_ones_leave_room(history: History, large: Group, before: Sequence[Task]) -> None:
+    """Where a small one is, a large one would not have fitted either, whoever had given way to it."""
+    there = {task.id: task for task in (*before, *tasks_of(history))}
+    staying = [task for task in there.values() if not _is_in_the_way(history, task)]
+    for machine, found in all_that_runs(history):
+        if slot_of(found).group_key == ("vip", "small"):
+            fits = has_room(machine, large.spec, staying)
+            must(not fits, f"preemption: {found.name} is on {machine.name}, whose room was made for others")
+
+
+def _is_in_the_way(history: History, task: Task) -> bool:
+    """It gives way to the large ones, or came after them."""
+    return task.slot.group_key == ("vip", "small") or gives_way(task, 100, history.wanted)
 
 
 def _group(name: str, *, cpu: int, count: int) -> Group:
