@@ -101,6 +101,20 @@ class TestTheRoomOfATaskThatIsStoppedForItsSuccessor:
         )
         assert begun(plan(given)) == ["web/main[0]"]
 
+    def test_is_so_too_where_its_node_was_silent_and_another_one_waited_in_its_place_p19(self) -> None:
+        """Seed 885000467: the slot's newest task was the one that had waited, and was given up long ago."""
+        gone = task(state=State.COMPLETED, changed_at=NOW - 1)
+        in_its_place = task(id="w", node=None, state=State.COMPLETED, order=9, changed_at=RUNNING.since - 1)
+        waiting = task(job="api", node=None, state=State.PENDING, order=0)
+        given = world(
+            jobs=[job("api", priority=100), job(task=NEW, version=2)],
+            tasks=[waiting, in_its_place],
+            former=[gone],
+            observed=[seen("node1", memory=TIGHT)],
+            rollouts=[RUNNING],
+        )
+        assert begun(plan(given)) == ["web/main[0]"]
+
     def test_is_nobodys_own_once_the_job_was_deployed_anew(self) -> None:
         gone = task(state=State.COMPLETED, changed_at=RUNNING.since - 1)
         waiting = task(job="api", node=None, state=State.PENDING, order=0)

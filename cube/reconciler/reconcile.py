@@ -213,7 +213,8 @@ def openings(
     lost = why_lost(world, tasks)
     preempted = {task.slot: task.reason for task in tasks.of(Bucket.FINISHED) if was_preempted(task)}
     why = preempted | lost | {slot: f"{task.reason} on {task.node}" for slot, task in former.items()}
-    exchanged = {task.slot for task in tasks.of(Bucket.FINISHED) if _gave_way(task, world)} - set(preempted)
+    ended = {task.slot: world.last_on_a_node.get(task.slot, task) for task in tasks.of(Bucket.FINISHED)}
+    exchanged = {slot for slot, last in ended.items() if _gave_way(last, world)} - set(preempted)
     return tuple(
         Opening(
             want=want,
@@ -268,7 +269,7 @@ def _is_kept(task: Task, wants: Mapping[Slot, Want]) -> bool:
 
 def _gave_way(task: Task, world: World) -> bool:
     """It ended since its job was last deployed: the one that is wanted in its slot was to have its room."""
-    return task.changed_at >= world.rollout(task.slot.job).since
+    return task.state is State.COMPLETED and task.changed_at >= world.rollout(task.slot.job).since
 
 
 def _needs_room_beside(want: Want) -> bool:
