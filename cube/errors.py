@@ -30,10 +30,14 @@ class CubeError(Exception):
         self.cure = cure
         self.field = field
 
+    @property
+    def headline(self) -> str:
+        """`where: what: why`."""
+        return ": ".join(part for part in (self.where, self.what, self.why) if part)
+
     def __str__(self) -> str:
-        """`where: what: why` on the first line, the cure on a line of its own."""
-        headline = ": ".join(part for part in (self.where, self.what, self.why) if part)
-        return f"{headline}\n  {self.cure}" if self.cure else headline
+        """The headline on the first line, the cure on a line of its own."""
+        return f"{self.headline}\n  {self.cure}" if self.cure else self.headline
 
 
 class InputError(CubeError):

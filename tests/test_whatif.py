@@ -175,6 +175,17 @@ def big() -> TaskSpec:
     return replace(spec(), resources=Resources(cpu=100, memory=3 * GIB))
 
 
+def test_an_added_node_may_be_lost_too() -> None:
+    """Two nodes have room for four of twelve tasks; what the large one took would be left without a place."""
+    wide = replace(spec(), resources=Resources(cpu=1000, memory=GIB // 8))
+    tasks = [task(index, node=f"node{1 + index // 2}", spec=wide) for index in range(4)]
+    nodes = [seen(name, cpus=2, memory=4 * GIB) for name in ("node1", "node2")]
+    before = world(jobs=[job(count=12, task=wide)], tasks=tasks, observed=nodes)
+    size = Addition(node=node(""), size=Resources(cpu=16000, memory=16 * GIB, disk=GIB))
+    found = dict(falls(before, Change(added=added_nodes(before, [size])), TIGHT))
+    assert {name: len(stuck) for name, stuck in found.items()} == {"node1": 0, "node2": 0, "added1": 8}
+
+
 def test_what_waits_for_room_anyway_is_held_against_no_node() -> None:
     giant = replace(spec(), resources=Resources(memory=64 * GIB))
     before = fleet([1, 0])

@@ -70,14 +70,10 @@ def fill(batch: Batch, scheduler: Scheduler, before: Filled, absent: Sequence[Re
     return filling.as_a_whole(before) if batch.together else filling.one_by_one()
 
 
-def without_scheduler(batch: Batch, before: Filled) -> Filled:
-    """Somebody deployed them where the algorithm is installed, and here it is not."""
+def without_scheduler(batch: Batch, before: Filled, why: str) -> Filled:
+    """Somebody deployed them where the algorithm is installed, and here it is not, or cannot be loaded."""
     waits = (
-        _wait(
-            opening,
-            Decision(scores={}),
-            f"there is no scheduler {opening.want.job.scheduler!r} on this machine",
-        )
+        _wait(opening, Decision(scores={}), why)
         for opening, _ in batch.asked
         if opening.beside is None and not opening.is_later
     )

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cube.errors import InputError
 from cube.model.action import Decision
 from cube.model.job import Group, Job, JobType
 from cube.reconciler.placement import last_of, room_of
@@ -36,11 +35,9 @@ class Fitting:
 def fittings(world: World, job: Job, node: str, scheduler: Scheduler) -> tuple[Fitting, ...]:
     """For each group of the job what is to be said of that node, which has answered.
 
-    Raises InputError where the job names a scheduler that is not installed here.
+    Raises InputError as `scheduler_of` does.
     """
     room, chosen = room_of(world), scheduler_of(job, scheduler)
-    if chosen is None:
-        raise InputError(f"there is no scheduler {job.scheduler!r} on this machine", where=job.name)
     requests = (_one_more(job, group, node, last_of(world, room)) for group in job.groups)
     return tuple(_fitting(request, node, room, chosen) for request in requests)
 

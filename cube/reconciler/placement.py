@@ -5,6 +5,7 @@ A slot whose task was stopped to make room for its successor comes before all: t
 
 from collections.abc import Mapping, Sequence
 
+from cube.errors import InputError
 from cube.model.action import Refusal
 from cube.model.image import Images
 from cube.model.node import Node
@@ -46,8 +47,12 @@ def place_all(
     absent = _absent(world)
     filled = Filled(room=room, leeway=leeway, last=last_of(world, room))
     for batch in batches(world, openings, room):
-        chosen = scheduler_of(batch.asked[0][0].want.job, scheduler)
-        filled = without_scheduler(batch, filled) if chosen is None else fill(batch, chosen, filled, absent)
+        try:
+            chosen = scheduler_of(batch.asked[0][0].want.job, scheduler)
+        except InputError as error:
+            filled = without_scheduler(batch, filled, error.headline)
+        else:
+            filled = fill(batch, chosen, filled, absent)
     return filled
 
 

@@ -5,9 +5,9 @@ A node without a score is never picked.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 from zlib import crc32
 
@@ -201,23 +201,47 @@ class Algorithms(Mapping[str, Scheduler]):
     """The algorithms by name: Cube's own, and those of other packages, each loaded when it is asked for."""
 
     def __init__(self, own: Mapping[str, Scheduler]) -> None:
-        self._own = own
+        self._own, self._loaded = own, dict(own)
 
     def __getitem__(self, name: str) -> Scheduler:
         """Raises KeyError where there is none of that name, InputError where it cannot be loaded."""
-        if name in self._own:
-            return self._own[name]
-        (found,) = entry_points(group=GROUP, name=name) or (None,)
-        if found is None:
-            raise KeyError(name)
-        return _checked(name, found.load())
+        if name not in self._loaded:
+            self._loaded[name] = _loaded(name, tuple(entry_points(group=GROUP, name=name)))
+        return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
         yield from self._own
-        yield from (name for name in entry_points(group=GROUP).names if name not in self._own)
+        yield from sorted(entry_points(group=GROUP).names - {*self._own})
 
     def __len__(self) -> int:
         return len(tuple(iter(self)))
+
+    def name_of(self, scheduler: Scheduler) -> str:
+        """What it is called by; one that was never asked for here by its type. Loads nothing."""
+        names = (name for name, found in self._loaded.items() if found is scheduler)
+        return next(names, type(scheduler).__name__)
+
+
+def _loaded(name: str, entries: Sequence[EntryPoint]) -> Scheduler:
+    if not entries:
+        raise KeyError(name)
+    packages = " and ".join(sorted(_package(found) for found in entries))
+    if len(entries) > 1:
+        what = f"there is more than one scheduler {name!r}: of {packages}"
+        raise InputError(what, cure="Uninstall all of these packages but one.")
+    try:
+        found = entries[0].load()
+    except Exception as error:
+        raise InputError(
+            f"the scheduler {name!r} of {packages} cannot be loaded",
+            why=f"{type(error).__name__}: {error}",
+            cure="Install what the package needs, or choose another scheduler.",
+        ) from error
+    return _held(_checked(name, found))
+
+
+def _package(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} ({entry.value})" if entry.dist else entry.value
 
 
 def _checked(name: str, found: object) -> Scheduler:
@@ -231,7 +255,14 @@ def _checked(name: str, found: object) -> Scheduler:
     return scheduler
 
 
-ALGORITHMS: Mapping[str, Scheduler] = Algorithms(
+def _held(scheduler: Scheduler) -> Scheduler:
+    """The scheduler; one by a formula, which may answer anything, held to 0..1."""
+    if isinstance(scheduler, Algorithm) and isinstance(scheduler.rule, ByFormula):
+        return replace(scheduler, rule=replace(scheduler.rule, formula=fit.held(scheduler.rule.formula)))
+    return scheduler
+
+
+ALGORITHMS = Algorithms(
     {
         "tight": Algorithm(ByFormula(fit.tight)),
         "spread": Algorithm(ByFormula(fit.spread)),
@@ -254,11 +285,19 @@ def refuse_unknown(name: str) -> None:
         raise InputError(f"there is no scheduler {name!r}", cure=f"Known: {', '.join(ALGORITHMS)}.")
 
 
-def scheduler_of(job: Job, default: Scheduler) -> Scheduler | None:
-    """Who chooses the job's nodes; None: it names an algorithm that is not installed here."""
-    return ALGORITHMS.get(job.scheduler) if job.scheduler else default
+def scheduler_of(job: Job, default: Scheduler) -> Scheduler:
+    """Who chooses the job's nodes.
+
+    Raises InputError where it names an algorithm that is not installed here, or that cannot be loaded.
+    """
+    if not job.scheduler:
+        return default
+    try:
+        return ALGORITHMS[job.scheduler]
+    except KeyError:
+        raise InputError(f"there is no scheduler {job.scheduler!r} on this machine") from None
 
 
 def name_of(scheduler: Scheduler) -> str:
     """What it is called by; one that is registered nowhere by its type."""
-    return next((name for name, found in ALGORITHMS.items() if found is scheduler), type(scheduler).__name__)
+    return ALGORITHMS.name_of(scheduler)

@@ -29,7 +29,11 @@ def look_up(table: Table, shares: tuple[Floats, Floats]) -> tuple[Floats, Floats
     return values.take(steps[0], mode="clip"), values.take(steps[1], mode="clip")
 
 
-ARRAYS = Maths(smaller=np.minimum, look_up=look_up, one=np.array(1.0), half=np.array(0.5))
+def _within(numbers: Floats) -> Floats:
+    return np.fmin(np.fmax(numbers, 0.0), 1.0)  # Of a number and NaN both take the number.
+
+
+ARRAYS = Maths(smaller=np.minimum, look_up=look_up, one=np.array(1.0), half=np.array(0.5), within=_within)
 """For many nodes, or many classes, at once."""
 
 

@@ -34,13 +34,15 @@ Pair = tuple[Number, Number]
 class Maths(NamedTuple):
     """What a formula needs besides arithmetic: the smaller of two, and a table's values at two shares 0..1.
 
-    `one` and `half` are those numbers in the form that is the quickest here.
+    `one` and `half` are those numbers in the form that is the quickest here. `within` holds a number to 0..1,
+    and takes what is no number for 0.
     """
 
     smaller: Callable[[Number, Number], Number]
     look_up: Callable[[Table, Pair], Pair]
     one: Number
     half: Number
+    within: Callable[[Number], Number]
 
 
 def step_below(share: float) -> int:
@@ -54,7 +56,11 @@ def _look_up(table: Table, shares: Pair) -> Pair:
     return table.function(step_below(cpu) / STEPS), table.function(step_below(memory) / STEPS)
 
 
-PLAIN = Maths(smaller=min, look_up=_look_up, one=1.0, half=0.5)
+def _within(number: float) -> float:
+    return min(1.0, max(0.0, number))  # NaN is not larger than 0.
+
+
+PLAIN = Maths(smaller=min, look_up=_look_up, one=1.0, half=0.5, within=_within)
 """For one node."""
 
 
@@ -78,6 +84,11 @@ class Fit(NamedTuple):
 
 
 Formula = Callable[[Fit], Number]
+
+
+def held(formula: Formula) -> Formula:
+    """The formula held to 0..1, whatever it answers; what is no number is 0."""
+    return lambda fit: fit.maths.within(formula(fit))
 
 
 def tight(fit: Fit) -> Number:

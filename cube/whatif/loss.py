@@ -21,18 +21,16 @@ Key = TypeVar("Key")
 
 
 def falls(world: World, change: Change, scheduler: Scheduler) -> Iterator[tuple[str, tuple[Stuck, ...]]]:
-    """Each node that answers after the change, and what would find no room if that one were lost, too.
+    """Each node that answers after the change, added ones too, and what would find no room without that one.
 
     What would wait for room in any case does not count against a node.
     """
     settled, homes = _settle(world, change), homes_of(world)
     make_ready(len(settled.room), len(settled.wants))
     anyway = {found.slot for found in _waits(settled.placed(settled.tasks, settled.room, scheduler))}
-    added = {found.node.name for found in change.added}
     for name in settled.room:
-        if name not in added:
-            waits = _waits(settled.placed_without(name, scheduler))
-            yield name, tuple(stuck_of(found, homes) for found in waits if found.slot not in anyway)
+        waits = _waits(settled.placed_without(name, scheduler))
+        yield name, tuple(stuck_of(found, homes) for found in waits if found.slot not in anyway)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -149,8 +149,8 @@ def _promising(
     places = _Places(room)
     for task in _unlike(tasks):
         want = wants[task.slot]
-        chosen = scheduler_of(want.job, scheduler)
-        if chosen is None or _takes_turns(chosen):
+        chosen = _chooser(want, scheduler)
+        if chosen is None:
             continue
         if not isinstance(chosen, Algorithm) or want.request().demand.counted:
             yield inf, task
@@ -195,8 +195,8 @@ def _unlike(tasks: Iterable[Task]) -> Iterator[Task]:
 
 def _best(task: Task, want: Want, room: Room, scheduler: Scheduler) -> Iterator[Exchange]:
     assert task.node is not None
-    chosen = scheduler_of(want.job, scheduler)
-    if chosen is None or _takes_turns(chosen):
+    chosen = _chooser(want, scheduler)
+    if chosen is None:
         return
     states = tuple(_left(state, task) if name == task.node else state for name, state in room.items())
     request = replace(want.request(task.order), avoid=frozenset(task.failed_on)).among(states)
@@ -210,6 +210,15 @@ def _best(task: Task, want: Want, room: Room, scheduler: Scheduler) -> Iterator[
         if there != task.node:
             before, after = scores[task.node], scores[there]
             yield Exchange(task=task, target=there, before=before, after=after, of=want.group.count)
+
+
+def _chooser(want: Want, scheduler: Scheduler) -> Scheduler | None:
+    """Who says how well the job's tasks stand; None: nobody here can."""
+    try:
+        chosen = scheduler_of(want.job, scheduler)
+    except InputError:
+        return None
+    return None if _takes_turns(chosen) else chosen
 
 
 def _takes_turns(scheduler: Scheduler) -> bool:
