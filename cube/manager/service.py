@@ -34,6 +34,7 @@ from cube.model.node import Cluster
 from cube.model.observation import Observation, Stats
 from cube.model.transit import Transit
 from cube.reconciler.guards import check_room
+from cube.reconciler.twins import apart
 from cube.reconciler.world import World
 from cube.scheduler.algorithms import ALGORITHMS, Scheduler
 from cube.store.reader import Mark
@@ -403,7 +404,7 @@ class Service:
             plan=self.last_plan,
             done=tuple(done),
             tasks=self.store.current_tasks(),
-            observed=dict(self._picture.observed),
+            observed=apart(self._picture.observed),
             is_late=not asking.is_over(worth_trying(self.last_plan, self._staff.done)),
             rollouts=self.store.rollouts(),
             asked=asking.version,

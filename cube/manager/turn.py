@@ -21,6 +21,7 @@ from cube.model.task import Health
 from cube.model.transit import Transit
 from cube.reconciler.guards import check_room
 from cube.reconciler.silence import listen, news
+from cube.reconciler.twins import apart
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import Scheduler
 from cube.store.store import Store
@@ -220,7 +221,7 @@ class Loop:
             plan=plan,
             done=tuple(done),
             tasks=self.store.current_tasks(),
-            observed=observed,
+            observed=world.observed,
             is_late=not is_over,
             rollouts=self.store.rollouts(),
             asked=asked.version if asked else 0,
@@ -268,6 +269,7 @@ def world_of(
     stock: Mapping[str, str],
 ) -> World:
     """All that a plan is made from, as it is recorded now; `stock` as in World."""
+    observed = apart(observed)
     with store.moment():
         return World(
             cluster=cluster.name,

@@ -196,7 +196,7 @@ class Seen:
 
 
 class Cause(StrEnum):
-    """Why a node, or its engine, did not answer."""
+    """Why a node, or its engine, did not answer, or why its answer is not believed."""
 
     NAME = "name not resolved"
     REFUSED = "refused"
@@ -214,6 +214,7 @@ class Cause(StrEnum):
     DOCKER_PERMISSION = "no permission on the Docker socket"
     DOCKER_SILENT = "Docker does not answer"
     STRANGE = "strange answer"
+    TWIN = "one machine under two names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

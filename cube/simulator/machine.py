@@ -236,7 +236,7 @@ class Machine:
     ) -> Container:
         self.created += 1
         container = Container(
-            id=f"{self.name}-{self.created:04}",
+            id=f"{self.machine_id}-{self.created:04}",
             name=name,
             image=image,
             image_id=_id_of(image, self._own),

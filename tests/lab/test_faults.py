@@ -12,8 +12,10 @@ import subprocess
 import time  # noqa: TID251 - real nodes take real time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
+import yaml
 
 from cube.lab import faults
 from tests.lab.desk import BOUND, SERVER, SLEEPER, Desk, stopped, sweep, wait_until
@@ -237,6 +239,25 @@ class TestTheState:
         running.communicate(timeout=BOUND)
         assert running.returncode == 0
         assert len(desk.containers()) == 12
+
+
+class TestAMachineUnderTwoNames:
+    def test_keeps_what_runs_there_and_is_told_of_by_both_p3_p7(self, desk: Desk) -> None:
+        desk.cube("deploy", desk.write(SLEEPER, name="web", count=3))
+        before = desk.ids()
+        inventory = yaml.safe_load(desk.inventory.read_text())
+        hosts = inventory["all"]["hosts"]
+        name = desk.nodes[0].name
+        hosts["other"] = {**hosts[name], "ansible_ssh_common_args": f"-J {desk.nodes[1].name}"}
+        for group in inventory["all"]["children"].values():
+            group["hosts"]["other"] = None
+        file = desk.folder / "twice.yml"
+        file.write_text(yaml.safe_dump(inventory))
+        desk = replace(desk, inventory=file)
+        told = desk.cube("reconcile", code=3).stderr
+        assert f"other: unknown: one machine under two names, it has the containers that {name} has" in told
+        assert f"{name}: unknown: one machine under two names, it has the containers that other has" in told
+        assert desk.ids() == before
 
 
 class TestTheTerminal:
