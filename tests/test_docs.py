@@ -12,6 +12,7 @@ import pytest
 
 from cube.model.task import TRANSITIONS, State
 from cube.reconciler.buckets import Bucket
+from cube.reconciler.placement import FRESH
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.transfer import LEFT_BEHIND, TABLES
 from tests import cli_reference
@@ -61,6 +62,10 @@ def test_the_table_of_states_is_the_one_that_the_store_holds_to() -> None:
 @pytest.mark.parametrize("word", [*Bucket, *State, *ALGORITHMS])
 def test_every_bucket_state_and_algorithm_is_explained(word: str) -> None:
     assert any(re.search(rf"\b{word}\b", TEXTS[page]) for page in ("tasks.md", "scheduling.md"))
+
+
+def test_how_long_a_look_tells_how_busy_a_node_is_is_said() -> None:
+    assert TEXTS["scheduling.md"].replace("\n", " ").count(f"more than {FRESH:.0f} seconds") == 2
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
 
-from cube.model.action import Place, Wait
+from cube.model.action import Place, Refusal, Wait
 from cube.model.architecture import ARCHITECTURE
 from cube.model.image import Image
 from cube.model.job import Constraint, Group, Job, JobType, Operator, TaskSpec, Volume
@@ -17,14 +18,14 @@ from cube.model.software import release
 from cube.model.task import State, Task
 from cube.reconciler.guards import check_room
 from cube.reconciler.line import Opening
-from cube.reconciler.placement import room_of
+from cube.reconciler.placement import FRESH, room_of
 from cube.reconciler.reconcile import reconcile
 from cube.reconciler.wants import wants_of
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.scheduler.state import NodeState, Request
 from cube.spec.demands import constraint
-from tests.build import GIB, container, job, node, seen, spec, task, unknown, world
+from tests.build import GIB, NOW, container, job, node, seen, spec, task, unknown, world
 
 
 def big(cpu: int, memory: int = GIB // 8) -> TaskSpec:
@@ -73,6 +74,55 @@ class TestTheSchedulerOfAJob:
         given = self.fleet(job("odd", scheduler="elsewhere"), job("web"))
         assert waits(given) == ["odd/main[0] there is no scheduler 'elsewhere' on this machine"]
         assert places(given) == ["web/main[0] on node1"]
+
+
+class TestALookOfLongAgo:
+    """tight takes node1, which is half full; but not where nobody knows how busy it is."""
+
+    def placed(self, *ages: float) -> Place:
+        looks = [replace(seen(f"node{number}"), at=NOW - age) for number, age in enumerate(ages, start=1)]
+        old = job("old", task=big(2000))
+        (found,) = actions(world(jobs=[old, job()], tasks=[task(job="old", spec=big(2000))], observed=looks))
+        assert isinstance(found, Place)
+        return found
+
+    def test_does_for_so_many_seconds(self) -> None:
+        assert FRESH == 300
+        assert self.placed(FRESH, 0).node == "node1"
+
+    def test_lets_its_node_be_taken_last(self) -> None:
+        found = self.placed(FRESH + 1, 0)
+        assert found.node == "node2"
+        assert found.decision.last == {"node1": "nobody knows how busy it is"}
+
+    def test_does_not_count_where_there_is_no_other(self) -> None:
+        assert self.placed(FRESH + 1, FRESH + 1).node == "node1"
+
+
+class TestAPropertyThatFewTasksMayShare:
+    """Two nodes in rack a, one in rack b, and one in none."""
+
+    RACKS = MappingProxyType({"node1": "a", "node2": "a", "node3": "b", "node4": ""})
+
+    def found(self, rule: str, count: int) -> tuple[list[str], Sequence[Refusal]]:
+        """The racks of the tasks that are placed, and why the one after them is not."""
+        nodes = [node(name, labels={"rack": rack} if rack else {}) for name, rack in self.RACKS.items()]
+        other = task(job="other", node="node3")
+        wanted = job(count=count, constraints=(constraint(rule),))
+        looks = [seen(name) for name in self.RACKS]
+        given = world(jobs=[job("other"), wanted], tasks=[other], observed=looks, nodes=nodes)
+        done = actions(given)
+        racks = sorted(self.RACKS[found.node] for found in done if isinstance(found, Place))
+        (wait,) = (found for found in done if isinstance(found, Wait))
+        return racks, wait.decision.refusals
+
+    @pytest.mark.parametrize(("rule", "most"), [("", 1), (" 1", 1), (" 2", 2), (" 3", 3)])
+    def test_takes_so_many_under_each_value_and_not_one_more(self, rule: str, most: int) -> None:
+        racks, refusals = self.found(f"label.rack distinct_property{rule}", 2 * most + 1)
+        assert racks == ["a"] * most + ["b"] * most
+        told = [(found.node, found.filter, found.wanted, found.found) for found in refusals]
+        full = [(name, "peers", f"at most {most}", f"{most}") for name in ("node1", "node2", "node3")]
+        assert told == [*full, ("node4", "peers", f"label.rack distinct_property{rule}", "not set")]
 
 
 class TestNewSlots:

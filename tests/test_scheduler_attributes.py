@@ -42,6 +42,44 @@ from cube.spec.parse import parse
         ("label.a version > 5.10.0-8", "5.10.0-21", True),
         ("label.a set_contains x, y", "z, y,x", True),
         ("label.a set_contains x, y", "x", False),
+        ("label.a = x", "y", False),
+        ("label.a = x", "xy", False),
+        ("label.a != x", "x", False),
+        ("label.a != x", "y", True),
+        ("label.a in x, y", "z", False),
+        ("label.a in x, y", None, False),
+        ("label.a not-in x, y", "x", False),
+        ("label.a not-in x, y", "z", True),
+        ("label.a < 10", "10", False),
+        ("label.a < 10", "11", False),
+        ("label.a <= 10", "10", True),
+        ("label.a <= 10", "10.5", False),
+        ("label.a <= 10", "9", True),
+        ("label.a > 10", "10", False),
+        ("label.a > 9", "10", True),
+        ("label.a >= 10", "10", True),
+        ("label.a >= 10", "9", False),
+        ("label.a < b", "b", False),
+        ("label.a <= b", "b", True),
+        ("label.a > b", "b", False),
+        ("label.a >= b", "b", True),
+        ("label.a < 1", "-1", True),
+        ("label.a regexp ^u$", "v", False),
+        ("label.a version < 2", "2.0", False),
+        ("label.a version <= 2", "2.0", True),
+        ("label.a version <= 2", "2.0.1", False),
+        ("label.a version > 2", "2.0", False),
+        ("label.a version >= 2", "2", True),
+        ("label.a version >= 2", "2.0-rc1", False),
+        ("label.a version >= 1.9, < 2", "1.8", False),
+        ("label.a version = 1.2", "1.2.1", False),
+        ("label.a version 1.2", "1.3", False),
+        ("label.a version != 1.2", "v1.2.0", False),
+        ("label.a version > 1", "one", False),
+        ("label.a set_contains x, y", "y", False),
+        ("label.a set_contains x", "xy", False),
+        ("label.a distinct_property 2", "x", True),
+        ("distinct_hosts", "x", True),
         ("label.a is_set", "", True),
         ("label.a is_set", None, False),
         ("label.a distinct_property 2", None, True),
@@ -50,6 +88,11 @@ from cube.spec.parse import parse
 )
 def test_a_constraint_holds_as_its_operator_says(text: str, found: str | None, expected: bool) -> None:
     assert holds(constraint(text), found) is expected
+
+
+def test_all_of_several_expressions_have_to_match() -> None:
+    both = Constraint(attribute="label.a", operator=Operator.REGEXP, values=("^a", "b$"))
+    assert [holds(both, text) for text in ("a b", "a", "b")] == [True, False, False]
 
 
 @pytest.mark.parametrize(

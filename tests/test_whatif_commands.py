@@ -1,6 +1,7 @@
 """`cube simulate` and `cube rebalance` from a shell, over a store that remembers looks and a job."""
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import closing
@@ -39,6 +40,18 @@ def test_a_monitor_reads_from_the_exit_status_whether_any_node_can_be_lost(folde
     assert (done.returncode, "no room for web/main[" in done.stdout) == (1, True)
     told = json.loads(cube(folder, "simulate", "--n-plus-1", "--scale", "web=2", "-o", "json").stdout)
     assert [node["survives"] for node in told["nodes"]] == [False, False] == [told["survives"]] * 2
+
+
+def test_how_old_the_oldest_look_is_that_is_taken_for_fresh_is_told(folder: Path) -> None:
+    def told(*looks_at: float) -> str:
+        with closing(open_store(folder / "test.db")) as store:
+            for number, at in enumerate(looks_at, start=1):
+                store.put_observations([replace(seen(f"node{number}"), at=at)])
+        return cube(folder, "simulate", "--lose", "node2").stderr
+
+    days = r"node1: seen \d+d ago, the oldest look that is taken for fresh; look with: cube nodes"
+    assert re.search(days, told(0.0, 86400.0))
+    assert told(2 * NOW, 2 * NOW) == ""
 
 
 def test_what_is_no_count_is_told_by_the_option_that_asks_for_one(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from cube.model.observation import Observation, Seen, Unknown
 from cube.model.resources import Resources
 from cube.model.task import Slot
 from cube.model.units import size
+from cube.reconciler.placement import FRESH
 from cube.reconciler.world import World, as_seen
 from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.rows import Look
@@ -73,7 +74,7 @@ def recorded_world(place: Place) -> World:
     if not any(isinstance(found, Seen) for found in world.observed.values()):
         cure = "Look at them once: cube nodes"
         raise InputError("no look at the nodes is recorded", where=place.cluster.name, cure=cure)
-    render.warn(_of_unseen(world))
+    render.warn([*_of_unseen(world), *_of_old_looks(world, looks)])
     return world
 
 
@@ -178,13 +179,22 @@ def _observation(look: Look, now: float) -> Observation:
     return Unknown(node=look.node, at=look.at, cause=look.cause, why=look.why, cure="", stats=look.stats)
 
 
-def _of_unseen(world: World) -> Iterable[str]:
+def _of_unseen(world: World) -> Iterator[str]:
     for name in world.nodes:
         found = world.observed.get(name)
         if found is None:
             yield f"{name}: never looked at, and left out; look with: cube nodes {name}"
         elif isinstance(found, Unknown):
             yield f"{name}: did not answer the last look, {found.cause}; it is given nothing"
+
+
+def _of_old_looks(world: World, looks: Mapping[str, Look]) -> Iterator[str]:
+    """How long ago the oldest look was that is taken for one of now, if no sweep would do that any more."""
+    seen = [looks[name] for name, found in world.observed.items() if isinstance(found, Seen)]
+    oldest = min(seen, key=lambda look: look.at)
+    if world.now - oldest.at > FRESH:
+        age = render.age(oldest.at, world.now)
+        yield f"{oldest.node}: seen {age} ago, the oldest look that is taken for fresh; look with: cube nodes"
 
 
 def _additions(text: str, world: World) -> list[Addition]:
