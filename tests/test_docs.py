@@ -17,6 +17,9 @@ from cube.scheduler.algorithms import ALGORITHMS
 from cube.store.transfer import LEFT_BEHIND, TABLES
 from tests import cli_reference
 from tests.bench import manager, soak
+from tests.bench.scheduler_report import from_json, section, with_section
+from tests.bench.scheduler_speed import MOST
+from tests.test_scheduler_packing import ALLOWED
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(ROOT.glob("docs/*.md"))
@@ -65,7 +68,7 @@ def test_every_bucket_state_and_algorithm_is_explained(word: str) -> None:
 
 
 def test_how_long_a_look_tells_how_busy_a_node_is_is_said() -> None:
-    assert TEXTS["scheduling.md"].replace("\n", " ").count(f"more than {FRESH:.0f} seconds") == 2
+    assert " ".join(TEXTS["scheduling.md"].split()).count(f"more than {FRESH:.0f} seconds") == 2
 
 
 def test_every_exit_code_is_explained() -> None:
@@ -109,6 +112,21 @@ def test_the_table_of_crash_points_is_that_of_the_last_whole_run() -> None:
 def test_the_tables_of_the_manager_are_those_of_the_recorded_runs(name: str, bench: ModuleType) -> None:
     facts = json.loads((ROOT / "docs" / "benchmarks" / f"{name}.json").read_text())
     assert f"{bench.BEGIN}\n{bench.table(facts)}{bench.END}" in TEXTS["manager.md"]
+
+
+def test_the_tables_of_the_scheduler_are_those_of_the_recorded_runs() -> None:
+    text = (ROOT / "docs" / "benchmarks" / "scheduler.json").read_text()
+    page, facts = (ROOT / "docs" / "scheduling.md").read_text(), json.loads(text)["machine"]
+    assert with_section(page, section(from_json(text), facts)) == page
+
+
+def test_what_is_said_of_the_scheduler_s_benchmark_is_what_it_does() -> None:
+    page = " ".join(TEXTS["scheduling.md"].split())
+    assert f"the smallest {MOST:,} of these tasks only" in page
+    assert f"at most {ALLOWED - 1:.1%}".replace("%", " %") in page
+    cited = re.findall(r"tests/[\w/]+\.(?:py|md)", page)
+    assert cited
+    assert all((ROOT / file).exists() for file in cited)
 
 
 def test_every_seed_that_found_something_is_lived_through_again() -> None:

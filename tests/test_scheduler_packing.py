@@ -57,9 +57,36 @@ def test_figures_take_the_place_of_older_ones() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     found = Result(table="speed", name="x", unit="/s", runs=[1.0, 3.0, 2.0], must=2.0, stretch=9.0)
     text = section([found], {"machine": "m", "python": "3"})
-    assert "| x | **2** | 2 | 9 | 1 to 3 (3) |" in text
+    assert "| x | 2 | 2 | 9 | must | 1 to 3 (3) |" in text
     assert with_section(with_section(page, "older"), text) == with_section(page, text)
     assert from_json(as_json([found], {})) == [found]
+
+
+@pytest.mark.parametrize(
+    ("must", "stretch", "is_most", "verdict"),
+    [
+        (2.0, 3.0, False, "must"),
+        (2.1, 3.0, False, "**missed**"),
+        (1.0, 2.0, False, "stretch"),
+        (1.9, 1.0, True, "**missed**"),
+        (2.0, 1.9, True, "must"),
+        (2.1, 2.0, True, "stretch"),
+        (2.0, None, False, "must"),
+        (None, 3.0, False, "none"),
+        (None, 1.0, False, "stretch"),
+        (None, None, False, ""),
+    ],
+)
+def test_an_aim_that_is_missed_is_said_to_be_missed(
+    must: float | None, stretch: float | None, is_most: bool, verdict: str
+) -> None:
+    found = Result(
+        table="speed", name="x", unit="/s", runs=[2.0], must=must, stretch=stretch, is_most=is_most
+    )
+    text = section([found], {"machine": "m", "python": "3"})
+    assert f" | {verdict} | 2 to 2 (1) |" in text
+    told = f"- Of 1 figures with a *must* 1 miss it: {found.name}."
+    assert (told in text) == (verdict == "**missed**")
 
 
 def test_plots_have_a_bar_or_a_line_for_each_with_its_name_and_are_xml() -> None:

@@ -36,6 +36,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 SEEDS = range(11)
 SIZES = {1_000: (100e3, 200e3), 10_000: (50e3, 140e3), 100_000: (15e3, 40e3)}
 """Nodes, and how many placements a second must be and should be."""
+PROVEN = {"Azure's 20,000 machines, nodes of 64 cores and 128 GiB": 1_021}
+"""As few nodes as can do: a lower bound by column generation that a rounding of it reaches.
+
+The linear program of all ways to fill a node, solved once by HiGHS, beside this benchmark and not by it.
+"""
 RATIOS = {1_000: (20, 40), 10_000: (150, 330)}
 
 
@@ -179,7 +184,10 @@ def _identicals(folder: Path, _runs: int) -> Iterator[Result]:
     for title, node, tasks, must, stretch in _identical_cases(folder):
         orders = [Random(seed).sample(list(tasks), len(tasks)) for seed in SEEDS]
         fewest = bound([node] * len(tasks), fitting(node, tasks))
-        yield Result(table="identical", name=f"{title}: the bound", unit="nodes", runs=[fewest])
+        name = f"{title}: the bound by volume"
+        yield Result(table="identical", name=name, unit="nodes", runs=[fewest])
+        if title in PROVEN:
+            yield proven(title)
         for name, pack in packers.items():
             yield Result(
                 table="identical",
@@ -190,6 +198,12 @@ def _identicals(folder: Path, _runs: int) -> Iterator[Result]:
                 stretch=stretch if pack is planned else None,
                 is_most=True,
             )
+
+
+def proven(title: str) -> Result:
+    """A bound that no run of this benchmark found."""
+    name = f"{title}: the fewest that can do, by a linear program that is not part of this benchmark"
+    return Result(table="identical", name=name, unit="nodes", runs=[PROVEN[title]])
 
 
 def _identical_cases(folder: Path) -> Iterator[tuple[str, Shape, Sequence[Shape], int, int]]:

@@ -33,6 +33,15 @@ class Result:
         """The median is as good as that; nothing reaches an aim that there is none of."""
         return aim is not None and (self.median <= aim if self.is_most else self.median >= aim)
 
+    @property
+    def verdict(self) -> str:
+        """Which of its aims the median reaches, in a word; empty: it has none."""
+        if self.must is not None and not self.reaches(self.must):
+            return "**missed**"
+        if self.stretch is not None:
+            return "stretch" if self.reaches(self.stretch) else "must" if self.must is not None else "none"
+        return "must" if self.must is not None else ""
+
 
 TABLES: Mapping[str, str] = {
     "speed": "Placements a second, one by one, about 100 classes of requests",
@@ -56,7 +65,9 @@ def from_json(text: str) -> list[Result]:
 def section(results: Sequence[Result], facts: Mapping[str, str]) -> str:
     """The tables, and on what they were measured."""
     lines = [
-        f"Measured on {facts['machine']}, one process on one core, its CPU time, Python {facts['python']}."
+        f"Measured on {facts['machine']}, one process on one core, its CPU time, Python {facts['python']}.",
+        "",
+        *_missed(results),
     ]
     for table, title in TABLES.items():
         rows = [found for found in results if found.table == table]
@@ -71,16 +82,26 @@ def with_section(page: str, text: str) -> str:
     return f"{page[:before]}\n\n{text}\n\n{page[after:]}"
 
 
+def _missed(results: Sequence[Result]) -> Iterator[str]:
+    """How many of the aims are not reached; what must be is named."""
+    for word, aims in (
+        ("must", [(found, found.must) for found in results]),
+        ("stretch", [(found, found.stretch) for found in results]),
+    ):
+        asked = [(found, aim) for found, aim in aims if aim is not None]
+        missed = [found for found, aim in asked if not found.reaches(aim)]
+        names = f": {'; '.join(found.name for found in missed)}" if word == "must" and missed else ""
+        yield f"- Of {len(asked)} figures with a *{word}* {len(missed)} miss it{names}."
+
+
 def _table(rows: Sequence[Result]) -> Iterator[str]:
-    yield "| | median | must | stretch | runs, least to most |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield "| | median | must | stretch | reached | runs, least to most |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for row in rows:
-        value = (
-            f"**{_shown(row.median, row.unit)}**" if row.reaches(row.must) else _shown(row.median, row.unit)
-        )
+        value = _shown(row.median, row.unit)
         aims = " | ".join("" if aim is None else _shown(aim, row.unit) for aim in (row.must, row.stretch))
         spread = f"{_shown(min(row.runs), row.unit)} to {_shown(max(row.runs), row.unit)}"
-        yield f"| {row.name} | {value} | {aims} | {spread} ({len(row.runs)}) |"
+        yield f"| {row.name} | {value} | {aims} | {row.verdict} | {spread} ({len(row.runs)}) |"
 
 
 def _shown(value: float, unit: str) -> str:
