@@ -13,6 +13,7 @@ from cube.model.action import (
     Checked,
     Decision,
     Effect,
+    Fetch,
     Note,
     Outcome,
     Place,
@@ -113,6 +114,11 @@ def running(store: Store, *, spec: TaskSpec = SPEC) -> Task:
     return task
 
 
+def stopped(store: Store, task: Task) -> None:
+    (effect,) = plan(store, stop(task))
+    store.record_outcome(effect, OK, now=12.0, actor="ann")
+
+
 def only(store: Store) -> Task:
     (task,) = store.current_tasks()
     return task
@@ -179,8 +185,7 @@ class TestJobs:
         assert store.job("web") is not None
 
     def test_a_forgotten_job_leaves_its_events_and_its_numbers(self, store: Store) -> None:
-        task = running(store)
-        store.record_outcome(stop(task), OK, now=12.0, actor="ann")
+        stopped(store, running(store))
         events = store.events()
         assert store.forget_job("web")
         assert (store.jobs(), store.tasks(), store.events()) == ((), (), events)
@@ -448,11 +453,38 @@ class TestOutcomes:
         assert set(kept.values()) == {99.5, None}
 
 
+class TestAnEffectWithoutARecordedIntent:
+    """Simulated managers record what they are about to do; whoever forgets to is stopped here."""
+
+    def test_of_a_task_cannot_be_concluded_p9(self, store: Store) -> None:
+        task = running(store)
+        self.is_refused(store, stop(task))
+        assert only(store) == task
+
+    def test_on_an_orphan_cannot_be_concluded_p9(self, store: Store) -> None:
+        orphan = replace(stop(running(store)), task=None)
+        self.is_refused(store, orphan)
+        (effect,) = plan(store, orphan)
+        store.record_outcome(effect, OK, now=12.0, actor="ann")
+
+    def test_on_an_image_cannot_be_concluded_p9(self, store: Store) -> None:
+        fetch = Fetch(node="node1", image="app:1", pinned="", job="web", reason="wanted")
+        self.is_refused(store, fetch)
+        (effect,) = plan(store, fetch)
+        store.record_outcome(effect, OK, now=12.0, actor="ann")
+
+    def is_refused(self, store: Store, effect: Effect) -> None:
+        before = store.events()
+        with pytest.raises(InternalError, match="without a recorded intent"):
+            store.record_outcome(effect, OK, now=12.0, actor="ann")
+        assert store.events() == before
+
+
 class TestTasks:
     def test_current_are_the_newest_of_a_slot_and_those_that_still_live(self, store: Store) -> None:
         first = running(store)
         plan(store, replace(place(), reason="surge"))
-        store.record_outcome(stop(first), OK, now=12.0, actor="ann")
+        stopped(store, first)
         (second,) = store.current_tasks()
         assert second.order == first.order + 1
         assert [task.id for task in store.tasks("web")] == [first.id, second.id]

@@ -102,6 +102,13 @@ def last_event(connection: Database, identity: str) -> TaskEvent | None:
     return next(iter(select(connection, rows.event_of, sql, [identity])), None)
 
 
+def is_intended(connection: Database, identity: str, reason: str) -> bool:
+    """Some event of the task, empty for none, has that reason."""
+    # Of those of no task there are many, and the one that is asked for is among the newest.
+    sql = "SELECT 1 FROM events WHERE task = ? AND reason = ? ORDER BY number DESC LIMIT 1"
+    return connection.execute(sql, [identity, reason]).fetchone() is not None
+
+
 def events(
     connection: Database, conditions: Sequence[tuple[str, Any]], *, limit: int | None
 ) -> tuple[TaskEvent, ...]:

@@ -101,7 +101,11 @@ class Recording:
             self._change(changes.refresh(action, self._known(action.task)))
 
     def conclude(self, effect: Effect, outcome: Outcome) -> None:
-        """What came of the effect."""
+        """What came of the effect. Raises InternalError where it was begun without a recorded intent."""
+        if not read.is_intended(self._connection, effect.task.id if effect.task else "", _intent_of(effect)):
+            raise InternalError(
+                f"an effect on {effect.node} was begun without a recorded intent: {effect.reason}"
+            )
         self._remember(effect, outcome)
         match effect:
             case Stop(task=None):
@@ -291,6 +295,17 @@ class Recording:
     def _tell(self, **what: Any) -> None:
         what.setdefault("detail", {})
         self._events.append(TaskEvent(number=next(self._numbers), at=self._now, actor=self._actor, **what))
+
+
+def _intent_of(effect: Effect) -> str:
+    """The reason of the event that tells of the effect's intent."""
+    match effect:
+        case Stop(task=None):
+            return changes.orphan_intent(effect)
+        case Push() | Fetch():
+            return changes.image_intent(effect)
+        case _:
+            return effect.reason
 
 
 def _count_after(connection: Database, sql: str) -> Iterator[int]:
