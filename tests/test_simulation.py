@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from cube.simulator.__main__ import verdict
+from cube.simulator.__main__ import main, verdict
 from cube.simulator.commands import check_always
 from cube.simulator.faults import Fault
 from cube.simulator.history import begun
-from cube.simulator.laws import BrokenLawError, ours
+from cube.simulator.laws import BrokenLawError, must, ours
 from cube.simulator.play import draw_profile, play, step
 from cube.simulator.varied import VARIATIONS, varies
 from tests.mutants.catalogue import hunt, mutants
@@ -36,6 +36,21 @@ def test_seeds_that_nobody_has_played_keep_the_laws() -> None:
     played = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (played.returncode, played.stderr) == (0, ""), played.stdout
     assert played.stdout.endswith(f"{SEEDS} passed, 0 failed\n")
+
+
+def test_the_page_of_the_promises_says_how_many_each_run_plays() -> None:
+    page = (HERE.parent / "docs" / "reliability.md").read_text()
+    assert f"CI plays {SEEDS:,} new ones\nin each run" in page
+
+
+def test_a_seed_that_fails_is_told_with_the_command_that_replays_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cube.simulator.__main__.play", lambda seed: must(False, f"P4 two of {seed}"))
+    assert main(1, 77) == 1
+    told = capsys.readouterr().out
+    assert told.startswith("seed 77: P4 two of 77\n  replay: make sim SEEDS=1 SEED=77\n")
+    assert told.endswith("0 passed, 1 failed\n")
 
 
 def test_the_same_seed_lives_the_same_history() -> None:

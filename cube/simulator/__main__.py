@@ -20,7 +20,7 @@ def main(seeds: int, first: int) -> int:
     for seed, trouble in verdicts(range(first, first + seeds)):
         if trouble:
             failed += 1
-            sys.stdout.write(f"seed {seed}: {trouble}\n  replay: python -m cube.simulator 1 {seed}\n")
+            sys.stdout.write(f"seed {seed}: {trouble}\n  replay: make sim SEEDS=1 SEED={seed}\n")
             sys.stdout.flush()
     took = time.monotonic() - began
     sys.stdout.write(f"{seeds / took:.0f} seeds a second, the first was {first}\n")
