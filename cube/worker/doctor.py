@@ -89,7 +89,7 @@ def _beyond(worker: Worker, connection: Connection) -> Iterator[Finding]:
     yield _round_trip(connection)
     before = time.time()
     machine = worker.read_machine(before)
-    yield _clock(machine.stats, before, time.time())
+    yield clock_finding(machine.stats, before, time.time())
     yield _disk(machine.stats)
     yield from _system(connection)
     try:
@@ -118,7 +118,7 @@ def _round_trip(connection: Connection) -> Finding:
     )
 
 
-def _clock(stats: Stats, before: float, after_: float) -> Finding:
+def clock_finding(stats: Stats, before: float, after_: float) -> Finding:
     """The node's clock was read between the two times, so it may be off by their distance unnoticed."""
     skew = max(before - stats.clock, stats.clock - after_, 0.0)
     if skew < SKEW:
