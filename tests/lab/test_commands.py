@@ -41,6 +41,47 @@ class TestVersions:
         assert "not paused" in desk.cube("resume", "sleeper", code=2).stderr
 
 
+CANARIES = """
+job: web
+groups:
+  main:
+    count: {count}
+    image: cube-demo:1
+    env: {{VERSION: "{mark}"}}
+    memory: 32MiB
+    ports: {{http: {{container: 8080, public: true}}}}
+    health: {{http: /health, port: http, interval: 1s, timeout: 1s}}
+    stop: {{grace: 1s}}
+    update: {{canary: 1, min_healthy_time: 1s}}
+"""
+
+
+class TestCanaries:
+    def test_are_followed_by_the_rest_when_they_are_promoted_unless_that_is_paused_p19(
+        self, desk: Desk
+    ) -> None:
+        desk.cube("deploy", desk.write(CANARIES, mark="old"))
+        old = set(desk.containers())
+        desk.cube("deploy", desk.write(CANARIES, mark="new"))
+        assert old < set(desk.containers())
+        assert running(desk) == [1, 1, 1, 2], "beside the old ones, which serve on"
+        desk.cube("pause", "web")
+        desk.cube("promote", "web", code=2)
+        assert running(desk) == [1, 1, 1, 2]
+        desk.cube("resume", "web")
+        assert running(desk) == [1, 1, 1, 2], "a rollout that goes on waits for its canaries again"
+        assert "version 2 is in place" in desk.cube("promote", "web").stdout
+        assert running(desk) == [2, 2, 2]
+        assert not old & set(desk.containers())
+
+
+def running(desk: Desk) -> list[int]:
+    """The versions of the tasks that run, as Cube tells them; there are as many containers."""
+    found = sorted(row["version"] for row in desk.data("status", "web") if row["state"] == "Running")
+    assert len(desk.containers()) == len(found)
+    return found
+
+
 COMPOSE = """
 name: shop
 services:

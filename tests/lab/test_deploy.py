@@ -219,6 +219,24 @@ class TestAnInterruptedDeploy:
         assert len(desk.containers()) == 12
         assert desk.cube("reconcile").stdout == ""
 
+    @pytest.mark.parametrize(
+        "signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]], ids=["term", "ctrl-c twice"]
+    )
+    def test_by_other_signals_leaves_no_lock_either_and_the_next_sweep_finishes_it_p9(
+        self, desk: Desk, signals: list[signal.Signals]
+    ) -> None:
+        """Fault F47."""
+        running = desk.begin("deploy", desk.write(SLEEPER, count=12))
+        for number in signals:
+            running.send_signal(number)
+            time.sleep(0.05)  # or the kernel delivers two as one
+        _, errors = running.communicate(timeout=60)
+        assert running.returncode in (-signals[0], 130)
+        assert "Traceback" not in errors
+        desk.cube("reconcile")
+        assert len(desk.containers()) == 12
+        assert desk.cube("reconcile").stdout == ""
+
     def test_holds_off_a_second_one_that_names_the_holder(self, desk: Desk) -> None:
         file = desk.write(SLEEPER, count=30)
         running = desk.begin("deploy", file)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,13 @@ groups:
     stop: {{grace: 0s}}
     update: {{min_healthy_time: 1s}}
 """
+
+
+def renamed(file: str, name: str) -> str:
+    """The same job file, whose job is called otherwise."""
+    path = Path(file)
+    path.write_text(path.read_text().replace("job: web", f"job: {name}"))
+    return file
 
 
 @contextmanager
@@ -97,6 +105,24 @@ class TestANodeThatFallsSilent:
         assert desk.containers() == stays, "of two that live the older stays"
         assert len(desk.ids()) == 3, "the double is gone, running or not"
         assert desk.cube("reconcile").stdout == ""
+
+    def test_rids_itself_first_of_what_was_stopped_changed_or_scaled_away_meanwhile_p4_p6(
+        self, desk: Desk
+    ) -> None:
+        """Fault F63: what nobody wants any more goes from it, and what is wanted is there once."""
+        asked = "none", "one", "changed"
+        for name in asked:
+            desk.cube("deploy", renamed(desk.write(TASKS, count=3, mark="old"), name))
+        with SILENT["partitioned"](desk):
+            desk.cube("stop", "none", code=3)
+            desk.cube("scale", "one", "main=1", code=3)
+            desk.cube("deploy", renamed(desk.write(TASKS, count=3, mark="new"), "changed"), code=3)
+        assert "start" not in desk.cube("reconcile").stdout.splitlines()[0]
+        wait_until(lambda: sweep(desk) == 0 and not desk.cube("reconcile").stdout)
+        names = desk.containers()
+        assert [sum(f"-{name}-" in found for found in names) for name in asked] == [0, 1, 3]
+        assert len(desk.ids()) == 4, "nothing that has ended is left either"
+        assert {row["version"] for row in desk.data("status", "changed") if row["state"] == "Running"} == {2}
 
     def test_that_is_back_before_that_has_lost_nothing_p4(self, desk: Desk) -> None:
         desk.cube("deploy", desk.write(TASKS, count=3))
