@@ -8,6 +8,7 @@ A test that takes `node` or `fleet` is marked `lab`, gets nodes that are well an
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,10 @@ from tests.postgres import Cluster, cluster
 # No test is timed: a busy machine is not a defect.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control lets what it runs in the background ignore Ctrl-C, and so would every child.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _EMPTY = """docker ps -aq | xargs -r docker rm -fv
 for kind in network volume image; do docker $kind prune -f; done"""
