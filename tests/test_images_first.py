@@ -308,6 +308,13 @@ class TestAName:
         found = given({}, jobs=[job(task=NEW)], tasks=[task(spec=NEW)], observed=[there])
         assert self.pin(self.NEXT, found) == ID
 
+    def test_keeps_it_too_where_others_wait_in_the_slots_of_those_that_are_out_of_sight_p3_p10(self) -> None:
+        """Seed 889001726: the tasks on a node that came back were replaced for nothing."""
+        waits = task(id="w", spec=NEW, node=None, state=State.PENDING, order=9)
+        looks = [unknown("node1"), look("node2")]
+        found = given({}, jobs=[job(task=NEW)], tasks=[task(spec=NEW), waits], observed=looks)
+        assert self.pin(self.NEXT, found) == ID
+
     def test_that_was_open_stays_so_while_nobody_sees_what_its_tasks_run_from_p3_p10(self) -> None:
         before = spec("app:2")
         looks = [unknown("node1"), look("node2", images=[image("app:2")])]

@@ -56,7 +56,8 @@ def _pin(job: Job, group: Group, world: World, before: str | None) -> str:
     held = world.stock.get(full_name(group.spec.image))
     named = {held} if held is not None else _agreed(_meant(group.spec.image, world))
     if not named:
-        kept, pins = before or "", {task.spec.pinned for task in _running(job, group, world)}
+        held_by = (*_running(job, group, world), *_out_of_sight(job, group, world))
+        kept, pins = before or "", {task.spec.pinned for task in held_by}
         return kept if kept in pins or _is_anywhere(kept, world) else ""
     found = before if before and before in named else min(named)
     # What was deployed when nobody knew its image yet, and runs from no other one that is seen, is wanted.
@@ -123,7 +124,19 @@ def _run_from_others(pin: str, job: Job, group: Group, world: World) -> bool:
 def _running(job: Job, group: Group, world: World) -> Iterator[Task]:
     """The tasks that run under the group's name for its image, or may, on nodes that nobody sees now."""
     for task in world.newest_tasks(job.name):
-        is_unseen = task.node is not None and not task.state.is_terminal and world.seen(task.node) is None
-        is_so_named = task.slot.group == group.name and task.spec.image == group.spec.image
-        if is_so_named and (is_unseen or world.container(task) is not None):
+        if _is_so_named(task, group) and (_is_unseen(task, world) or world.container(task) is not None):
             yield task
+
+
+def _out_of_sight(job: Job, group: Group, world: World) -> Iterator[Task]:
+    """The tasks that may run on nodes that nobody sees now, whoever has taken their slots meanwhile."""
+    mine = (task for task in world.tasks if task.slot.job == job.name and _is_so_named(task, group))
+    return (task for task in mine if _is_unseen(task, world))
+
+
+def _is_so_named(task: Task, group: Group) -> bool:
+    return task.slot.group == group.name and task.spec.image == group.spec.image
+
+
+def _is_unseen(task: Task, world: World) -> bool:
+    return task.node is not None and not task.state.is_terminal and world.seen(task.node) is None
