@@ -13,10 +13,15 @@ def apart(observed: Mapping[str, Observation]) -> Mapping[str, Observation]:
     An engine draws the ids of its containers by chance, so no two engines have one in common. A machine with
     no container yet cannot be told by them.
     """
+    first: dict[str, str] = {}
+    shared = {each for name, each in _containers(observed) if first.setdefault(each, name) != name}
+    if not shared:
+        return observed
     homes: dict[str, list[str]] = {}
     for name, container in _containers(observed):
-        homes.setdefault(container, []).append(name)
-    twins = {name: names for names in homes.values() if len(names) > 1 for name in names}
+        if container in shared:
+            homes.setdefault(container, []).append(name)
+    twins = {name: names for names in homes.values() for name in names}
     return {name: _unknown(seen, twins[name]) if name in twins else seen for name, seen in observed.items()}
 
 
@@ -30,5 +35,4 @@ def _containers(observed: Mapping[str, Observation]) -> Iterator[tuple[str, str]
 def _unknown(seen: Observation, names: list[str]) -> Unknown:
     others = ", ".join(name for name in names if name != seen.node)
     why = f"it has the containers that {others} has"
-    stats = seen.stats
-    return Unknown(node=seen.node, at=seen.at, cause=Cause.TWIN, why=why, cure=CURE, stats=stats)
+    return Unknown(node=seen.node, at=seen.at, cause=Cause.TWIN, why=why, cure=CURE, stats=seen.stats)
