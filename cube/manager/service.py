@@ -404,7 +404,7 @@ class Service:
             plan=self.last_plan,
             done=tuple(done),
             tasks=self.store.current_tasks(),
-            observed=apart(self._picture.observed),
+            observed=dict(apart(self._picture.observed)),
             is_late=not asking.is_over(worth_trying(self.last_plan, self._staff.done)),
             rollouts=self.store.rollouts(),
             asked=asking.version,
